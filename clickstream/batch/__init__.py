@@ -1,0 +1,1 @@
+"""The batch layer: Spark SQL on the master copy to the batch views."""

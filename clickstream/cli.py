@@ -1,0 +1,95 @@
+"""The `clickstream` command: the tree of commands, and the only place where errors are printed."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from clickstream import __version__
+from clickstream.command import Globals
+from clickstream.errors import ClickstreamError
+
+app = typer.Typer(
+    name="clickstream",
+    help="Web-log analytics on the classic Apache stack: Flume, Kafka, HDFS, Spark, Cassandra,"
+    " MariaDB.\n\nExample: clickstream demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"clickstream {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    config: Annotated[Path | None, typer.Option(help="Configuration file (TOML).")] = None,
+    home: Annotated[
+        Path | None, typer.Option(help="State of this deployment; also CLICKSTREAM_HOME.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="One setting, over environment and file."),
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options that every command takes, before its name."""
+    ctx.obj = Globals(config, home, tuple(set_ or ()), debug)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit code (0 done, 1 failed, 2 usage, 130 Ctrl-C)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    try:
+        return app(arguments, standalone_mode=False) or 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        print("Interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except Exception as error:
+        if debug:
+            raise
+        return _report(error)
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main())
+
+
+def _report(error: BaseException) -> int:
+    from clickstream.text import printable
+
+    known = isinstance(error, ClickstreamError)
+    sentence = str(error) if known else f"{type(error).__name__}: {error} (--debug shows where)"
+    print(f"Error: {printable(sentence)}", file=sys.stderr)
+    cause = error.__cause__
+    while cause is not None:
+        print(f"  because: {printable(str(cause) or type(cause).__name__)}", file=sys.stderr)
+        cause = cause.__cause__
+    hint = getattr(error, "hint", "")
+    if hint:
+        print(f"  {hint}", file=sys.stderr)
+    return getattr(error, "exit_code", 1)
+
+
+if __name__ == "__main__":
+    run()

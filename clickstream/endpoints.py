@@ -1,0 +1,117 @@
+"""Where each store is reached: what the configuration names, else the home's local stack.
+
+The local stack remembers its ports in `<home>/ports.json` (name -> port, names as in
+`stack.ports`, plus one per agent for its metrics and `collector` for the Avro source).
+"""
+
+import json
+import socket
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from clickstream.errors import NotRunning
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+    from clickstream.config import Settings
+
+LOOPBACK = "127.0.0.1"
+DATABASE = "clickstream"
+DATABASE_USER = "clickstream"
+
+
+class CassandraEndpoint(NamedTuple):
+    """How the Cassandra ring is reached; the password is empty where no login is asked."""
+
+    hosts: list[str]
+    port: int
+    datacenter: str
+    username: str
+    password: str
+
+
+def kafka_bootstrap(settings: "Settings") -> str:
+    """`host:port[,host:port]`; raises NotRunning."""
+    return settings.kafka.bootstrap or f"{LOOPBACK}:{_local(settings, 'kafka', 'Kafka')}"
+
+
+def hdfs_url(settings: "Settings") -> str:
+    """`hdfs://host:port`, as Hadoop clients take it; raises NotRunning."""
+    return settings.hdfs.url or f"hdfs://{LOOPBACK}:{_local(settings, 'namenode', 'HDFS')}"
+
+
+def hdfs_web(settings: "Settings") -> str:
+    """`http://host:port` of the NameNode, for WebHDFS; raises NotRunning."""
+    return settings.hdfs.web or f"http://{LOOPBACK}:{_local(settings, 'namenode_http', 'HDFS')}"
+
+
+def cassandra(settings: "Settings") -> CassandraEndpoint:
+    """The ring that holds the real-time views; raises NotRunning."""
+    given = settings.cassandra
+    password = given.password.get_secret_value()
+    if given.hosts:
+        return CassandraEndpoint(
+            given.hosts, given.port, given.datacenter, given.username, password
+        )
+    port = _local(settings, "cassandra", "Cassandra")
+    return CassandraEndpoint([LOOPBACK], port, "datacenter1", given.username, password)
+
+
+def database_url(settings: "Settings") -> "URL":
+    """The SQLAlchemy URL of the batch views; raises NotRunning. Its password is never printed."""
+    from sqlalchemy import URL, make_url
+
+    given = settings.database.url.get_secret_value()
+    if given:
+        return make_url(given)
+    port = _local(settings, "mariadb", "MariaDB")
+    password = password_file(settings.home).read_text().strip()
+    return URL.create("mysql+pymysql", DATABASE_USER, password, LOOPBACK, port, DATABASE)
+
+
+def password_file(home: Path) -> Path:
+    """The local MariaDB's password for DATABASE_USER (mode 0600)."""
+    return home / "mariadb" / "password"
+
+
+def remembered_ports(home: Path) -> dict[str, int]:
+    """The ports this home uses; empty before its first start."""
+    try:
+        ports: dict[str, int] = json.loads((home / "ports.json").read_text())
+    except FileNotFoundError:
+        return {}
+    return ports
+
+
+def remember_ports(home: Path, ports: dict[str, int]) -> None:
+    """Add to what the home remembers, in one atomic write."""
+    home.mkdir(parents=True, exist_ok=True)
+    draft = home / "ports.json.tmp"
+    draft.write_text(json.dumps(remembered_ports(home) | ports, indent=1, sort_keys=True))
+    draft.replace(home / "ports.json")
+
+
+def free_ports(names: Iterable[str]) -> dict[str, int]:
+    """A free loopback port for each name; all held open together, so no two are the same."""
+    with ExitStack() as held:
+        sockets = {name: held.enter_context(socket.socket()) for name in names}
+        for each in sockets.values():
+            each.bind((LOOPBACK, 0))
+        return {name: each.getsockname()[1] for name, each in sockets.items()}
+
+
+def port_open(port: int, host: str = LOOPBACK) -> bool:
+    """Whether something listens there."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex((host, port)) == 0
+
+
+def _local(settings: "Settings", name: str, product: str) -> int:
+    port = remembered_ports(settings.home).get(name)
+    if port is None or not port_open(port):
+        raise NotRunning(f"{product} is not running", "start it: clickstream stack up")
+    return port

@@ -1,0 +1,1 @@
+"""From a log in HDFS through the spooling directories and the Flume agents."""

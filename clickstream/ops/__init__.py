@@ -1,0 +1,1 @@
+"""What spans the areas: the demo."""

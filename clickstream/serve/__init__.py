@@ -1,0 +1,1 @@
+"""The serving layer: questions to rows, rows to text."""

@@ -1,0 +1,1 @@
+"""The speed layer: Spark Structured Streaming from Kafka to the real-time views."""

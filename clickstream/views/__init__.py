@@ -1,0 +1,1 @@
+"""The two databases, each with what writes it and what reads it."""
