@@ -2,30 +2,28 @@
 
 Precedence: flag > environment > file > default. A flag is `--set section.key=value`; the
 environment spells the same key `CLICKSTREAM_SECTION__KEY`; the file is TOML
-(`configs/clickstream.toml` holds every key with its default and a comment).
+(`configs/clickstream.toml` holds every key with its default and a comment). Each of the three is
+read into one tree of the same shape; the trees laid over one another are the settings, and the
+first tree that holds a key is where its value came from.
 """
 
+import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
     SecretStr,
     ValidationError,
     field_validator,
-)
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from clickstream.errors import UsageError
@@ -34,6 +32,18 @@ PREFIX = "CLICKSTREAM_"
 NESTED = "__"
 SERVER_NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
 FILE_NAME = "clickstream.toml"
+FLAGS = PREFIX + "FLAGS"
+MASK = "***"
+SECRET_KEY = re.compile(r"password|secret|token|credential|jaas", re.IGNORECASE)
+URL_PASSWORD = re.compile(r"(://[^:/@]*:).*(?=@)")
+URL_OPTION = re.compile(r"([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&]*", re.IGNORECASE)
+
+Tree = dict[str, Any]
+
+
+def _list(value: Any) -> Any:
+    return value.split(",") if isinstance(value, str) else value
+
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[int, Field(gt=0)]
@@ -106,7 +116,7 @@ class Kafka(_Section):
 class Cassandra(_Section):
     """The real-time views."""
 
-    hosts: list[str] = []
+    hosts: Annotated[list[str], BeforeValidator(_list)] = []
     port: Port = 9042
     datacenter: str = "datacenter1"
     keyspace: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")] = "clickstream"
@@ -171,12 +181,16 @@ class Speed(_Section):
     max_ahead_seconds: Positive = 86_400
 
 
-class Settings(BaseSettings):
-    """Everything that can be configured. `home` holds the state of one deployment."""
+class Origin(NamedTuple):
+    """Where the values came from: the file read, the flags given, and what each source holds."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter=NESTED, extra="forbid", env_ignore_empty=False
-    )
+    file: Path | None
+    flags: dict[str, str]
+    layers: tuple[tuple[str, Tree], ...]
+
+
+class Settings(_Section):
+    """Everything that can be configured. `home` holds the state of one deployment."""
 
     home: Path = Path()
     servers: dict[str, Server] = {
@@ -194,7 +208,7 @@ class Settings(BaseSettings):
     spark: Spark = Spark()
     speed: Speed = Speed()
 
-    _origin: "Origin" = PrivateAttr()
+    _origin: Origin = PrivateAttr(default=Origin(None, {}, ()))
 
     @field_validator("servers")
     @classmethod
@@ -207,21 +221,8 @@ class Settings(BaseSettings):
             raise ValueError("two servers name the same agent")
         return servers
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags, environment, file: in this order."""
-        file = TomlConfigSettingsSource(settings_cls, cls.model_config.get("toml_file"))
-        return init_settings, env_settings, file
-
     @property
-    def origin(self) -> "Origin":
+    def origin(self) -> Origin:
         """Where the values came from."""
         return self._origin
 
@@ -231,17 +232,12 @@ class Settings(BaseSettings):
 
     def child_env(self) -> dict[str, str]:
         """The environment in which a child of ours loads these same settings."""
-        env = dict(os.environ) | self.origin.flag_env | {PREFIX + "HOME": str(self.home)}
+        env = dict(os.environ) | {PREFIX + "HOME": str(self.home)}
+        if self.origin.flags:
+            env[FLAGS] = json.dumps(self.origin.flags)
         if self.origin.file:
             env[PREFIX + "CONFIG"] = str(self.origin.file)
         return env
-
-
-class Origin(NamedTuple):
-    """Where the values came from: the file read, the flags and the environment given."""
-
-    file: Path | None
-    flag_env: dict[str, str]
 
 
 class Shown(NamedTuple):
@@ -258,38 +254,32 @@ def load(
     flags: Mapping[str, str] | None = None,
 ) -> Settings:
     """Read the settings; raises UsageError that names each wrong or unknown key."""
-    flag_env = {PREFIX + key.upper().replace(".", NESTED): v for key, v in (flags or {}).items()}
+    given = json.loads(os.environ.get(FLAGS, "{}")) | dict(flags or {})
     place = _home(home)
     found = _file(file, place)
-    _refuse_unknown_environment()
-    bound = type(
-        "Settings",
-        (Settings,),
-        {"model_config": Settings.model_config | SettingsConfigDict(toml_file=found)},
+    layers = (
+        ("flag", _tree({tuple(key.split(".")): text for key, text in given.items()})),
+        ("environment", _tree(_environment())),
+        ("file", _read(found) if found else {}),
     )
     try:
-        settings = bound(**_nested(flag_env), home=place)
+        settings = Settings.model_validate(_laid_over([tree for _, tree in layers]))
     except ValidationError as error:
-        raise UsageError(_sentence(error), "clickstream config show lists every key") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{found} is not valid TOML: {error}") from None
-    settings._origin = Origin(found, flag_env)
+        hint = "clickstream config show lists every key"
+        raise UsageError(_sentence(error, layers), hint) from None
+    settings.home = place
+    settings._origin = Origin(found, given, layers)
     return settings
 
 
 def shown(settings: Settings) -> list[Shown]:
     """Every key in force with its source; secrets are masked."""
-    file = tomllib.loads(settings.origin.file.read_text()) if settings.origin.file else {}
-    sources = [
-        ("flag", _leaves(_nested(settings.origin.flag_env))),
-        ("environment", _leaves(_nested(os.environ))),
-        ("file", _leaves(file)),
-    ]
-    rows = []
-    for key, value in _leaves(settings.model_dump(mode="json", exclude={"home"})).items():
-        source = next((name for name, keys in sources if _covered(key, keys)), "default")
-        rows.append(Shown(key, str(value), source))
-    return [Shown("home", str(settings.home), "the home in use"), *rows]
+    sources = [(name, _leaves(tree)) for name, tree in settings.origin.layers]
+    rows = [Shown("home", str(settings.home), "the home in use")]
+    for key, value in _leaves(settings.model_dump(exclude={"home"})).items():
+        source = next((name for name, keys in sources if key in keys), "default")
+        rows.append(Shown(".".join(key), _masked(key[-1], value), source))
+    return rows
 
 
 def _home(home: Path | None) -> Path:
@@ -312,30 +302,56 @@ def _file(file: Path | None, home: Path) -> Path | None:
     return path
 
 
-def _refuse_unknown_environment() -> None:
-    for name in os.environ:
-        section, nested, _ = name.removeprefix(PREFIX).partition(NESTED)
-        if name.startswith(PREFIX) and nested and section.lower() not in Settings.model_fields:
-            raise UsageError(f"unknown setting {name} in the environment")
-
-
-def _nested(env: Mapping[str, str]) -> dict[str, Any]:
-    """`{"CLICKSTREAM_KAFKA__TOPIC": "t"}` -> `{"kafka": {"topic": "t"}}`; JSON for lists, tables."""
-    tree: dict[str, Any] = {}
-    for name, text in env.items():
-        path = name.removeprefix(PREFIX).lower().split(NESTED)
-        if name.startswith(PREFIX) and (len(path) > 1 or path[0] in Settings.model_fields):
-            node = tree
-            for part in path[:-1]:
-                node = node.setdefault(part, {})
-            node[path[-1]] = _value(text)
-    tree.pop("home", None)
+def _read(file: Path) -> Tree:
+    try:
+        tree = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} is not valid TOML: {error}") from None
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}") from None
+    if "home" in tree:
+        raise UsageError(f"{file} sets home", "choose it with --home or CLICKSTREAM_HOME")
     return tree
 
 
-def _value(text: str) -> Any:
-    import json
+def _environment() -> dict[tuple[str, ...], str]:
+    """Our keys among the variables. One without `__` may be a switch of ours that is no setting."""
+    found = {}
+    for name, text in os.environ.items():
+        key = tuple(name.removeprefix(PREFIX).lower().split(NESTED))
+        setting = len(key) > 1 or key[0] in Settings.model_fields
+        if name.startswith(PREFIX) and setting and key != ("home",):
+            found[key] = text
+    return found
 
+
+def _tree(keys: Mapping[tuple[str, ...], str]) -> Tree:
+    """`{("kafka", "topic"): "t"}` -> `{"kafka": {"topic": "t"}}`; JSON for lists and tables."""
+    return _laid_over([_branch(key, _value(text)) for key, text in keys.items()])
+
+
+def _branch(key: Sequence[str], value: Any) -> Tree:
+    return {key[0]: _branch(key[1:], value) if key[1:] else value}
+
+
+def _laid_over(trees: Sequence[Tree]) -> Tree:
+    """One tree of all keys; the first tree that holds a key gives its value."""
+    merged: Tree = {}
+    for tree in reversed(trees):
+        merged = _over(tree, merged)
+    return merged
+
+
+def _over(upper: Tree, lower: Tree) -> Tree:
+    both = {
+        key: _over(value, lower[key])
+        for key, value in upper.items()
+        if isinstance(value, dict) and isinstance(lower.get(key), dict)
+    }
+    return lower | upper | both
+
+
+def _value(text: str) -> Any:
     if text[:1] not in ("[", "{"):
         return text
     try:
@@ -344,24 +360,40 @@ def _value(text: str) -> Any:
         return text
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
+def _leaves(tree: Tree, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    leaves: dict[tuple[str, ...], Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict) and value:
-            leaves |= _leaves(value, f"{prefix}{key}.")
+            leaves |= _leaves(value, (*prefix, key))
         else:
-            leaves[prefix + key] = value
+            leaves[(*prefix, key)] = value
     return leaves
 
 
-def _covered(key: str, keys: Mapping[str, Any]) -> bool:
-    return key in keys
+def _masked(name: str, value: Any) -> str:
+    secret = isinstance(value, SecretStr)
+    text = value.get_secret_value() if secret else str(value)
+    if text and (SECRET_KEY.search(name) or (secret and "://" not in text)):
+        return MASK
+    return URL_OPTION.sub(rf"\1{MASK}", URL_PASSWORD.sub(rf"\1{MASK}", text))
 
 
-def _sentence(error: ValidationError) -> str:
-    parts = []
-    for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
-        unknown = problem["type"] == "extra_forbidden"
-        parts.append(f"unknown setting {key}" if unknown else f"{key}: {problem['msg']}")
-    return "; ".join(parts)
+def _sentence(error: ValidationError, layers: Sequence[tuple[str, Tree]]) -> str:
+    return "; ".join(_problem(problem, layers) for problem in error.errors())
+
+
+def _problem(problem: Any, layers: Sequence[tuple[str, Tree]]) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    source = next((name for name, tree in layers if _holds(tree, problem["loc"])), "default")
+    unknown = problem["type"] == "extra_forbidden"
+    return f"{'unknown setting ' if unknown else ''}{key} ({source})" + (
+        "" if unknown else f": {problem['msg']}"
+    )
+
+
+def _holds(tree: Any, loc: Sequence[Any]) -> bool:
+    for part in loc:
+        if not isinstance(tree, dict) or part not in tree:
+            return False
+        tree = tree[part]
+    return True
