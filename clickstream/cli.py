@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
+from typer.exceptions import Abort, TyperException
 
-from clickstream import __version__
-from clickstream.command import Globals
+from clickstream import __version__, command
 from clickstream.errors import ClickstreamError
 
 app = typer.Typer(
@@ -31,7 +30,6 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    ctx: typer.Context,
     config: Annotated[Path | None, typer.Option(help="Configuration file (TOML).")] = None,
     home: Annotated[
         Path | None, typer.Option(help="State of this deployment; also CLICKSTREAM_HOME.")
@@ -40,13 +38,13 @@ def options(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="One setting, over environment and file."),
     ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
-    version: Annotated[
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # noqa: ARG001
+    version: Annotated[  # noqa: ARG001
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Options that every command takes, before its name."""
-    ctx.obj = Globals(config, home, tuple(set_ or ()), debug)
+    command.given = command.Globals(config, home, tuple(set_ or ()))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,10 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     try:
         return app(arguments, standalone_mode=False) or 0
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except TyperException as error:
+        return _usage(error)
+    except (KeyboardInterrupt, Abort):
         print("Interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
@@ -73,6 +70,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run() -> None:
     """The console script."""
     sys.exit(main())
+
+
+def _usage(error: TyperException) -> int:
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        print(context.get_usage(), file=sys.stderr)
+    print(f"Error: {error.format_message()}", file=sys.stderr)
+    return error.exit_code
 
 
 def _report(error: BaseException) -> int:

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import click
-
 from clickstream.errors import UsageError
 
 if TYPE_CHECKING:
@@ -12,19 +10,20 @@ if TYPE_CHECKING:
 
 
 class Globals(NamedTuple):
-    """The options before the command's name."""
+    """The options before the command's name; `sets` are `section.key=value`."""
 
-    config: Path | None
-    home: Path | None
-    sets: tuple[str, ...]
-    debug: bool
+    config: Path | None = None
+    home: Path | None = None
+    sets: tuple[str, ...] = ()
+
+
+given = Globals()
 
 
 def settings() -> "Settings":
-    """The settings of the command that runs; read once, when a command asks."""
+    """The settings of the command that runs; read when a command asks, for they cost a moment."""
     from clickstream import config
 
-    given: Globals = click.get_current_context().find_root().obj
     return config.load(given.config, given.home, dict(_pair(text) for text in given.sets))
 
 

@@ -10,7 +10,6 @@ first tree that holds a key is where its value came from.
 import json
 import os
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -26,10 +25,10 @@ from pydantic import (
     field_validator,
 )
 
+from clickstream import layers
 from clickstream.errors import UsageError
+from clickstream.layers import PREFIX, Tree
 
-PREFIX = "CLICKSTREAM_"
-NESTED = "__"
 SERVER_NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
 FILE_NAME = "clickstream.toml"
 FLAGS = PREFIX + "FLAGS"
@@ -37,8 +36,6 @@ MASK = "***"
 SECRET_KEY = re.compile(r"password|secret|token|credential|jaas", re.IGNORECASE)
 URL_PASSWORD = re.compile(r"(://[^:/@]*:).*(?=@)")
 URL_OPTION = re.compile(r"([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&]*", re.IGNORECASE)
-
-Tree = dict[str, Any]
 
 
 def _list(value: Any) -> Any:
@@ -154,7 +151,6 @@ class Replay(_Section):
 
     chunk_lines: Positive = 5000
     chunk_bytes: Positive = 8_388_608
-    max_line_bytes: Annotated[int, Field(gt=0, le=1_048_576)] = 262_144
     pause_fill_percent: Annotated[float, Field(gt=0, le=100)] = 80
     max_spooled_chunks: Positive = 20
     wait_timeout_seconds: Positive = 120
@@ -186,7 +182,7 @@ class Origin(NamedTuple):
 
     file: Path | None
     flags: dict[str, str]
-    layers: tuple[tuple[str, Tree], ...]
+    sources: tuple[tuple[str, Tree], ...]
 
 
 class Settings(_Section):
@@ -257,26 +253,26 @@ def load(
     given = json.loads(os.environ.get(FLAGS, "{}")) | dict(flags or {})
     place = _home(home)
     found = _file(file, place)
-    layers = (
-        ("flag", _tree({tuple(key.split(".")): text for key, text in given.items()})),
-        ("environment", _tree(_environment())),
-        ("file", _read(found) if found else {}),
+    sources = (
+        ("flag", layers.tree({tuple(key.split(".")): text for key, text in given.items()})),
+        ("environment", layers.tree(layers.environment(Settings.model_fields))),
+        ("file", layers.read(found) if found else {}),
     )
     try:
-        settings = Settings.model_validate(_laid_over([tree for _, tree in layers]))
+        settings = Settings.model_validate(layers.laid_over([tree for _, tree in sources]))
     except ValidationError as error:
         hint = "clickstream config show lists every key"
-        raise UsageError(_sentence(error, layers), hint) from None
+        raise UsageError(_sentence(error, sources), hint) from None
     settings.home = place
-    settings._origin = Origin(found, given, layers)
+    settings._origin = Origin(found, given, sources)
     return settings
 
 
 def shown(settings: Settings) -> list[Shown]:
     """Every key in force with its source; secrets are masked."""
-    sources = [(name, _leaves(tree)) for name, tree in settings.origin.layers]
+    sources = [(name, layers.leaves(tree)) for name, tree in settings.origin.sources]
     rows = [Shown("home", str(settings.home), "the home in use")]
-    for key, value in _leaves(settings.model_dump(exclude={"home"})).items():
+    for key, value in layers.leaves(settings.model_dump(exclude={"home"})).items():
         source = next((name for name, keys in sources if key in keys), "default")
         rows.append(Shown(".".join(key), _masked(key[-1], value), source))
     return rows
@@ -302,74 +298,6 @@ def _file(file: Path | None, home: Path) -> Path | None:
     return path
 
 
-def _read(file: Path) -> Tree:
-    try:
-        tree = tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} is not valid TOML: {error}") from None
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror}") from None
-    if "home" in tree:
-        raise UsageError(f"{file} sets home", "choose it with --home or CLICKSTREAM_HOME")
-    return tree
-
-
-def _environment() -> dict[tuple[str, ...], str]:
-    """Our keys among the variables. One without `__` may be a switch of ours that is no setting."""
-    found = {}
-    for name, text in os.environ.items():
-        key = tuple(name.removeprefix(PREFIX).lower().split(NESTED))
-        setting = len(key) > 1 or key[0] in Settings.model_fields
-        if name.startswith(PREFIX) and setting and key != ("home",):
-            found[key] = text
-    return found
-
-
-def _tree(keys: Mapping[tuple[str, ...], str]) -> Tree:
-    """`{("kafka", "topic"): "t"}` -> `{"kafka": {"topic": "t"}}`; JSON for lists and tables."""
-    return _laid_over([_branch(key, _value(text)) for key, text in keys.items()])
-
-
-def _branch(key: Sequence[str], value: Any) -> Tree:
-    return {key[0]: _branch(key[1:], value) if key[1:] else value}
-
-
-def _laid_over(trees: Sequence[Tree]) -> Tree:
-    """One tree of all keys; the first tree that holds a key gives its value."""
-    merged: Tree = {}
-    for tree in reversed(trees):
-        merged = _over(tree, merged)
-    return merged
-
-
-def _over(upper: Tree, lower: Tree) -> Tree:
-    both = {
-        key: _over(value, lower[key])
-        for key, value in upper.items()
-        if isinstance(value, dict) and isinstance(lower.get(key), dict)
-    }
-    return lower | upper | both
-
-
-def _value(text: str) -> Any:
-    if text[:1] not in ("[", "{"):
-        return text
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
-
-
-def _leaves(tree: Tree, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
-    leaves: dict[tuple[str, ...], Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict) and value:
-            leaves |= _leaves(value, (*prefix, key))
-        else:
-            leaves[(*prefix, key)] = value
-    return leaves
-
-
 def _masked(name: str, value: Any) -> str:
     secret = isinstance(value, SecretStr)
     text = value.get_secret_value() if secret else str(value)
@@ -378,22 +306,14 @@ def _masked(name: str, value: Any) -> str:
     return URL_OPTION.sub(rf"\1{MASK}", URL_PASSWORD.sub(rf"\1{MASK}", text))
 
 
-def _sentence(error: ValidationError, layers: Sequence[tuple[str, Tree]]) -> str:
-    return "; ".join(_problem(problem, layers) for problem in error.errors())
+def _sentence(error: ValidationError, sources: Sequence[tuple[str, Tree]]) -> str:
+    return "; ".join(_problem(problem, sources) for problem in error.errors())
 
 
-def _problem(problem: Any, layers: Sequence[tuple[str, Tree]]) -> str:
+def _problem(problem: Any, sources: Sequence[tuple[str, Tree]]) -> str:
     key = ".".join(str(part) for part in problem["loc"])
-    source = next((name for name, tree in layers if _holds(tree, problem["loc"])), "default")
+    source = next((name for name, tree in sources if layers.holds(tree, problem["loc"])), "default")
     unknown = problem["type"] == "extra_forbidden"
     return f"{'unknown setting ' if unknown else ''}{key} ({source})" + (
         "" if unknown else f": {problem['msg']}"
     )
-
-
-def _holds(tree: Any, loc: Sequence[Any]) -> bool:
-    for part in loc:
-        if not isinstance(tree, dict) or part not in tree:
-            return False
-        tree = tree[part]
-    return True
