@@ -1,0 +1,71 @@
+"""Templates and values to files: rendering touches no disk, `write` does."""
+
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from clickstream.errors import ClickstreamError
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+PRIVATE_FILE = 0o600
+PRIVATE_DIRECTORY = 0o700
+
+
+class File(NamedTuple):
+    """A file to be: its name (may hold folders) and its text."""
+
+    name: str
+    content: str
+
+
+def configs() -> Path:
+    """The folder of templates: inside an installed package, or at the root of a checkout."""
+    package = Path(__file__).parent
+    for place in (package / "configs", package.parent / "configs"):
+        if place.is_dir():
+            return place
+    raise ClickstreamError(f"there is no configs folder beside {package}", "install it again")
+
+
+def render(template: str, **values: Any) -> str:
+    """The text of a template under `configs/`; a value that is missing is a ClickstreamError.
+
+    Values in templates whose name holds `.xml` are escaped for XML.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        return _environment().get_template(template).render(**values)
+    except TemplateError as error:
+        raise ClickstreamError(f"template {template}: {error}") from error
+
+
+def write(files: Iterable[File], directory: Path) -> list[Path]:
+    """Write each file below the directory, readable by its owner alone; returns the paths."""
+    return [_write(directory / file.name, file.content) for file in files]
+
+
+def _write(path: Path, content: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=PRIVATE_DIRECTORY)
+    draft = path.with_name(f"{path.name}.tmp")
+    draft.touch(mode=PRIVATE_FILE)
+    draft.write_text(content, encoding="utf-8")
+    draft.replace(path)
+    return path
+
+
+@cache
+def _environment() -> "Environment":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(configs()),
+        undefined=StrictUndefined,
+        autoescape=lambda name: ".xml" in (name or ""),
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
