@@ -2,8 +2,14 @@
 
 
 def show_bytes(latin1: str) -> str:
-    """Text that stands for bytes (ISO-8859-1) as UTF-8 where it is that, else `\\xhh`; printable."""
-    text = latin1.encode("iso-8859-1", "replace").decode("utf-8", "backslashreplace")
+    """Text that stands for bytes (ISO-8859-1) as UTF-8 where it is that, else `\\xhh`; one line.
+
+    Text with a character that is no byte did not come from a log: it is shown as it is.
+    """
+    try:
+        text = latin1.encode("iso-8859-1").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        text = latin1
     return printable(text).replace("\n", "\\n")
 
 
@@ -16,4 +22,7 @@ def printable(text: str) -> str:
 
 
 def _escape(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
+    # U+0085 must not look like the lone byte \x85, so \x stays for ASCII and bytes.
+    if char.isascii():
+        return char.encode("unicode_escape").decode("ascii")
+    return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"

@@ -1,0 +1,176 @@
+"""`clickstream report ...`: parse, ask, print."""
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from clickstream import command
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Answers from the two layers.\n\nExample: clickstream report popularity",
+)
+
+Form = Annotated[
+    Literal["table", "json", "csv"], typer.Option("--format", help="How rows are printed.")
+]
+Date = Annotated[str | None, typer.Option("--date", help="One day, as printed in the log.")]
+UtcDate = Annotated[str | None, typer.Option("--date", help="One UTC day.")]
+First = Annotated[str | None, typer.Option("--from", help="First day.")]
+Last = Annotated[str | None, typer.Option("--to", help="Last day.")]
+Span = Annotated[
+    str | None, typer.Option("--last", help="So many days back from the newest in the data: 7d.")
+]
+Server = Annotated[str | None, typer.Option("--server", help="One server's name, or all.")]
+Top = Annotated[int, typer.Option("--top", min=1, help="How many categories.")]
+
+
+@app.command()
+def popularity(
+    date: UtcDate = None,
+    at: Annotated[
+        str | None, typer.Option("--at", help="End of the window: 2015-05-18T09:05:59Z.")
+    ] = None,
+    window: Annotated[str, typer.Option("--window", help="Its length: 90s, 5m, 1h.")] = "5m",
+    server: Server = None,
+    top: Top = 10,
+    form: Form = "table",
+) -> None:
+    """The most requested categories of the last five minutes of the event clock.
+
+    The window (start, end] ends with the latest event second over all servers; with --date with
+    the latest of that UTC day; or --at a moment.
+
+    Example: clickstream report popularity --top 5
+    """
+    _answer("popularity", form, date=date, at=at, window=window, server=server, top=top)
+
+
+@app.command()
+def ddos(
+    date: UtcDate = None,
+    first: First = None,
+    last: Last = None,
+    span: Span = None,
+    form: Form = "table",
+) -> None:
+    """IP addresses with more than 100 requests in one second, over all servers; days are UTC.
+
+    Example: clickstream report ddos --date 2015-05-18 --format json
+    """
+    _answer("ddos", form, date=date, first=first, last=last, span=span)
+
+
+@app.command()
+def health(
+    date: UtcDate = None,
+    peak: Annotated[
+        bool, typer.Option("--peak", help="The highest trailing count, the earliest on a tie.")
+    ] = False,
+    server: Server = None,
+    form: Form = "table",
+) -> None:
+    """Non-200 responses of each server in the five minutes up to its latest second.
+
+    With --date: up to its latest second of that UTC day. More than 10 is an alert.
+
+    Example: clickstream report health --peak
+    """
+    _answer("health", form, date=date, peak=peak, server=server)
+
+
+@app.command()
+def visitors(
+    date: Date = None,
+    first: First = None,
+    last: Last = None,
+    span: Span = None,
+    server: Server = None,
+    form: Form = "table",
+) -> None:
+    """Unique visitors and requests per day, for each server and for all.
+
+    Example: clickstream report visitors --from 2015-05-17 --to 2015-05-20
+    """
+    _answer("visitors", form, date=date, first=first, last=last, span=span, server=server)
+
+
+@app.command()
+def responses(
+    date: Date = None,
+    first: First = None,
+    last: Last = None,
+    span: Span = None,
+    server: Server = None,
+    form: Form = "table",
+) -> None:
+    """Successful (2xx, 3xx), failed (4xx, 5xx) and other responses per day and server.
+
+    Example: clickstream report responses --date 2015-05-18
+    """
+    _answer("responses", form, date=date, first=first, last=last, span=span, server=server)
+
+
+@app.command()
+def distribution(
+    date: Date = None,
+    first: First = None,
+    last: Last = None,
+    span: Span = None,
+    form: Form = "table",
+) -> None:
+    """Unique visitors of each day over all servers, and the change against the day before.
+
+    The day before is the previous one in the data, even when it was not asked for.
+
+    Example: clickstream report distribution --last 7d
+    """
+    _answer("distribution", form, date=date, first=first, last=last, span=span)
+
+
+@app.command()
+def hourly(
+    date: Date = None,
+    first: First = None,
+    last: Last = None,
+    span: Span = None,
+    server: Server = None,
+    by_day: Annotated[
+        bool, typer.Option("--by-day", help="Each day apart, instead of their sum.")
+    ] = False,
+    form: Form = "table",
+) -> None:
+    """Requests per hour of day, over all servers unless one is named.
+
+    Example: clickstream report hourly --date 2015-05-18
+    """
+    _answer(
+        "hourly", form, date=date, first=first, last=last, span=span, server=server, by_day=by_day
+    )
+
+
+@app.command()
+def categories(
+    date: Date = None,
+    first: First = None,
+    last: Last = None,
+    span: Span = None,
+    server: Server = None,
+    top: Top = 10,
+    form: Form = "table",
+) -> None:
+    """The most requested categories per day, for each server and for all.
+
+    Example: clickstream report categories --date 2015-05-18 --server all --top 5
+    """
+    _answer(
+        "categories", form, date=date, first=first, last=last, span=span, server=server, top=top
+    )
+
+
+def _answer(report: str, form: Form, **options: Any) -> None:
+    from clickstream.serve import output, reports
+
+    settings = command.settings()
+    answer = reports.ask(settings, report, reports.Question.parse(settings, **options))
+    output.show(answer.rows, answer.columns, form, bar=answer.bar, footer=answer.layer)

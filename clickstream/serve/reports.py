@@ -1,0 +1,289 @@
+"""Question -> rows. Reads the two views and nothing else; `ask` opens the one that answers.
+
+Every report is a function of a view and a `Question`. Its rows hold the keys in `COLUMNS`, text
+from logs made printable. Days of the batch reports are as printed in the log; the real-time
+reports (`popularity`, `ddos`, `health`) go by UTC.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from clickstream.errors import NoData, UsageError
+from clickstream.serve.when import (
+    DAY_SECONDS,
+    EVERY_DAY,
+    Days,
+    instant,
+    second,
+    seconds,
+    utc_day,
+    utc_start,
+)
+from clickstream.text import show_bytes
+
+if TYPE_CHECKING:
+    from clickstream.config import Settings
+    from clickstream.views.batch import BatchViews
+    from clickstream.views.realtime import RealTime
+
+ALL = "all"
+Rows = list[dict[str, Any]]
+
+COLUMNS = {
+    "visitors": ("date", "server", "unique_visitors", "requests"),
+    "responses": ("date", "server", "success", "failure", "other", "requests"),
+    "distribution": ("date", "unique_visitors", "requests", "change"),
+    "hourly": ("hour", "server", "requests"),
+    "categories": ("date", "server", "category", "requests"),
+    "popularity": ("rank", "category", "requests", "server", "window_start", "window_end"),
+    "ddos": ("ip", "second", "requests"),
+    "health": ("server", "window_end", "non_200", "state"),
+}
+BARS = {"hourly", "distribution", "categories", "popularity"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, parsed. `server` None = the report's own default; `at` epoch s; windows in s.
+
+    `non_200_limit` is the count that a server's trailing non-200 responses must exceed to alert.
+    """
+
+    days: Days = EVERY_DAY
+    server: str | None = None
+    top: int = 10
+    by_day: bool = False
+    at: int | None = None
+    window: int = 300
+    peak: bool = False
+    non_200_limit: int = 10
+
+    @classmethod
+    def parse(
+        cls,
+        settings: "Settings",
+        *,
+        date: str | None = None,
+        first: str | None = None,
+        last: str | None = None,
+        span: str | None = None,
+        server: str | None = None,
+        at: str | None = None,
+        window: str = "5m",
+        **options: Any,
+    ) -> "Question":
+        """From the options as written on the command line; raises UsageError."""
+        known = (*settings.servers, ALL)
+        if server is not None and server not in known:
+            raise UsageError(f"there is no server {server}; there are {', '.join(known)}")
+        if date and at:
+            raise UsageError("choose the window's end by one of --date and --at")
+        return cls(
+            days=Days.parse(date, first, last, span),
+            server=server,
+            at=None if at is None else second("--at", at),
+            window=seconds("--window", window),
+            non_200_limit=settings.speed.health_non_200,
+            **options,
+        )
+
+
+class Answer(NamedTuple):
+    """Rows, their columns in order, the column to draw as bars, and which layer answered."""
+
+    rows: Rows
+    columns: tuple[str, ...]
+    bar: str
+    layer: str
+
+
+def ask(settings: "Settings", report: str, question: Question) -> Answer:
+    """Answer from the layer that holds it.
+
+    Raises NotRunning or ClickstreamError when the layer's database cannot be reached, NoData
+    when the layer, or the one day asked for, is empty.
+    """
+    if report in BATCH:
+        from clickstream.views.batch import BatchViews
+
+        with BatchViews.connect(settings) as batch:
+            return from_batch(batch, report, question)
+    from clickstream.views.realtime import RealTime
+
+    with RealTime.connect(settings) as realtime:
+        return from_realtime(realtime, report, question)
+
+
+def from_batch(views: "BatchViews", report: str, question: Question) -> Answer:
+    """One of the batch reports; raises NoData."""
+    runs = views.runs(None)
+    if not runs:
+        raise NoData("the batch layer has not run yet", "run it: clickstream batch run")
+    days = _chosen(views.days(), question.days)
+    rows = BATCH[report](views, days, question) if days else []
+    bar = "requests" if report in BARS else ""
+    return Answer(rows, _columns(report, question), bar, _batch_layer(runs, days))
+
+
+def from_realtime(views: "RealTime", report: str, question: Question) -> Answer:
+    """One of the real-time reports; raises NoData."""
+    latest = views.latest()
+    if latest is None:
+        raise NoData("the speed layer has seen no line yet", "run it: clickstream speed run")
+    layer = f"speed layer, as of {instant(latest)} (the latest event)"
+    bar = "requests" if report in BARS else ""
+    return Answer(REALTIME[report](views, latest, question), COLUMNS[report], bar, layer)
+
+
+def visitors(views: "BatchViews", days: list[str], question: Question) -> Rows:
+    """Unique visitors per day: each server, and all."""
+    return views.visitors(days, question.server)
+
+
+def responses(views: "BatchViews", days: list[str], question: Question) -> Rows:
+    """Success, failure and other responses per day: each server, and all."""
+    return views.responses(days, question.server)
+
+
+def distribution(views: "BatchViews", days: list[str], _: Question) -> Rows:
+    """Visitors of each day over all servers, and the change against the previous day present."""
+    rows: Rows = []
+    before: int | None = None
+    for row in views.visitors(None, ALL):
+        change = None if before is None else row["unique_visitors"] - before
+        before = row["unique_visitors"]
+        rows.append(row | {"change": change})
+    return [row for row in rows if row["date"] in set(days)]
+
+
+def hourly(views: "BatchViews", days: list[str], question: Question) -> Rows:
+    """Requests per hour of day, summed over the days unless `by_day`."""
+    return views.hourly(days, question.server or ALL, question.by_day)
+
+
+def categories(views: "BatchViews", days: list[str], question: Question) -> Rows:
+    """The most requested categories per day and server."""
+    rows = views.categories(days, question.server, question.top)
+    return [row | {"category": show_bytes(row["category"])} for row in rows]
+
+
+def popularity(views: "RealTime", latest: int, question: Question) -> Rows:
+    """The most requested categories of a window (start, end] of the event clock."""
+    end = _window_end(views, latest, question)
+    start = end - question.window
+    server = question.server or ALL
+    counts = views.categories(server, start, end)
+    ranked = sorted(counts.items(), key=lambda each: (-each[1], each[0]))[: question.top]
+    window = {"server": server, "window_start": instant(start), "window_end": instant(end)}
+    return [
+        {"rank": rank, "category": show_bytes(category), "requests": requests} | window
+        for rank, (category, requests) in enumerate(ranked, 1)
+    ]
+
+
+def ddos(views: "RealTime", latest: int, question: Question) -> Rows:
+    """One row per IP and second above the threshold, over all servers."""
+    only = question.days.only
+    if only and _last_second(views, ALL, only) is None:
+        raise _no_data(only)
+    found = views.offenders(only)
+    days = set(
+        question.days.within(sorted({utc_day(each.second) for each in found}), utc_day(latest))
+    )
+    return [
+        {"ip": show_bytes(each.ip), "second": instant(each.second), "requests": each.requests}
+        for each in found
+        if utc_day(each.second) in days
+    ]
+
+
+def health(views: "RealTime", _: int, question: Question) -> Rows:
+    """Trailing non-200 responses of each server, as of its latest second or at its peak."""
+    one = question.server if question.server != ALL else None
+    servers = [one] if one else sorted(views.servers())
+    moments = [(server, _moment(views, server, question)) for server in servers]
+    if question.days.only and not any(moment for _, moment in moments):
+        raise _no_data(question.days.only)
+    return [
+        _health_row(server, *moment, question.non_200_limit) for server, moment in moments if moment
+    ]
+
+
+BATCH: dict[str, Callable[["BatchViews", list[str], Question], Rows]] = {
+    "visitors": visitors,
+    "responses": responses,
+    "distribution": distribution,
+    "hourly": hourly,
+    "categories": categories,
+}
+REALTIME: dict[str, Callable[["RealTime", int, Question], Rows]] = {
+    "popularity": popularity,
+    "ddos": ddos,
+    "health": health,
+}
+
+
+def _columns(report: str, question: Question) -> tuple[str, ...]:
+    return ("date",) * question.by_day + COLUMNS[report]
+
+
+def _chosen(present: list[str], days: Days) -> list[str]:
+    if days.only and days.only not in present:
+        raise _no_data(days.only, "if its log is ingested: clickstream batch run")
+    return days.within(present)
+
+
+def _no_data(day: str, hint: str = "") -> NoData:
+    return NoData(f"there is no data for {day}", hint)
+
+
+def _batch_layer(runs: Rows, days: list[str]) -> str:
+    asked = [run for run in runs if run["date"] in set(days)]
+    if not asked:
+        return "batch layer"
+    provisional = [run["date"] for run in asked if not run["final"]]
+    state = f"provisional: {', '.join(provisional)}" if provisional else "final"
+    return f"batch layer, as of {max(run['finished'] for run in asked)}, {state}"
+
+
+def _window_end(views: "RealTime", latest: int, question: Question) -> int:
+    if question.at is not None:
+        return question.at
+    if not question.days.only:
+        return latest
+    end = _last_second(views, ALL, question.days.only)
+    if end is None:
+        raise _no_data(question.days.only)
+    return end
+
+
+def _moment(views: "RealTime", server: str, question: Question) -> tuple[int, int] | None:
+    """The second a health row speaks of and its count; None for a server without a line then."""
+    day = question.days.only
+    last = _last_second(views, server, day) if day else views.latest_by_server().get(server)
+    if last is None:
+        return None
+    if question.peak:
+        return views.non_200_peak(server, day) or (last, 0)
+    return last, views.non_200(server, last)
+
+
+def _health_row(server: str, end: int, count: int, limit: int) -> dict[str, Any]:
+    state = "alert" if count > limit else "ok"
+    return {"server": server, "window_end": instant(end), "non_200": count, "state": state}
+
+
+def _last_second(views: "RealTime", server: str, day: str) -> int | None:
+    """The server's latest event second of a UTC day, found by halving the day."""
+    start = utc_start(day) - 1
+    end = start + DAY_SECONDS
+    if not views.categories(server, start, end):
+        return None
+    while end - start > 1:
+        middle = (start + end) // 2
+        if views.categories(server, middle, end):
+            start = middle
+        else:
+            end = middle
+    return end

@@ -1,0 +1,114 @@
+"""Days and instants of a question: what the options mean. Wrong ones are a UsageError."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from clickstream.errors import UsageError
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY_SECONDS = 86_400
+UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": DAY_SECONDS}
+
+
+@dataclass(frozen=True)
+class Days:
+    """Which days: one, a range (either end open), the last so many, or every day (none given).
+
+    Days are `YYYY-MM-DD`, so their order is that of the text.
+    """
+
+    only: str | None = None
+    first: str | None = None
+    last: str | None = None
+    count: int | None = None
+
+    @classmethod
+    def parse(
+        cls,
+        only: str | None = None,
+        first: str | None = None,
+        last: str | None = None,
+        span: str | None = None,
+    ) -> "Days":
+        """From `--date`, `--from`, `--to`, `--last`; raises UsageError."""
+        if sum((bool(only), bool(first or last), bool(span))) > 1:
+            raise UsageError("choose days by one of --date, --from/--to, --last")
+        days = cls(_day("--date", only), _day("--from", first), _day("--to", last), _count(span))
+        if days.first and days.last and days.first > days.last:
+            raise UsageError(f"--from {first} is after --to {last}")
+        return days
+
+    def within(self, present: list[str], newest: str | None = None) -> list[str]:
+        """Those of the days present (sorted) that are asked for; `--last` goes back from newest."""
+        newest = newest or max(present, default="")
+        first, last = self.first or "", self.last or "9999-12-31"
+        if self.only:
+            first = last = self.only
+        if self.count and newest:
+            first = _before(newest, self.count - 1)
+        return [day for day in present if first <= day <= last]
+
+
+EVERY_DAY = Days()
+
+
+def seconds(option: str, text: str) -> int:
+    """`5m` -> 300; units s m h d; raises UsageError."""
+    match = re.fullmatch(r"([1-9][0-9]{0,4})([smhd])", text, re.ASCII)
+    if not match:
+        raise UsageError(f"{option} {text}: write it as 90s, 5m, 1h or 1d")
+    return int(match[1]) * UNIT_SECONDS[match[2]]
+
+
+def second(option: str, text: str) -> int:
+    """`2015-05-18T09:05:59Z` -> epoch seconds; no zone means UTC; raises UsageError."""
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return _seconds_since(moment)
+    except (ValueError, OverflowError):
+        raise UsageError(f"{option} {text}: write it as 2015-05-18T09:05:59Z") from None
+
+
+def instant(epoch_s: int) -> str:
+    """Epoch seconds -> `2015-05-18T09:05:59Z`."""
+    return (EPOCH + timedelta(seconds=epoch_s)).replace(tzinfo=None).isoformat() + "Z"
+
+
+def utc_day(epoch_s: int) -> str:
+    """The UTC day of an instant."""
+    return instant(epoch_s)[:10]
+
+
+def utc_start(day: str) -> int:
+    """Epoch seconds of a UTC day's first second."""
+    return _seconds_since(datetime.fromisoformat(day).replace(tzinfo=UTC))
+
+
+def _seconds_since(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(seconds=1)
+
+
+def _day(option: str, text: str | None) -> str | None:
+    if text is None:
+        return None
+    try:
+        if date.fromisoformat(text).isoformat() == text:
+            return text
+    except ValueError:
+        pass
+    raise UsageError(f"{option} {text} is no day; write it as 2015-05-18")
+
+
+def _count(span: str | None) -> int | None:
+    if span is None:
+        return None
+    match = re.fullmatch(r"([1-9][0-9]{0,4})d", span, re.ASCII)
+    if not match:
+        raise UsageError(f"--last {span}: write it as 7d")
+    return int(match[1])
+
+
+def _before(day: str, days: int) -> str:
+    return date.fromordinal(max(1, date.fromisoformat(day).toordinal() - days)).isoformat()
