@@ -1,7 +1,6 @@
 """HDFS over WebHDFS: the only user of the `hdfs` client."""
 
 import getpass
-import io
 import posixpath
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from clickstream import endpoints
 from clickstream.config import Settings
 from clickstream.errors import BadInput, ClickstreamError, NotRunning
 
-READ_BUFFER_BYTES = 1 << 20
 TIMEOUT_SECONDS = (10, 120)
 
 
@@ -67,10 +65,10 @@ class Hdfs:
     def open(self, path: str, offset: int = 0) -> Iterator[BinaryIO]:
         """A file's bytes from an offset on, streamed."""
         with self._errors(path), self._client.read(path, offset=offset) as raw:
-            yield io.BufferedReader(raw, READ_BUFFER_BYTES)  # type: ignore[misc]
+            yield raw
 
     def write(self, path: str, chunks: Iterable[bytes]) -> None:
-        """A new file, whole or not at all: it is written beside and renamed; replaces an old one."""
+        """A whole file or none: written beside, then renamed. Replaces what was there."""
         draft = posixpath.join(posixpath.dirname(path), f"_{posixpath.basename(path)}.put")
         with self._errors(path):
             self._client.write(draft, iter(chunks), overwrite=True)

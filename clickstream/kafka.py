@@ -83,8 +83,9 @@ def _until(consumer: Consumer, first: int, end: int) -> Iterator[Record]:
         for message in messages:
             if message.error():
                 raise ClickstreamError(f"Kafka: {message.error()}")
-            position = message.offset() + 1
-            yield Record(message.partition(), message.offset(), message.value())
+            record = Record(message.partition() or 0, message.offset() or 0, message.value() or b"")
+            position = record.offset + 1
+            yield record
 
 
 def _create(admin: AdminClient, settings: Settings) -> None:
@@ -119,7 +120,7 @@ def _consumer(settings: Settings) -> Consumer:
     )
 
 
-def _client(settings: Settings) -> dict[str, str | int | bool]:
+def _client(settings: Settings) -> dict[str, str | int | float | bool]:
     return {
         **settings.kafka.client,
         "bootstrap.servers": endpoints.kafka_bootstrap(settings),

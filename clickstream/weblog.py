@@ -107,12 +107,15 @@ class Entry(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What the spooler notes of a line: `reason` is None for a valid one, `day` is None where
-    the line has no possible time; `stamp` goes between the id and the raw line."""
+    """What the spooler notes of a line.
+
+    `reason` is None for a valid one. Where the line has no possible time, `day` is None and
+    `instant` 0. `stamp` (epoch ms, TAB, day) goes between the id and the raw line.
+    """
 
     reason: str | None
     day: str | None
-    instant: int | None
+    instant: int
     stamp: bytes
 
 
@@ -253,7 +256,7 @@ def _time_stamp(instant: int, day: str) -> bytes:
     return b"%d\t%s" % (instant * 1000, day.encode())
 
 
-_UNTIMED = {reason: Verdict(reason, None, None, NO_TIME + b"\t" + NO_TIME) for reason in REASONS}
+_UNTIMED = {reason: Verdict(reason, None, 0, NO_TIME + b"\t" + NO_TIME) for reason in REASONS}
 
 
 def _judge_invalid(raw: bytes) -> Verdict:
