@@ -84,7 +84,7 @@ def _table(rows: Sequence[Row], columns: Sequence[str], bar: str, width: int | N
         numeric = any(isinstance(row[key], int) for row in rows)
         table.add_column(key, justify="right" if numeric else "left", overflow="fold")
     if bar:
-        table.add_column("")
+        table.add_column("", overflow="crop", no_wrap=True)
     for row, drawn in zip(rows, _bars(rows, bar), strict=True):
         cells = [Text(_cell(row[key])) for key in columns]
         table.add_row(*cells, *([Text(drawn)] if bar else []))
@@ -96,7 +96,7 @@ def _table(rows: Sequence[Row], columns: Sequence[str], bar: str, width: int | N
 def _cell(value: Any) -> str:
     if value is None:
         return "–"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if type(value) is int else str(value)
 
 
 def _bars(rows: Sequence[Row], key: str) -> list[str]:

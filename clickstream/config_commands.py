@@ -1,0 +1,31 @@
+"""`clickstream config ...`: parse, call, print."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from clickstream import command
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The configuration in force.\n\nExample: clickstream config show",
+)
+
+
+@app.command()
+def show(
+    form: Annotated[
+        Literal["table", "json", "csv"], typer.Option("--format", help="How rows are printed.")
+    ] = "table",
+) -> None:
+    """Every key, its value, and where it came from; passwords are masked.
+
+    Example: clickstream --set kafka.topic=clicks config show
+    """
+    from clickstream import config
+    from clickstream.serve import output
+
+    settings = command.settings()
+    rows = [each._asdict() for each in config.shown(settings)]
+    footer = f"file: {settings.origin.file or 'none'}"
+    output.show(rows, config.Shown._fields, form, footer=footer)
