@@ -1,0 +1,278 @@
+"""Spark jobs: how they are submitted, and what a driver tells the command that waits for it.
+
+A job's script runs on this very Python as the driver of `spark-submit` in client mode. It loads
+the settings from its environment and tells its progress, and why it failed, in notes: a file of
+JSON lines, because the JVM may lose the last lines that its Python child printed.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from urllib.parse import urlsplit
+
+from clickstream.cache import cache_dir
+from clickstream.errors import ClickstreamError, ServiceFailed
+from clickstream.java import java_home_env, spark_home
+from clickstream.process import Child
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from clickstream.config import Settings
+
+LOOPBACK = "127.0.0.1"
+NOTES = "CLICKSTREAM_NOTES"
+POLL_SECONDS = 0.1
+JAVA_OPTIONS = ("-XX:-UsePerfData",)
+# Half the CPU of a short job's run goes into C2's compilations, which never pay back.
+SHORT_JOB = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+WARM_UP = Path(__file__).parent / "warmup.py"
+_COMPLAINT = re.compile(r"(?:Exception|Error)\b.*:|^Error:|Killed")
+
+
+class Job(NamedTuple):
+    """What is submitted. `name` is that of its child process, its log and its notes."""
+
+    name: str
+    script: Path
+    args: tuple[str, ...] = ()
+    jars: tuple[Path, ...] = ()
+    java_options: tuple[str, ...] = ()
+
+
+def submit_argv(settings: "Settings", job: Job, properties: Path) -> list[str]:
+    """The command line. The configuration is in the properties file: it may hold secrets."""
+    argv = [str(spark_home() / "bin" / "spark-submit"), "--master", settings.spark.master]
+    argv += ["--deploy-mode", "client", "--name", f"clickstream {job.name}"]
+    argv += ["--properties-file", str(properties), "--load-spark-defaults"]
+    if job.jars:
+        argv += ["--jars", ",".join(str(jar) for jar in job.jars)]
+    return [*argv, str(job.script), *job.args]
+
+
+def conf(settings: "Settings", job: Job, scratch: Path) -> dict[str, str]:
+    """Spark's configuration for a job; what the settings give wins, Java options add up."""
+    given = settings.spark.conf
+    ours = {
+        "spark.driver.memory": settings.spark.driver_memory,
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.log.level": "WARN",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.warehouse.dir": f"file:{scratch}/warehouse",
+        "spark.local.dir": str(scratch),
+        "spark.hadoop.ipc.client.connect.max.retries": "3",
+        "spark.hadoop.ipc.client.connect.retry.interval": "1000",
+    }
+    if on_loopback(settings.spark.master):
+        ours |= {"spark.driver.host": LOOPBACK, "spark.driver.bindAddress": LOOPBACK}
+    options = [*JAVA_OPTIONS, *job.java_options, f'"-Djava.io.tmpdir={scratch}"', *_archive_use()]
+    key = "spark.driver.extraJavaOptions"
+    return ours | given | {key: " ".join([*options, *filter(None, [given.get(key)])])}
+
+
+def on_loopback(master: str) -> bool:
+    """Whether the master is in this process or on this machine's loopback."""
+    host = urlsplit(master).hostname
+    return master.startswith("local") or host in (LOOPBACK, "localhost")
+
+
+def properties_text(values: dict[str, str]) -> str:
+    """A Java properties file of these values."""
+    return "".join(f"{_escaped(key)}={_escaped(values[key])}\n" for key in sorted(values))
+
+
+def launch(settings: "Settings", job: Job) -> Child:
+    """Start a job in a session of its own and leave it; refused while one of its name runs."""
+    child = Child(settings.path("run"), job.name, settings.path("logs", f"{job.name}.log"))
+    running = child.running()
+    if running:
+        raise ClickstreamError(f"{job.name} is at work already (pid {running.pid})")
+    scratch = _fresh(settings.path("tmp", job.name))
+    properties = scratch / "spark.properties"
+    properties.touch(mode=0o600)
+    properties.write_text(properties_text(conf(settings, job, scratch)))
+    notes = notes_file(settings, job.name)
+    notes.parent.mkdir(parents=True, exist_ok=True)
+    notes.write_text("")
+    argv = submit_argv(settings, job, properties)
+    child.start(argv, env=_environment(settings, notes), cwd=scratch)
+    return child
+
+
+def submit(
+    settings: "Settings", job: Job, watch: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
+    """Run a job to its end; returns what it told when done. `watch` hears each stage.
+
+    Raises ServiceFailed with the job's own reason. Ctrl-C and SIGTERM end the job, too.
+    """
+    notes = notes_file(settings, job.name)
+    with _signals_interrupt():
+        child = launch(settings, job)
+        try:
+            _follow(child, notes, watch)
+        finally:
+            child.stop()
+            shutil.rmtree(settings.path("tmp", job.name), ignore_errors=True)
+    return _outcome(child, read_notes(notes))
+
+
+def notes_file(settings: "Settings", name: str) -> Path:
+    """Where a job's notes stand."""
+    return settings.path("run", f"{name}.notes")
+
+
+def read_notes(path: Path) -> list[dict[str, Any]]:
+    """What a driver has told so far, in order; a line that is being written is left out."""
+    try:
+        lines = path.read_text().split("\n")[:-1]
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in lines]
+
+
+def note(**fields: Any) -> None:
+    """In a driver: tell something. `stage` is shown while the job runs."""
+    path = os.environ.get(NOTES)
+    if path:
+        with Path(path).open("a") as notes:
+            notes.write(json.dumps(fields) + "\n")
+
+
+def drive(main: Callable[[], dict[str, Any] | None]) -> NoReturn:
+    """In a driver: run the job's main; what it returns, or why it failed, is noted."""
+    _prefer_installed_pyspark()
+    try:
+        note(done=main() or {})
+    except ClickstreamError as error:
+        note(failed=error.message, hint=error.hint, cause=str(error.__cause__ or ""))
+        sys.exit(1)
+    except Exception as error:
+        note(failed=reason(error))
+        raise
+    sys.exit(0)
+
+
+def session() -> "SparkSession":
+    """In a driver: the session, as `submit` configured it."""
+    from pyspark.sql import SparkSession
+
+    return SparkSession.builder.getOrCreate()
+
+
+def reason(error: BaseException) -> str:
+    """The one line of a Java or Python exception that says most: its last cause."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    causes = [line for line in lines if line.startswith("Caused by: ")]
+    found = causes[-1].removeprefix("Caused by: ") if causes else (lines or [""])[0]
+    return found or type(error).__name__
+
+
+def class_archive() -> Path:
+    """Where this Java's preloaded classes of Spark lie, once `prepare` has made them."""
+    from importlib.metadata import version
+
+    home = java_home_env({})["JAVA_HOME"]
+    return cache_dir() / f"spark-{version('pyspark')}-{home.strip('/').replace('/', '-')}.jsa"
+
+
+def prepare(settings: "Settings") -> None:
+    """Make the class archive with a small job, once per Java; it halves the start of every job."""
+    archive = class_archive()
+    draft = archive.with_suffix(f".{os.getpid()}")
+    options = (*SHORT_JOB, f'"-XX:ArchiveClassesAtExit={draft}"')
+    if archive.exists():
+        return
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    submit(settings, Job("spark-prepare", WARM_UP, java_options=options))
+    if draft.exists():  # A Java without an archive of its own cannot make one: no harm.
+        draft.rename(archive)
+
+
+def _archive_use() -> list[str]:
+    archive = class_archive()
+    return [f'"-XX:SharedArchiveFile={archive}"', "-Xlog:cds=off"] if archive.exists() else []
+
+
+def _environment(settings: "Settings", notes: Path) -> dict[str, str]:
+    env = java_home_env(settings.child_env()) | {
+        "SPARK_HOME": str(spark_home()),
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "PYTHONSAFEPATH": "1",
+        "SPARK_LAUNCHER_OPTS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData",
+        NOTES: str(notes),
+    }
+    if on_loopback(settings.spark.master):
+        env["SPARK_LOCAL_IP"] = LOOPBACK
+    if settings.hdfs.user:
+        env["HADOOP_USER_NAME"] = settings.hdfs.user
+    return env
+
+
+def _follow(child: Child, notes: Path, watch: Callable[[str], None]) -> None:
+    told = 0
+    while child.running():
+        fresh = read_notes(notes)[told:]
+        told += len(fresh)
+        for each in fresh:
+            if "stage" in each:
+                watch(each["stage"])
+        time.sleep(POLL_SECONDS)
+
+
+def _outcome(child: Child, notes: list[dict[str, Any]]) -> dict[str, Any]:
+    last = notes[-1] if notes else {}
+    if "done" in last:
+        done: dict[str, Any] = last["done"]
+        return done
+    log = f"log: {child.log}"
+    if "failed" not in last:
+        raise ServiceFailed(f"{child.name} ended early: {_complaint(child.tail())}", log)
+    failure = ServiceFailed(last["failed"], "; ".join(filter(None, [last.get("hint"), log])))
+    if last.get("cause"):
+        raise failure from ServiceFailed(last["cause"])
+    raise failure
+
+
+def _complaint(tail: str) -> str:
+    lines = [line.strip() for line in tail.splitlines() if line.strip()]
+    complaints = [line for line in lines if _COMPLAINT.search(line)]
+    return (complaints or lines[-1:] or ["it said nothing"])[0]
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM and SIGHUP are as Ctrl-C: the job must not outlive the command."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _fresh(directory: Path) -> Path:
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True, mode=0o700)
+    return directory
+
+
+def _prefer_installed_pyspark() -> None:
+    """Spark puts a zip of pyspark in front, which has no compiled files: 1 s of the start."""
+    sys.path[:] = [place for place in sys.path if not place.endswith("/pyspark.zip")]
+
+
+def _escaped(text: str) -> str:
+    plain = text.replace("\\", "\\\\").replace("\n", "\\n").replace("=", "\\=").replace(":", "\\:")
+    return "".join(char if char.isascii() else f"\\u{ord(char):04x}" for char in plain)
