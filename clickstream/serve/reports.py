@@ -121,9 +121,11 @@ def from_batch(views: "BatchViews", report: str, question: Question) -> Answer:
     if not runs:
         raise NoData("the batch layer has not run yet", "run it: clickstream batch run")
     days = _chosen(views.days(), question.days)
+    columns = ("date",) * question.by_day + COLUMNS[report]
     rows = BATCH[report](views, days, question) if days else []
     bar = "requests" if report in BARS else ""
-    return Answer(rows, _columns(report, question), bar, _batch_layer(runs, days))
+    contract = [{key: row[key] for key in columns} for row in rows]
+    return Answer(contract, columns, bar, _batch_layer(runs, days))
 
 
 def from_realtime(views: "RealTime", report: str, question: Question) -> Answer:
@@ -222,10 +224,6 @@ REALTIME: dict[str, Callable[["RealTime", int, Question], Rows]] = {
     "ddos": ddos,
     "health": health,
 }
-
-
-def _columns(report: str, question: Question) -> tuple[str, ...]:
-    return ("date",) * question.by_day + COLUMNS[report]
 
 
 def _chosen(present: list[str], days: Days) -> list[str]:

@@ -65,10 +65,12 @@ def second(option: str, text: str) -> int:
     """`2015-05-18T09:05:59Z` -> epoch seconds; no zone means UTC; raises UsageError."""
     try:
         moment = datetime.fromisoformat(text)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return _seconds_since(moment)
+        since = _seconds_since(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
         raise UsageError(f"{option} {text}: write it as 2015-05-18T09:05:59Z") from None
+    if since < 0:
+        raise UsageError(f"{option} {text} is before 1970")
+    return since
 
 
 def instant(epoch_s: int) -> str:

@@ -1,0 +1,387 @@
+"""Questions and their rows, from tiny views in memory."""
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+import pytest
+
+from clickstream.errors import NoData, UsageError
+from clickstream.serve import reports
+from clickstream.serve.reports import Question, from_batch, from_realtime
+from clickstream.serve.when import Days, instant, second, seconds
+
+NOON = second("--at", "2015-05-18T12:00:00Z")
+DAY = 86_400
+
+
+class Event(NamedTuple):
+    """One request of a log."""
+
+    server: str
+    second: int
+    category: str = "/"
+    ok: bool = True
+
+
+class Offender(NamedTuple):
+    """As the real-time view tells of one."""
+
+    ip: str
+    second: int
+    requests: int
+
+
+class Memory:
+    """The reading side of the real-time view, over a list of events."""
+
+    def __init__(self, *events: Event, offenders: tuple[Offender, ...] = ()) -> None:
+        self.events = events
+        self.found = offenders
+
+    def latest(self) -> int | None:
+        return max((event.second for event in self.events), default=None)
+
+    def latest_by_server(self) -> dict[str, int]:
+        return {event.server: event.second for event in sorted(self.events, key=lambda e: e.second)}
+
+    def servers(self) -> list[str]:
+        return sorted(self.latest_by_server())
+
+    def categories(self, server: str, start: int, end: int) -> Counter[str]:
+        return Counter(e.category for e in self._of(server) if start < e.second <= end)
+
+    def non_200(self, server: str, end: int) -> int:
+        return sum(not e.ok for e in self._of(server) if end - 300 < e.second <= end)
+
+    def non_200_peak(self, server: str, day: str | None) -> tuple[int, int] | None:
+        bad = [e.second for e in self._of(server) if not e.ok and instant(e.second) >= (day or "")]
+        return max(((s, self.non_200(server, s)) for s in bad), key=lambda x: x[1], default=None)
+
+    def offenders(self, day: str | None) -> list[Offender]:
+        return [each for each in self.found if instant(each.second).startswith(day or "")]
+
+    def _of(self, server: str) -> list[Event]:
+        return [event for event in self.events if server in ("all", event.server)]
+
+
+class Books:
+    """The reading side of the batch views, over daily rows that it hands out as they are."""
+
+    def __init__(self, visitors: dict[str, int], final: bool = True) -> None:
+        self.counts = visitors
+        self.final = final
+        self.asked: list[Any] = []
+
+    def runs(self, days: list[str] | None) -> list[dict[str, Any]]:
+        assert days is None
+        when = {"finished": "2026-01-01T00:00:00Z", "final": self.final}
+        return [{"date": day} | when for day in self.days()]
+
+    def days(self) -> list[str]:
+        return sorted(self.counts)
+
+    def visitors(self, days: list[str] | None, server: str | None = None) -> list[dict[str, Any]]:
+        return [
+            {"date": day, "server": server or "all", "unique_visitors": count, "requests": count}
+            for day, count in sorted(self.counts.items())
+            if days is None or day in days
+        ]
+
+    def hourly(self, days: list[str], server: str, by_day: bool) -> list[dict[str, Any]]:
+        self.asked = [days, server, by_day]
+        return [{"date": days[0], "hour": 14, "server": server, "requests": 498}]
+
+    def categories(self, days: list[str], server: str | None, top: int) -> list[dict[str, Any]]:
+        self.asked = [days, server, top]
+        name = "/caf\xe9\x1b"
+        return [{"date": days[0], "server": "all", "category": name, "requests": 1}]
+
+
+BOOKS = Books({"2015-05-17": 341, "2015-05-18": 627, "2015-05-20": 600})
+
+
+def _batch(report: str, books: Books = BOOKS, **question: Any) -> list[dict[str, Any]]:
+    return from_batch(books, report, Question(**question)).rows
+
+
+def _realtime(report: str, view: Memory, **question: Any) -> list[dict[str, Any]]:
+    return from_realtime(view, report, Question(**question)).rows
+
+
+# ---- the batch layer
+
+
+def test_distribution_has_the_change_against_the_day_before() -> None:
+    assert [tuple(row.values()) for row in _batch("distribution")] == [
+        ("2015-05-17", 341, 341, None),
+        ("2015-05-18", 627, 627, 286),
+        ("2015-05-20", 600, 600, -27),
+    ]
+
+
+def test_the_day_before_counts_even_when_it_was_not_asked_for() -> None:
+    rows = _batch("distribution", days=Days(only="2015-05-18"))
+    assert [(row["date"], row["change"]) for row in rows] == [("2015-05-18", 286)]
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [
+        (Days(), ["2015-05-17", "2015-05-18", "2015-05-20"]),
+        (Days(first="2015-05-18"), ["2015-05-18", "2015-05-20"]),
+        (Days(last="2015-05-19"), ["2015-05-17", "2015-05-18"]),
+        (Days(first="2015-05-18", last="2015-05-19"), ["2015-05-18"]),
+        (Days(count=1), ["2015-05-20"]),
+        (Days(count=3), ["2015-05-18", "2015-05-20"]),
+        (Days(first="2016-01-01"), []),
+    ],
+)
+def test_days(days: Days, expected: list[str]) -> None:
+    assert [row["date"] for row in _batch("visitors", days=days)] == expected
+
+
+def test_one_day_without_data_is_an_error() -> None:
+    with pytest.raises(NoData, match="no data for 2015-05-19"):
+        _batch("visitors", days=Days(only="2015-05-19"))
+
+
+def test_a_batch_layer_that_never_ran_says_how_to_run_it() -> None:
+    with pytest.raises(NoData, match="has not run yet") as error:
+        _batch("hourly", Books({}))
+    assert "clickstream batch run" in error.value.hint
+
+
+def test_hourly_is_over_all_servers_and_summed() -> None:
+    books = Books({"2015-05-18": 1})
+    answer = from_batch(books, "hourly", Question())
+    assert books.asked == [["2015-05-18"], "all", False]
+    assert answer.columns == ("hour", "server", "requests")
+    assert answer.bar == "requests"
+
+
+def test_hourly_by_day_adds_the_date() -> None:
+    assert from_batch(BOOKS, "hourly", Question(by_day=True)).columns[0] == "date"
+
+
+def test_categories_are_shown_not_obeyed() -> None:
+    (row,) = _batch("categories", days=Days(only="2015-05-18"), server="weblog1", top=3)
+    assert row["category"] == "/caf\\xe9\\x1b"
+    assert BOOKS.asked == [["2015-05-18"], "weblog1", 3]
+
+
+@pytest.mark.parametrize(("final", "said"), [(True, "final"), (False, "provisional: 2015-05-18")])
+def test_the_answer_names_its_layer(final: bool, said: str) -> None:
+    answer = from_batch(Books({"2015-05-18": 1}, final), "visitors", Question())
+    assert answer.layer == f"batch layer, as of 2026-01-01T00:00:00Z, {said}"
+
+
+# ---- the speed layer
+
+
+def test_popularity_counts_the_window_from_after_its_start_to_its_end() -> None:
+    view = Memory(
+        Event("weblog1", NOON - 300, "/at-the-start"),
+        Event("weblog1", NOON - 299, "/b"),
+        Event("weblog2", NOON - 10, "/a"),
+        Event("weblog2", NOON - 10, "/c"),
+        Event("weblog2", NOON, "/c"),
+    )
+    rows = _realtime("popularity", view)
+    assert [(row["rank"], row["category"], row["requests"]) for row in rows] == [
+        (1, "/c", 2),
+        (2, "/a", 1),
+        (3, "/b", 1),
+    ]
+    assert {(row["server"], row["window_start"], row["window_end"]) for row in rows} == {
+        ("all", "2015-05-18T11:55:00Z", "2015-05-18T12:00:00Z")
+    }
+
+
+def test_popularity_of_one_server_ends_with_the_latest_of_all() -> None:
+    view = Memory(Event("weblog1", NOON - 600), Event("weblog2", NOON))
+    assert _realtime("popularity", view, server="weblog1") == []
+    (row,) = _realtime("popularity", view, server="weblog1", window=900)
+    assert row["window_end"] == instant(NOON)
+
+
+def test_popularity_top() -> None:
+    view = Memory(*(Event("weblog1", NOON, f"/{name}") for name in "dcba"))
+    rows = _realtime("popularity", view, top=2)
+    assert [row["category"] for row in rows] == ["/a", "/b"]
+
+
+def test_popularity_at_a_moment() -> None:
+    view = Memory(Event("weblog1", NOON - 60, "/before"), Event("weblog1", NOON, "/after"))
+    (row,) = _realtime("popularity", view, at=NOON - 1)
+    assert (row["category"], row["window_end"]) == ("/before", "2015-05-18T11:59:59Z")
+
+
+@pytest.mark.parametrize("latest", [NOON, NOON - NOON % DAY, NOON - NOON % DAY + DAY - 1])
+def test_popularity_of_a_day_ends_with_its_latest_event(latest: int) -> None:
+    view = Memory(Event("weblog1", latest, "/last"), Event("weblog1", latest + DAY, "/next-day"))
+    (row,) = _realtime("popularity", view, days=Days(only="2015-05-18"))
+    assert (row["category"], row["window_end"]) == ("/last", instant(latest))
+
+
+OFFENDERS = Memory(
+    Event("weblog1", NOON),
+    Event("weblog1", NOON + 2 * DAY),
+    offenders=(Offender("1.2.3.4", NOON, 140), Offender("evil\x1b", NOON + DAY, 101)),
+)
+
+
+def test_ddos() -> None:
+    assert _realtime("ddos", OFFENDERS) == [
+        {"ip": "1.2.3.4", "second": "2015-05-18T12:00:00Z", "requests": 140},
+        {"ip": "evil\\x1b", "second": "2015-05-19T12:00:00Z", "requests": 101},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("days", "requests"),
+    [
+        (Days(only="2015-05-18"), [140]),
+        (Days(first="2015-05-19"), [101]),
+        (Days(count=2), [101]),
+        (Days(count=1), []),
+        (Days(only="2015-05-20"), []),
+    ],
+)
+def test_ddos_of_days(days: Days, requests: list[int]) -> None:
+    assert [row["requests"] for row in _realtime("ddos", OFFENDERS, days=days)] == requests
+
+
+OUTAGE = Memory(
+    *(Event("weblog1", NOON + at, ok=False) for at in range(11)),
+    Event("weblog1", NOON + 310),
+    Event("weblog2", NOON - 900),
+)
+
+
+def test_health_is_as_of_each_servers_latest_second() -> None:
+    assert _realtime("health", OUTAGE) == [
+        {"server": "weblog1", "window_end": instant(NOON + 310), "non_200": 0, "state": "ok"},
+        {"server": "weblog2", "window_end": instant(NOON - 900), "non_200": 0, "state": "ok"},
+    ]
+
+
+def test_health_at_its_peak() -> None:
+    (row,) = _realtime("health", OUTAGE, peak=True, server="weblog1")
+    assert row == {
+        "server": "weblog1",
+        "window_end": instant(NOON + 10),
+        "non_200": 11,
+        "state": "alert",
+    }
+
+
+def test_exactly_the_limit_is_no_alert() -> None:
+    view = Memory(*(Event("weblog1", NOON, ok=False) for _ in range(10)))
+    assert _realtime("health", view)[0]["state"] == "ok"
+
+
+def test_a_server_that_never_failed_has_a_peak_of_none() -> None:
+    (row,) = _realtime("health", OUTAGE, peak=True, server="weblog2")
+    assert (row["non_200"], row["window_end"]) == (0, instant(NOON - 900))
+
+
+def test_health_of_a_day() -> None:
+    view = Memory(
+        Event("weblog1", NOON), Event("weblog1", NOON + DAY), Event("weblog2", NOON + DAY)
+    )
+    rows = _realtime("health", view, days=Days(only="2015-05-18"))
+    assert [(row["server"], row["window_end"]) for row in rows] == [("weblog1", instant(NOON))]
+
+
+@pytest.mark.parametrize("report", ["popularity", "ddos", "health"])
+def test_a_utc_day_without_data_is_an_error(report: str) -> None:
+    with pytest.raises(NoData, match="no data for 2015-05-17"):
+        _realtime(report, OFFENDERS, days=Days(only="2015-05-17"))
+
+
+@pytest.mark.parametrize("report", ["popularity", "ddos", "health"])
+def test_a_speed_layer_that_saw_nothing_says_how_to_run_it(report: str) -> None:
+    with pytest.raises(NoData) as error:
+        _realtime(report, Memory())
+    assert "clickstream speed run" in error.value.hint
+
+
+@pytest.mark.parametrize("report", ["popularity", "ddos", "health"])
+def test_rows_of_the_speed_layer_hold_the_columns(report: str) -> None:
+    view = Memory(*OUTAGE.events, offenders=OFFENDERS.found)
+    for row in _realtime(report, view):
+        assert tuple(row) == reports.COLUMNS[report]
+
+
+@pytest.mark.parametrize("report", ["visitors", "distribution", "hourly", "categories"])
+def test_rows_of_the_batch_layer_hold_the_columns(report: str) -> None:
+    for row in _batch(report):
+        assert tuple(row) == reports.COLUMNS[report]
+
+
+# ---- what may be asked
+
+
+@pytest.mark.parametrize("day", ["2015-02-30", "2015-5-1", "20150518", "2015-W20-1", "today", ""])
+def test_days_that_do_not_exist(day: str) -> None:
+    for option in ({"only": day}, {"first": day}, {"last": day}):
+        with pytest.raises(UsageError, match="is no day"):
+            Days.parse(**option)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"only": "2015-05-18", "first": "2015-05-17"},
+        {"only": "2015-05-18", "span": "7d"},
+        {"last": "2015-05-18", "span": "7d"},
+        {"first": "2015-05-19", "last": "2015-05-18"},
+        {"span": "7"},
+        {"span": "0d"},
+    ],
+)
+def test_days_that_contradict(options: dict[str, str]) -> None:
+    with pytest.raises(UsageError):
+        Days.parse(**options)
+
+
+def test_windows_and_moments() -> None:
+    assert [seconds("--window", text) for text in ("90s", "5m", "1h", "1d")] == [90, 300, 3600, DAY]
+    assert second("--at", "2015-05-18T14:00:00+02:00") == NOON
+    assert second("--at", "2015-05-18T12:00:00") == NOON
+
+
+@pytest.mark.parametrize("text", ["5", "m", "0m", "-5m", "5m ", "٥m"])
+def test_windows_that_are_none(text: str) -> None:
+    with pytest.raises(UsageError):
+        seconds("--window", text)
+
+
+@pytest.mark.parametrize("text", ["noon", "2015-05-18T25:00:00Z", "0001-01-01T00:00:00+14:00"])
+def test_moments_that_are_none(text: str) -> None:
+    with pytest.raises(UsageError):
+        second("--at", text)
+
+
+class Configured(NamedTuple):
+    """What of the settings a question needs."""
+
+    servers: dict[str, None]
+    speed: Any
+
+
+SETTINGS = Configured({"weblog1": None}, type("Speed", (), {"health_non_200": 20}))
+
+
+def test_an_unknown_server_is_told_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="there are weblog1, all"):
+        Question.parse(SETTINGS, server="weblog9")
+
+
+def test_the_limit_of_health_is_configured() -> None:
+    assert Question.parse(SETTINGS, server="all").non_200_limit == 20
+
+
+def test_a_window_ends_once() -> None:
+    with pytest.raises(UsageError):
+        Question.parse(SETTINGS, date="2015-05-18", at="2015-05-18T00:00:00Z")
