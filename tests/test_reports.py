@@ -1,14 +1,17 @@
 """Questions and their rows, from tiny views in memory."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from clickstream import config
 from clickstream.errors import NoData, UsageError
 from clickstream.serve import reports
 from clickstream.serve.reports import Question, from_batch, from_realtime
 from clickstream.serve.when import Days, instant, second, seconds
+from clickstream.views.batch import BatchViews
 
 NOON = second("--at", "2015-05-18T12:00:00Z")
 DAY = 86_400
@@ -75,10 +78,7 @@ class Books:
     def runs(self, days: list[str] | None) -> list[dict[str, Any]]:
         assert days is None
         when = {"finished": "2026-01-01T00:00:00Z", "final": self.final}
-        return [{"date": day} | when for day in self.days()]
-
-    def days(self) -> list[str]:
-        return sorted(self.counts)
+        return [{"date": day, "lines": n} | when for day, n in sorted(self.counts.items())]
 
     def visitors(self, days: list[str] | None, server: str | None = None) -> list[dict[str, Any]]:
         return [
@@ -145,6 +145,11 @@ def test_one_day_without_data_is_an_error() -> None:
         _batch("visitors", days=Days(only="2015-05-19"))
 
 
+def test_a_day_that_was_computed_and_is_empty_has_no_data() -> None:
+    with pytest.raises(NoData):
+        _batch("visitors", Books({"2015-05-18": 0}), days=Days(only="2015-05-18"))
+
+
 def test_a_batch_layer_that_never_ran_says_how_to_run_it() -> None:
     with pytest.raises(NoData, match="has not run yet") as error:
         _batch("hourly", Books({}))
@@ -173,6 +178,33 @@ def test_categories_are_shown_not_obeyed() -> None:
 def test_the_answer_names_its_layer(final: bool, said: str) -> None:
     answer = from_batch(Books({"2015-05-18": 1}, final), "visitors", Question())
     assert answer.layer == f"batch layer, as of 2026-01-01T00:00:00Z, {said}"
+
+
+def test_the_batch_views_answer(tmp_path: Path) -> None:
+    settings = config.load(None, tmp_path, {"database.url": f"sqlite:///{tmp_path}/views.db"})
+    keys = {"date": "2015-05-18", "server": "all"}
+    run = {"finished": "2026-01-01T00:00:00Z", "seconds": 1.0, "files": 1, "bytes": 1, "copies": 0}
+    with BatchViews.connect(settings) as views:
+        views.replace_day(
+            "2015-05-18",
+            {
+                "daily_visitors": [keys | {"unique_visitors": 2, "requests": 3}],
+                "daily_responses": [keys | {"success": 1, "failure": 2, "other": 0, "requests": 3}],
+                "hourly_traffic": [keys | {"hour": 14, "requests": 3}],
+                "daily_categories": [keys | {"place": 1, "category": "/\xe9", "requests": 3}],
+                "batch_runs": [run | {"date": "2015-05-18", "distinct_lines": 3, "manifest": "[]"}],
+            },
+        )
+    asked = Question.parse(settings, date="2015-05-18", server="all")
+    assert [reports.ask(settings, name, asked).rows for name in reports.BATCH] == [
+        [keys | {"unique_visitors": 2, "requests": 3}],
+        [keys | {"success": 1, "failure": 2, "other": 0, "requests": 3}],
+        [{"date": "2015-05-18", "unique_visitors": 2, "requests": 3, "change": None}],
+        [{"hour": 14, "server": "all", "requests": 3}],
+        [keys | {"category": "/\\xe9", "requests": 3}],
+    ]
+    answer = reports.ask(settings, "visitors", asked)
+    assert answer.layer == "batch layer, as of 2026-01-01T00:00:00Z, provisional: 2015-05-18"
 
 
 # ---- the speed layer

@@ -120,7 +120,7 @@ def from_batch(views: "BatchViews", report: str, question: Question) -> Answer:
     runs = views.runs(None)
     if not runs:
         raise NoData("the batch layer has not run yet", "run it: clickstream batch run")
-    days = _chosen(views.days(), question.days)
+    days = _chosen([run["date"] for run in runs if run["lines"]], question.days)
     columns = ("date",) * question.by_day + COLUMNS[report]
     rows = BATCH[report](views, days, question) if days else []
     bar = "requests" if report in BARS else ""
