@@ -1,0 +1,278 @@
+"""The batch views: exact figures per day and server in an RDBMS, and the books beside them.
+
+`date` is the day as printed in the log, text `yyyy-mm-dd` (a line may be dated 0001 or 9999).
+`server` is a web server's name, or `all`. Category text stands for bytes (ISO-8859-1), is of any
+length, and differs by case and trailing blanks, so no key and no order rests on a database's idea
+of text: a category's key is its `place` in its day and server, by requests and then by bytes.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+
+from clickstream import endpoints
+from clickstream.config import Settings
+from clickstream.errors import ClickstreamError, NotRunning, UsageError
+
+SCHEMA = 1
+ALL = "all"
+HINT = "is it up, and is database.url right? clickstream stack status, clickstream config show"
+
+Days = Sequence[str] | None
+Query = sa.Select[Any]
+Rows = list[dict[str, Any]]
+
+
+def _name(length: int) -> sa.types.TypeEngine[str]:
+    exact = mysql.VARCHAR(length, charset="ascii", collation="ascii_bin")
+    return sa.String(length).with_variant(exact, "mysql", "mariadb")
+
+
+_long_text = sa.Text().with_variant(
+    mysql.MEDIUMTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
+)
+_metadata = sa.MetaData()
+
+
+def _table(name: str, keys: Mapping[str, Any], values: Mapping[str, Any]) -> sa.Table:
+    columns = [sa.Column(key, kind, primary_key=True) for key, kind in keys.items()]
+    columns += [sa.Column(key, kind, nullable=False) for key, kind in values.items()]
+    return sa.Table(name, _metadata, *columns)
+
+
+_count = sa.BigInteger()
+_number = sa.Integer()
+_day = {"date": _name(10)}
+_day_server = _day | {"server": _name(255)}
+_classes = dict.fromkeys(("success", "failure", "other", "requests"), _count)
+
+daily_visitors = _table(
+    "daily_visitors", _day_server, {"unique_visitors": _count, "requests": _count}
+)
+daily_responses = _table("daily_responses", _day_server, _classes)
+status_counts = _table("status_counts", _day_server | {"status": _name(3)}, {"requests": _count})
+hourly_traffic = _table("hourly_traffic", _day_server | {"hour": _number}, {"requests": _count})
+minute_traffic = _table("minute_traffic", _day_server | {"minute": _name(5)}, _classes)
+daily_categories = _table(
+    "daily_categories",
+    _day_server | {"place": _number},
+    {"category": _long_text, "requests": _count},
+)
+batch_runs = _table(
+    "batch_runs",
+    _day,
+    {
+        "finished": _name(20),
+        "seconds": sa.Double(),
+        "files": _number,
+        "bytes": _count,
+        "distinct_lines": _count,
+        "copies": _count,
+        "manifest": _long_text,
+    },
+)
+books = _table(
+    "books", {"server": _name(255), "file": _name(16), "date": _name(10)}, {"valid_lines": _count}
+)
+batch_schema = _table("batch_schema", {"number": _number}, {})
+SLICED = {
+    table.name: table
+    for table in (
+        *(daily_visitors, daily_responses, status_counts),
+        *(hourly_traffic, minute_traffic, daily_categories, batch_runs),
+    )
+}
+
+
+class Book(NamedTuple):
+    """What the spooler knows of one log and day: how many of its lines are valid."""
+
+    server: str
+    file: str
+    date: str
+    valid_lines: int
+
+
+class BatchViews:
+    """The database of the batch views; use it as a context manager.
+
+    Raises NotRunning when the database does not answer, ClickstreamError when it refuses.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def connect(cls, settings: Settings) -> "BatchViews":
+        """The configured database, or the local stack's; makes the tables where there are none."""
+        views = cls(_engine(endpoints.database_url(settings)))
+        try:
+            views._check_schema()
+        except ClickstreamError:
+            views.close()
+            raise
+        return views
+
+    def __enter__(self) -> "BatchViews":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self._engine.dispose()
+
+    def drop(self) -> None:
+        """Remove every table of the batch views; the books, too."""
+        with self._begin() as connection:
+            _metadata.drop_all(connection)
+
+    def replace_day(self, day: str, rows: Mapping[str, Rows]) -> None:
+        """Put a day's rows, by table of SLICED, in the place of what was there: all or nothing."""
+        with self._begin() as connection:
+            for name, table in SLICED.items():
+                connection.execute(sa.delete(table).where(table.c.date == day))
+                if rows.get(name):
+                    connection.execute(sa.insert(table), rows[name])
+
+    def publish_books(self, rows: Iterable[Book]) -> None:
+        """Put the books of these logs in the place of what was known of them."""
+        entries = [book._asdict() for book in rows]
+        files = {(entry["server"], entry["file"]) for entry in entries}
+        with self._begin() as connection:
+            for server, file in sorted(files):
+                same = (books.c.server == server) & (books.c.file == file)
+                connection.execute(sa.delete(books).where(same))
+            if entries:
+                connection.execute(sa.insert(books), entries)
+
+    def days(self) -> list[str]:
+        """The days that have been computed."""
+        return [row["date"] for row in self._all(sa.select(batch_runs.c.date).order_by("date"))]
+
+    def manifests(self) -> dict[str, list[Any]]:
+        """For each computed day, the files it was computed from, as they were given."""
+        rows = self._all(sa.select(batch_runs.c.date, batch_runs.c.manifest))
+        return {row["date"]: json.loads(row["manifest"]) for row in rows}
+
+    def visitors(self, days: Days = None, server: str | None = None) -> Rows:
+        """Rows of date, server, unique_visitors, requests; each server and `all`."""
+        return self._rows(daily_visitors, days, server)
+
+    def responses(self, days: Days = None, server: str | None = None) -> Rows:
+        """Rows of date, server, success, failure, other, requests; each server and `all`."""
+        return self._rows(daily_responses, days, server)
+
+    def hourly(self, days: Days = None, server: str | None = ALL, by_day: bool = False) -> Rows:
+        """Rows of hour, server, requests (and date when by_day), summed over the days."""
+        table = hourly_traffic
+        keys: list[sa.Column[Any]] = [table.c.date] * by_day + [table.c.hour, table.c.server]
+        query: Query = sa.select(*keys, sa.func.sum(table.c.requests).label("requests"))
+        rows = self._all(_where(query, table, days, server).group_by(*keys).order_by(*keys))
+        return [row | {"requests": int(row["requests"])} for row in rows]
+
+    def categories(
+        self, days: Days = None, server: str | None = None, top: int | None = 10
+    ) -> Rows:
+        """Rows of date, server, category, requests: the most requested first, ties by bytes."""
+        table = daily_categories
+        query = sa.select(table.c.date, table.c.server, table.c.category, table.c.requests)
+        query = _where(query, table, days, server)
+        if top is not None:
+            query = query.where(table.c.place <= top)
+        return self._all(query.order_by(table.c.date, table.c.server, table.c.place))
+
+    def runs(self, days: Days = None) -> Rows:
+        """Rows of date, finished (ISO UTC), seconds, files, bytes, lines, copies, final.
+
+        A day is final when its distinct lines are, server by server, what the books say.
+        """
+        runs = batch_runs.c
+        columns = (runs.finished, runs.seconds, runs.files, runs.bytes, runs.copies)
+        query = sa.select(runs.date, *columns, runs.distinct_lines.label("lines"))
+        rows = self._all(_where(query, batch_runs, days, None).order_by(runs.date))
+        final = self._final(days)
+        return [row | {"final": row["date"] in final} for row in rows]
+
+    def _final(self, days: Days) -> set[str]:
+        seen = sa.select(daily_visitors.c.date, daily_visitors.c.server, daily_visitors.c.requests)
+        seen = seen.where(daily_visitors.c.server != ALL)
+        known = sa.select(books.c.date, books.c.server, sa.func.sum(books.c.valid_lines).label("n"))
+        known = known.where(books.c.valid_lines > 0).group_by(books.c.date, books.c.server)
+        counted = _by_day(self._all(_where(seen, daily_visitors, days, None)), "requests")
+        booked = _by_day(self._all(_where(known, books, days, None)), "n")
+        return {day for day, servers in counted.items() if booked.get(day) == servers}
+
+    def _rows(self, table: sa.Table, days: Days, server: str | None) -> Rows:
+        query = _where(sa.select(table), table, days, server)
+        return self._all(query.order_by(table.c.date, table.c.server))
+
+    def _all(self, query: Query) -> Rows:
+        with self._begin() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def _check_schema(self) -> None:
+        with self._begin() as connection:
+            known = sa.inspect(connection).has_table(batch_schema.name)
+            number = connection.scalar(sa.select(batch_schema.c.number)) if known else None
+            if number is None:
+                _metadata.create_all(connection)
+                connection.execute(sa.insert(batch_schema), {"number": SCHEMA})
+            elif number != SCHEMA:
+                raise ClickstreamError(
+                    f"the batch views in the database have schema {number}, this version's is"
+                    f" {SCHEMA}",
+                    "they can be computed again: clickstream batch drop, then"
+                    " clickstream batch run --all",
+                )
+
+    @contextmanager
+    def _begin(self) -> Iterator[sa.Connection]:
+        with _errors(self._engine.url), self._engine.begin() as connection:
+            yield connection
+
+
+def drop(settings: Settings) -> None:
+    """Remove the batch views, whatever their schema number is."""
+    views = BatchViews(_engine(endpoints.database_url(settings)))
+    with views:
+        views.drop()
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    try:
+        return sa.create_engine(url, hide_parameters=True)
+    except (sa.exc.ArgumentError, ModuleNotFoundError) as error:
+        raise UsageError(f"database.url: no driver for {url.drivername}") from error
+
+
+@contextmanager
+def _errors(url: sa.URL) -> Iterator[None]:
+    """The drivers' errors as ours; never with the password, never with the rows."""
+    place = url.set(query={}).render_as_string(hide_password=True)
+    try:
+        yield
+    except sa.exc.OperationalError as error:
+        raise NotRunning(f"the database {place} cannot be used", HINT) from error.orig
+    except sa.exc.DBAPIError as error:
+        raise ClickstreamError(f"the database {place} refuses") from error.orig
+
+
+def _where(
+    query: sa.Select[Any], table: sa.Table, days: Days, server: str | None
+) -> sa.Select[Any]:
+    if days is not None:
+        query = query.where(table.c.date.in_(days))
+    return query if server is None else query.where(table.c.server == server)
+
+
+def _by_day(rows: Rows, count: str) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for row in rows:
+        found.setdefault(row["date"], {})[row["server"]] = int(row[count])
+    return found
