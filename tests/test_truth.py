@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from clickstream import weblog
 from tests import truth
 from tests.truth import Malformed, Truth
 
@@ -256,3 +259,42 @@ def test_servers_apart_and_together():
     assert read.popularity(end) == {b"/a": 2}
     assert read.offenders(threshold=1) == {(end, b"1.2.3.4"): 2}
     assert [read.non_200("b", at) for at in (end - 1, end, end + 299, end + 300)] == [0, 1, 1, 0]
+
+
+def test_the_product_reads_real_lines_the_same(real):
+    _, read = real
+    for raw in set(read.raw["weblog1"]):
+        assert by_product(raw) == by_hand(raw)
+
+
+WORDS = rb" \ [ ] / ? # :// http://h * - 0 9 31/Feb 24: +2400 GET get HTTP/1.1 HTTP/2 x".split()
+BYTES = [b'"', b'\\"', b"", b" ", b"\x00", b"\xe9", b"\x85", b"\xb2", b"\r", b"\t", b"\x0b"]
+PIECES = st.sampled_from([*WORDS, *BYTES, b" [18/May/2015:"])
+CUTS = st.tuples(st.integers(0, len(GOOD)), st.integers(0, 5), PIECES)
+
+
+@settings(deadline=None, max_examples=1000)
+@given(st.lists(CUTS, min_size=1, max_size=4))
+def test_the_product_reads_hostile_lines_the_same(cuts):
+    raw = GOOD
+    for start, length, piece in cuts:
+        raw = raw[:start] + piece + raw[start + length :]
+    assert by_product(raw) == by_hand(raw)
+
+
+def by_hand(raw: bytes) -> tuple[object, ...] | None:
+    try:
+        line = truth.parse(raw)
+    except Malformed:
+        return None
+    times = (line.day, line.hour, line.minute, line.instant, line.status)
+    texts = (line.host, line.user, line.request, line.agent, line.category)
+    return *times, *(text if text is None else text.decode("latin-1") for text in texts)
+
+
+def by_product(raw: bytes) -> tuple[object, ...] | None:
+    if weblog.judge(raw).reason is not None:
+        return None
+    line = weblog.parse(raw)
+    times = (line.day, line.hour, line.minute, line.instant, line.status)
+    return *times, line.host, line.user, line.request, line.agent, weblog.category(line.request)
