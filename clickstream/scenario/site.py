@@ -20,7 +20,7 @@ PAGES = {
     "/shop": ("POST /shop/basket HTTP/1.1", "GET /shop/hats/17 HTTP/2.0"),
     "/static": ("GET /static/site.css HTTP/1.1", "GET /static/site.js HTTP/1.1"),
     CAFE_UTF8: (f"GET {CAFE_UTF8}/men\xc3\xbc.html HTTP/1.1",),
-    "/search": (r"GET /search?q=\"red shoes\" HTTP/1.1".replace(" shoes", "+shoes"),),
+    "/search": (r"GET /search?q=\"red+shoes\" HTTP/1.1",),
     CAFE_LATIN1: (f"GET {CAFE_LATIN1}/carte HTTP/1.0",),
     "/api": ("PUT /api/v1/stock HTTP/1.1", "GET /api//v2 HTTP/2"),
     "/about.html": ("GET /about.html HTTP/1.1",),
