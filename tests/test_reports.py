@@ -10,7 +10,7 @@ from clickstream import config
 from clickstream.errors import NoData, UsageError
 from clickstream.serve import reports
 from clickstream.serve.reports import Question, from_batch, from_realtime
-from clickstream.serve.when import Days, instant, second, seconds
+from clickstream.serve.when import Days, instant, second
 from clickstream.views.batch import BatchViews
 
 NOON = second("--at", "2015-05-18T12:00:00Z")
@@ -352,47 +352,6 @@ def test_rows_of_the_batch_layer_hold_the_columns(report: str) -> None:
 
 
 # ---- what may be asked
-
-
-@pytest.mark.parametrize("day", ["2015-02-30", "2015-5-1", "20150518", "2015-W20-1", "today", ""])
-def test_days_that_do_not_exist(day: str) -> None:
-    for option in ({"only": day}, {"first": day}, {"last": day}):
-        with pytest.raises(UsageError, match="is no day"):
-            Days.parse(**option)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"only": "2015-05-18", "first": "2015-05-17"},
-        {"only": "2015-05-18", "span": "7d"},
-        {"last": "2015-05-18", "span": "7d"},
-        {"first": "2015-05-19", "last": "2015-05-18"},
-        {"span": "7"},
-        {"span": "0d"},
-    ],
-)
-def test_days_that_contradict(options: dict[str, str]) -> None:
-    with pytest.raises(UsageError):
-        Days.parse(**options)
-
-
-def test_windows_and_moments() -> None:
-    assert [seconds("--window", text) for text in ("90s", "5m", "1h", "1d")] == [90, 300, 3600, DAY]
-    assert second("--at", "2015-05-18T14:00:00+02:00") == NOON
-    assert second("--at", "2015-05-18T12:00:00") == NOON
-
-
-@pytest.mark.parametrize("text", ["5", "m", "0m", "-5m", "5m ", "٥m"])
-def test_windows_that_are_none(text: str) -> None:
-    with pytest.raises(UsageError):
-        seconds("--window", text)
-
-
-@pytest.mark.parametrize("text", ["noon", "2015-05-18T25:00:00Z", "0001-01-01T00:00:00+14:00"])
-def test_moments_that_are_none(text: str) -> None:
-    with pytest.raises(UsageError):
-        second("--at", text)
 
 
 class Configured(NamedTuple):

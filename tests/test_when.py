@@ -1,0 +1,52 @@
+"""Days, windows and moments as written in options."""
+
+import pytest
+
+from clickstream.errors import UsageError
+from clickstream.serve.when import Days, second, seconds
+
+
+@pytest.mark.parametrize("day", ["2015-02-30", "2015-5-1", "20150518", "2015-W20-1", "today", ""])
+def test_days_that_do_not_exist(day: str) -> None:
+    for option in ({"only": day}, {"first": day}, {"last": day}):
+        with pytest.raises(UsageError, match="is no day"):
+            Days.parse(**option)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"only": "2015-05-18", "first": "2015-05-17"},
+        {"only": "2015-05-18", "span": "7d"},
+        {"last": "2015-05-18", "span": "7d"},
+        {"first": "2015-05-19", "last": "2015-05-18"},
+        {"span": "7"},
+        {"span": "0d"},
+    ],
+)
+def test_days_that_contradict(options: dict[str, str]) -> None:
+    with pytest.raises(UsageError):
+        Days.parse(**options)
+
+
+def test_windows_and_moments() -> None:
+    assert [seconds("--window", text) for text in ("90s", "5m", "1h", "1d")] == [
+        90,
+        300,
+        3600,
+        86_400,
+    ]
+    assert second("--at", "2015-05-18T14:00:00+02:00") == 1_431_950_400
+    assert second("--at", "2015-05-18T12:00:00") == 1_431_950_400
+
+
+@pytest.mark.parametrize("text", ["5", "m", "0m", "-5m", "5m ", "٥m"])
+def test_windows_that_are_none(text: str) -> None:
+    with pytest.raises(UsageError):
+        seconds("--window", text)
+
+
+@pytest.mark.parametrize("text", ["noon", "2015-05-18T25:00:00Z", "0001-01-01T00:00:00+14:00"])
+def test_moments_that_are_none(text: str) -> None:
+    with pytest.raises(UsageError):
+        second("--at", text)
