@@ -1,0 +1,89 @@
+"""Cassandra: one node."""
+
+from clickstream import jars
+from clickstream.endpoints import LOOPBACK, port_open
+from clickstream.stack.service import Service
+
+MAIN = "org.apache.cassandra.service.CassandraDaemon"
+EXPORTED = (
+    *("java.base/jdk.internal.misc", "java.base/java.lang.ref", "java.sql/java.sql"),
+    *("java.management.rmi/com.sun.jmx.remote.internal.rmi", "jdk.unsupported/sun.misc"),
+    *("java.management/com.sun.jmx.remote.security", "jdk.attach/sun.tools.attach"),
+    *("java.rmi/sun.rmi.registry", "java.rmi/sun.rmi.server"),
+)
+OPENED = (
+    *("java.io", "java.lang", "java.lang.module", "java.lang.reflect", "java.nio", "java.util"),
+    *("sun.nio.ch", "jdk.internal.loader", "jdk.internal.ref", "jdk.internal.reflect"),
+    *("jdk.internal.math", "jdk.internal.module", "jdk.internal.util.jar"),
+)
+MODULES = (
+    *(f"--add-exports={module}=ALL-UNNAMED" for module in EXPORTED),
+    *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in OPENED),
+    "--add-opens=jdk.management/com.sun.management.internal=ALL-UNNAMED",
+)
+PROPERTIES = {
+    "jdk.attach.allowAttachSelf": "true",
+    "io.netty.tryReflectionSetAccessible": "true",
+    "cassandra-foreground": "yes",
+    # A ring of one has nobody to wait for.
+    "cassandra.skip_wait_for_gossip_to_settle": "0",
+    "cassandra.ring_delay_ms": "1",
+    "cassandra.superuser_setup_delay_ms": "0",
+    "cassandra.disable_tcactive_openssl": "true",
+    "cassandra.available_processors": "2",
+}
+
+
+class Cassandra(Service):
+    """The real-time views."""
+
+    name = "cassandra"
+    title = "Cassandra"
+    processes = {"cassandra": ("cassandra", "cassandra_storage")}  # noqa: RUF012 - see Service
+
+    def elsewhere(self) -> str:
+        """The ring of `cassandra.hosts`."""
+        return ",".join(self.settings.cassandra.hosts)
+
+    def prepare(self) -> None:
+        """cassandra.yaml and its log's format."""
+        self._write(
+            self._rendered("cassandra/cassandra.yaml", ports=self.ports),
+            self._rendered("cassandra/logback.xml"),
+        )
+
+    def argv(self, process: str) -> list[str]:
+        """The daemon; jamm measures memtables."""
+        (jamm,) = (path for path in jars.files("cassandra") if "_jamm-" in path.name)
+        conf = self.directory / "conf"
+        places = {
+            "cassandra.config": f"file://{conf}/cassandra.yaml",
+            "cassandra.storagedir": str(self.directory / "data"),
+            "cassandra.logdir": str(self.settings.path("logs")),
+            "logback.configurationFile": str(conf / "logback.xml"),
+        }
+        return self._java(
+            self.settings.stack.heap_mb.cassandra,
+            f"-javaagent:{jamm}",
+            *MODULES,
+            *(f"-D{name}={value}" for name, value in {**PROPERTIES, **places}.items()),
+            *("-Xss512k", "-XX:MaxDirectMemorySize=128m"),
+            *("-cp", jars.classpath("cassandra"), MAIN),
+        )
+
+    def ready(self, process: str) -> bool:
+        """Whether it answers a query."""
+        # Before the port is open the driver would only fill the log with its attempts.
+        return port_open(self.ports[process]) and self._answers()
+
+    def _answers(self) -> bool:
+        from cassandra.cluster import Cluster, NoHostAvailable
+
+        cluster = Cluster([LOOPBACK], port=self.ports["cassandra"], protocol_version=5)
+        try:
+            cluster.connect().execute("SELECT release_version FROM system.local")
+        except NoHostAvailable:
+            return False
+        finally:
+            cluster.shutdown()
+        return True

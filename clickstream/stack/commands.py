@@ -1,0 +1,123 @@
+"""`clickstream stack`: the local services."""
+
+from typing import Annotated
+
+import typer
+
+from clickstream import command
+
+app = typer.Typer(
+    help="The local services: Kafka, HDFS, Cassandra, MariaDB.\n\nExample: clickstream stack up",
+    no_args_is_help=True,
+)
+
+
+@app.command()
+def up(
+    services: Annotated[
+        list[str] | None, typer.Argument(help="Only these; all by default.")
+    ] = None,
+) -> None:
+    """Start what is not running, and wait until it is ready.
+
+    Example: clickstream stack up
+    """
+    import time
+
+    from clickstream.stack import local
+
+    began = time.monotonic()
+    started = local.up(command.settings(), services or [])
+    took = f"{len(started)} services ready in {time.monotonic() - began:.1f} s"
+    typer.echo(took if started else "already running")
+
+
+@app.command()
+def down() -> None:
+    """Stop the services, the last one started first.
+
+    Example: clickstream stack down
+    """
+    from clickstream.stack import local
+
+    settings = command.settings()
+    stopped = local.down(settings)
+    typer.echo(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
+    left = local.others(settings)
+    if left:
+        typer.echo(f"still running: {', '.join(child.name for child in left)}", err=True)
+
+
+@app.command()
+def status(
+    format_: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
+) -> None:
+    """What runs, where: process, state, pid, port, memory.
+
+    Example: clickstream stack status
+    """
+    from clickstream.stack import local, show
+
+    typer.echo(show.rows(local.status(command.settings()), format_))
+
+
+@app.command()
+def logs(
+    service: Annotated[str, typer.Argument(help="A service, or one of its processes.")],
+    lines: Annotated[int, typer.Option(min=1, help="How many lines of the end.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until Ctrl-C.")] = False,
+) -> None:
+    """The end of a service's log.
+
+    Example: clickstream stack logs kafka --lines 20
+    """
+    from clickstream.stack import show
+
+    for line in show.log(command.settings(), service, lines, follow):
+        typer.echo(line)
+
+
+@app.command()
+def clean(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove all data of the home: the stores, and with them ledger, spool and agents.
+
+    Example: clickstream stack clean --yes
+    """
+    from clickstream.stack import local
+
+    settings = command.settings()
+    if not yes:
+        typer.confirm(f"Remove everything under {settings.home} but its configuration?", abort=True)
+    local.clean(settings)
+    typer.echo(f"{settings.home} is empty")
+
+
+@app.command()
+def fetch() -> None:
+    """Bring the jars of every service into the cache and verify them.
+
+    Example: clickstream stack fetch
+    """
+    from clickstream.cache import cache_dir
+    from clickstream.stack import fetch as fetching
+
+    fetching.fetch(fetching.needed())
+    typer.echo(f"all jars are in {cache_dir()}, verified")
+
+
+@app.command(hidden=True)
+def lock(
+    services: Annotated[
+        list[str] | None, typer.Argument(help="Only these; all by default.")
+    ] = None,
+) -> None:
+    """Resolve the services' jars anew and write their locks (for maintainers, in a checkout).
+
+    Example: clickstream stack lock kafka
+    """
+    from clickstream.stack import lock as locking
+
+    for service in services or locking.ROOTS:
+        typer.echo(f"wrote {locking.write_lock(service)}")

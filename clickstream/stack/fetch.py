@@ -1,0 +1,36 @@
+"""Fetching what the local services need, side by side, with progress."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from clickstream import jars
+from clickstream.stack import mariadb
+from clickstream.stack.board import Board
+
+AT_ONCE = 4
+MB = 2**20
+
+
+def needed() -> list[str]:
+    """Every set of jars, without MariaDB's where the machine has its own."""
+    return [name for name in jars.services() if name != "mariadb" or not mariadb.on_path()]
+
+
+def fetch(names: Sequence[str]) -> None:
+    """Bring the named sets of jars into the cache, verified; says nothing when all is there."""
+    missing = [name for name in names if jars.absent(name)]
+    with Board(missing) as board, ThreadPoolExecutor(AT_ONCE) as pool:
+        for done in [pool.submit(_fetch, board, name) for name in missing]:
+            done.result()
+    for name in names:
+        jars.files(name)
+    if "mariadb" in names:
+        mariadb.unpack()
+
+
+def _fetch(board: Board, name: str) -> None:
+    absent = jars.absent(name)
+    total = sum(jar.size for jar in absent) / MB
+    board.say(name, f"{len(absent)} jars, {total:.0f} MB")
+    jars.fetch(name, lambda got: board.say(name, f"{min(got / MB, total):.0f} of {total:.0f} MB"))
+    board.say(name, f"{total:.0f} MB verified", done=True)

@@ -1,0 +1,177 @@
+"""The local stack as a whole: up, down, status, clean."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from clickstream.config import Settings
+from clickstream.errors import ClickstreamError, UsageError
+from clickstream.process import Running
+from clickstream.stack import home, ports
+from clickstream.stack.board import Board
+from clickstream.stack.cassandra import Cassandra
+from clickstream.stack.fetch import fetch
+from clickstream.stack.fetch import needed as needed_jars
+from clickstream.stack.hdfs import Hdfs
+from clickstream.stack.kafka import Kafka
+from clickstream.stack.mariadb import MariaDB
+from clickstream.stack.service import Service
+
+# In the order in which the slow ones come first; down goes backwards.
+SERVICES: tuple[type[Service], ...] = (Cassandra, Hdfs, Kafka, MariaDB)
+
+
+class Row(NamedTuple):
+    """One process of the stack; pid, port and memory are None while it does not run."""
+
+    service: str
+    process: str
+    state: str
+    pid: int | None
+    port: int | None
+    memory_mb: int | None
+
+
+class _Cancelled(Exception):
+    """Another service failed, or the user broke off."""
+
+
+def chosen(settings: Settings, names: Sequence[str] = ()) -> list[Service]:
+    """The services of these names, or all; raises UsageError for a name that is none."""
+    unknown = sorted(set(names) - {kind.name for kind in SERVICES})
+    if unknown:
+        known = ", ".join(kind.name for kind in SERVICES)
+        raise UsageError(f"there is no service {', '.join(unknown)}", f"there are {known}")
+    return [kind(settings) for kind in SERVICES if not names or kind.name in names]
+
+
+def up(settings: Settings, names: Sequence[str] = ()) -> list[str]:
+    """Start what does not run, side by side; returns the names of the services it started.
+
+    Services that the configuration places elsewhere are left alone. When one fails, those that
+    this call started are stopped again, and ServiceFailed tells the first failure.
+    """
+    local = [service for service in chosen(settings, names) if not service.elsewhere()]
+    home.claim(settings.home)
+    with home.alone(settings.home):
+        wanted = [service for service in local if not all(service.running().values())]
+        fetch([service.name for service in wanted if service.name in needed_jars()])
+        # A half that still runs would hold the ports of the whole.
+        for service in wanted:
+            service.stop()
+        ports.assign(settings, [name for service in wanted for name in service.port_names()])
+        _start(wanted)
+    return [service.name for service in wanted]
+
+
+def down(settings: Settings) -> list[str]:
+    """Stop every service, last started first; returns the names of those that ran.
+
+    One that cannot be stopped does not save the others; it is told at the end.
+    """
+    if not home.is_ours(settings.home):
+        return []
+    with home.alone(settings.home):
+        return _stop(chosen(settings))
+
+
+def status(settings: Settings) -> list[Row]:
+    """A row for each process, in the order of SERVICES."""
+    return [
+        _row(service, process, running)
+        for service in chosen(settings)
+        for process, running in service.running().items()
+    ]
+
+
+def others(settings: Settings) -> list[Running]:
+    """What runs in the home and is no service: agents, jobs."""
+    own = {process for kind in SERVICES for process in kind.processes}
+    return [child for child in home.running(settings.home) if child.name not in own]
+
+
+def clean(settings: Settings) -> None:
+    """Remove stores, ledger, spool and all other state; refuses while anything runs."""
+    alive = [child.name for child in home.running(settings.home)]
+    if alive:
+        raise ClickstreamError(f"still running: {', '.join(alive)}", "clickstream stack down")
+    home.empty(settings.home)
+
+
+def _start(services: list[Service]) -> None:
+    broken = threading.Event()
+    with Board([service.title for service in services]) as board, _stopped_on_failure(services):
+        with ThreadPoolExecutor(max(len(services), 1)) as pool, _set_on_failure(broken):
+            futures = [pool.submit(_start_one, service, board, broken) for service in services]
+            _await(futures, broken)
+
+
+def _start_one(service: Service, board: Board, broken: threading.Event) -> None:
+    def check() -> None:
+        if broken.is_set():
+            raise _Cancelled
+
+    board.say(service.title, "starting")
+    began = time.monotonic()
+    try:
+        service.start(check)
+    except _Cancelled:
+        board.say(service.title, "broken off", done=True)
+        raise
+    except ClickstreamError:
+        board.say(service.title, "failed", done=True)
+        raise
+    board.say(service.title, f"ready in {time.monotonic() - began:.1f} s", done=True)
+
+
+def _await(futures: list[Future[None]], broken: threading.Event) -> None:
+    done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+    broken.set()
+    for future in sorted(done, key=_is_cancelled):
+        future.result()
+
+
+def _is_cancelled(future: Future[None]) -> bool:
+    return isinstance(future.exception(), _Cancelled)
+
+
+@contextmanager
+def _set_on_failure(event: threading.Event) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        event.set()
+        raise
+
+
+@contextmanager
+def _stopped_on_failure(services: list[Service]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        _stop(services)
+        raise
+
+
+def _stop(services: Sequence[Service]) -> list[str]:
+    stopped, failures = [], []
+    for service in reversed(services):
+        try:
+            if service.stop():
+                stopped.append(service.name)
+        except ClickstreamError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+    return stopped
+
+
+def _row(service: Service, process: str, running: Running | None) -> Row:
+    if running is None:
+        state = f"elsewhere: {service.elsewhere()}" if service.elsewhere() else "stopped"
+        return Row(service.name, process, state, None, None, None)
+    port = next(iter(running.ports.values()), None)
+    return Row(service.name, process, "running", running.pid, port, running.memory_mb())

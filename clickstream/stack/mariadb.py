@@ -1,0 +1,181 @@
+"""MariaDB: the server on PATH, else the one of the locked jar, unpacked into the cache once."""
+
+import getpass
+import hashlib
+import os
+import secrets
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+from clickstream import jars
+from clickstream.cache import cache_dir
+from clickstream.endpoints import (
+    DATABASE,
+    DATABASE_USER,
+    LOOPBACK,
+    database_url,
+    password_file,
+    port_open,
+)
+from clickstream.errors import ServiceFailed
+from clickstream.render import PRIVATE_DIRECTORY, File, write
+from clickstream.stack.service import Service
+
+# Paths of requests differ by case and by blanks at their end: they must not be equal here.
+COLLATION = "utf8mb4_nopad_bin"
+SOCKET_PATH_LIMIT = 107  # bytes; the kernel's, less the closing NUL
+SMALL = (
+    *("--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M", "--key-buffer-size=1M"),
+    *("--aria-pagecache-buffer-size=8M", "--performance-schema=OFF", "--max-connections=50"),
+    *("--table-open-cache=200", "--skip-log-bin", "--skip-name-resolve"),
+)
+
+
+class Programs(NamedTuple):
+    """The two programs; `basedir` is empty where they know their own."""
+
+    server: Path
+    install: Path
+    basedir: str
+
+    def base(self) -> list[str]:
+        """The options that come first: no option file of the machine has a say."""
+        return ["--no-defaults", *([f"--basedir={self.basedir}"] if self.basedir else [])]
+
+
+class MariaDB(Service):
+    """The batch views."""
+
+    name = "mariadb"
+    title = "MariaDB"
+    processes = {"mariadb": ("mariadb",)}  # noqa: RUF012 - see Service
+
+    def elsewhere(self) -> str:
+        """The database of `database.url` (its password masked)."""
+        given = self.settings.database.url.get_secret_value()
+        return repr(database_url(self.settings)) if given else ""
+
+    def prepare(self) -> None:
+        """A password, a store, and what to run at its start."""
+        self._make_password()
+        self._make_once(self.directory / "data", self._install)
+        write([File("start.sql", self._start_sql())], self.directory)
+
+    def argv(self, process: str) -> list[str]:
+        """The server, on loopback and a socket."""
+        found = programs()
+        return [
+            *(str(found.server), *found.base(), *SMALL, *_as_root()),
+            f"--datadir={self.directory / 'data'}",
+            f"--socket={self.socket()}",
+            f"--pid-file={self.directory / 'mariadbd.pid'}",
+            f"--port={self.ports[process]}",
+            f"--bind-address={LOOPBACK}",
+            f"--init-file={self.directory / 'start.sql'}",
+            "--character-set-server=utf8mb4",
+            f"--collation-server={COLLATION}",
+        ]
+
+    def ready(self, process: str) -> bool:
+        """Whether our user can log in with the password."""
+        if not port_open(self.ports[process]):
+            return False
+        import pymysql
+
+        try:
+            pymysql.connect(
+                host=LOOPBACK,
+                port=self.ports[process],
+                user=DATABASE_USER,
+                password=password_file(self.settings.home).read_text().strip(),
+                database=DATABASE,
+                connect_timeout=2,
+            ).close()
+        except pymysql.MySQLError:
+            return False
+        return True
+
+    def settle(self) -> None:
+        """The statements held the password: they are not needed any more."""
+        (self.directory / "start.sql").unlink()
+
+    def socket(self) -> Path:
+        """The Unix socket, in a short folder of this user's when the home lies too deep."""
+        own = self.directory / "mariadb.sock"
+        if len(os.fsencode(own)) <= SOCKET_PATH_LIMIT:
+            return own
+        key = hashlib.sha256(os.fsencode(own)).hexdigest()[:12]
+        folder = Path(tempfile.gettempdir()) / f"clickstream-{os.getuid()}-{key}"
+        folder.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+        if folder.stat().st_uid != os.getuid():
+            raise ServiceFailed(
+                f"{folder} belongs to somebody else", "use a home that is less deep"
+            )
+        return folder / "mariadb.sock"
+
+    def _make_password(self) -> None:
+        file = password_file(self.settings.home)
+        if not file.exists():
+            write([File(file.name, secrets.token_urlsafe(24) + "\n")], file.parent)
+
+    def _install(self, data: Path) -> None:
+        found = programs()
+        self._run(
+            [
+                *(str(found.install), *found.base(), f"--datadir={data}", *_as_root()),
+                "--auth-root-authentication-method=socket",
+                f"--auth-root-socket-user={getpass.getuser()}",
+                *("--skip-test-db", "--skip-name-resolve", "--skip-log-bin"),
+            ]
+        )
+
+    def _start_sql(self) -> str:
+        """One statement a line, run before the first connection is taken."""
+        password = password_file(self.settings.home).read_text().strip()
+        user = f"'{DATABASE_USER}'@'{LOOPBACK}'"
+        return (
+            f"CREATE DATABASE IF NOT EXISTS {DATABASE} COLLATE {COLLATION};\n"
+            f"CREATE USER IF NOT EXISTS {user};\n"
+            f"ALTER USER {user} IDENTIFIED BY '{password}';\n"
+            f"GRANT ALL ON {DATABASE}.* TO {user};\n"
+        )
+
+
+def on_path() -> Programs | None:
+    """The machine's own MariaDB, if all of it is there."""
+    server, install = shutil.which("mariadbd"), shutil.which("mariadb-install-db")
+    return Programs(Path(server), Path(install), "") if server and install else None
+
+
+def programs() -> Programs:
+    """The MariaDB to run; raises ClickstreamError when its jar is not there."""
+    return on_path() or _unpacked(unpack())
+
+
+def unpack() -> Path:
+    """The folder of the unpacked jar; unpacks it the first time."""
+    (jar,) = jars.files("mariadb")
+    place = cache_dir() / jar.stem
+    if not place.exists():
+        draft = place.with_name(f"{place.name}.{os.getpid()}")
+        with zipfile.ZipFile(jar) as archive:
+            archive.extractall(draft)  # noqa: S202 - its hash is locked
+        for program in [*draft.glob("**/bin/*"), *draft.glob("**/scripts/*")]:
+            program.chmod(0o755)
+        if not place.exists():
+            draft.rename(place)
+        shutil.rmtree(draft, ignore_errors=True)
+    return place
+
+
+def _unpacked(place: Path) -> Programs:
+    (server,) = place.glob("**/bin/mariadbd")
+    base = server.parent.parent
+    return Programs(server, base / "scripts" / "mariadb-install-db", str(base))
+
+
+def _as_root() -> list[str]:
+    return ["--user=root"] if os.geteuid() == 0 else []

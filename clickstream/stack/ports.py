@@ -1,0 +1,54 @@
+"""Ports of the local stack: the configured ones, else free ones that the home remembers."""
+
+import socket
+
+from clickstream.config import Settings
+from clickstream.endpoints import LOOPBACK, free_ports, remember_ports, remembered_ports
+from clickstream.errors import ServiceFailed
+
+
+def assign(settings: Settings, names: list[str]) -> dict[str, int]:
+    """A port for each name, remembered; ServiceFailed when a configured one is taken.
+
+    A remembered port that somebody else has taken meanwhile is given up for a new one.
+    """
+    known = remembered_ports(settings.home)
+    configured = {name: getattr(settings.stack.ports, name) for name in names}
+    for name, port in configured.items():
+        if port and taken(port):
+            raise ServiceFailed(
+                f"port {port} (stack.ports.{name}) is taken{_by(port)}",
+                f"choose another in stack.ports.{name}, or 0 for a free one",
+            )
+    kept = {name: known[name] for name in names if name in known and not taken(known[name])}
+    chosen = kept | {name: port for name, port in configured.items() if port}
+    ports = chosen | free_ports(name for name in names if name not in chosen)
+    remember_ports(settings.home, ports)
+    return ports
+
+
+def taken(port: int) -> bool:
+    """Whether a server could not listen there: asked by trying, as a server would."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+            probe.listen()
+        except OSError:
+            return True
+    return False
+
+
+def _by(port: int) -> str:
+    """Who listens there, where this user may see it."""
+    import psutil
+
+    try:
+        owners = [
+            connection.pid
+            for connection in psutil.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+        ]
+        return f" by {psutil.Process(owners[0]).name()} (pid {owners[0]})" if owners[0] else ""
+    except (IndexError, psutil.Error):
+        return ""

@@ -1,0 +1,146 @@
+"""One service of the local stack: four verbs, start, wait_ready, stop, clean."""
+
+import os
+import shutil
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from clickstream import endpoints
+from clickstream.config import Settings
+from clickstream.errors import ServiceFailed
+from clickstream.java import java
+from clickstream.process import TAIL_LINES, Child, Running
+from clickstream.render import PRIVATE_DIRECTORY, File, render, write
+
+# Services are started far more often than they are run hot: the quick compiler alone
+# halves the work of a start.
+QUICK_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xshare:auto")
+
+
+class Service(ABC):
+    """A service and the child processes it is made of.
+
+    `processes` maps each child's name to the names of its ports (as in `stack.ports`), the one
+    that clients use first. A service's files lie in `<home>/<name>`.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    processes: ClassVar[Mapping[str, tuple[str, ...]]]
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.directory = settings.path(self.name)
+
+    @abstractmethod
+    def elsewhere(self) -> str:
+        """Where the configuration says this service is, when it is not ours to run; else empty."""
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Write its configuration; format its store if this is the first start."""
+
+    @abstractmethod
+    def argv(self, process: str) -> list[str]:
+        """The command line of one of its processes."""
+
+    @abstractmethod
+    def ready(self, process: str) -> bool:
+        """Whether one of its processes does its work; asked until it does."""
+
+    def settle(self) -> None:  # noqa: B027 - most services need nothing
+        """What is left to do once it is ready."""
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Port name -> number, as the home remembers them."""
+        known = endpoints.remembered_ports(self.settings.home)
+        return {name: known[name] for name in self.port_names() if name in known}
+
+    @classmethod
+    def port_names(cls) -> list[str]:
+        """The names of every port of every process."""
+        return [name for names in cls.processes.values() for name in names]
+
+    def child(self, process: str) -> Child:
+        """The handle of one of its processes."""
+        log = self.settings.path("logs", f"{process}.log")
+        return Child(self.settings.path("run"), process, log)
+
+    def running(self) -> dict[str, Running | None]:
+        """Each process and what runs of it."""
+        return {process: self.child(process).running() for process in self.processes}
+
+    def start(self, check: Callable[[], None] = lambda: None) -> None:
+        """Start it and wait until it is ready; `check` may raise to break off.
+
+        A process of it that still runs alone is stopped first. Raises ServiceFailed with the end
+        of the log.
+        """
+        self.stop()
+        self.directory.mkdir(parents=True, exist_ok=True, mode=PRIVATE_DIRECTORY)
+        self.prepare()
+        check()
+        children = {process: self._launch(process) for process in self.processes}
+        for process, child in children.items():
+            child.wait_ready(partial(self._ready, process, check), self._patience)
+        self.settle()
+
+    def stop(self) -> bool:
+        """End its processes, the last one first; False when none ran."""
+        ended = [self.child(process).stop() for process in reversed(self.processes)]
+        return any(ended)
+
+    def clean(self) -> None:
+        """Remove its data and configuration."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    @property
+    def _patience(self) -> float:
+        return float(self.settings.stack.start_timeout_seconds)
+
+    def _launch(self, process: str) -> Child:
+        child = self.child(process)
+        ports = {name: self.ports[name] for name in self.processes[process]}
+        child.start(self.argv(process), env=self.env(), cwd=self.directory, ports=ports)
+        return child
+
+    def env(self) -> dict[str, str]:
+        """The environment of its processes."""
+        return dict(os.environ)
+
+    def _ready(self, process: str, check: Callable[[], None]) -> bool:
+        check()
+        return self.ready(process)
+
+    def _rendered(self, template: str, **values: object) -> File:
+        return File(Path(template).name, render(template, **values))
+
+    def _write(self, *files: File) -> None:
+        write(files, self.directory / "conf")
+
+    def _java(self, heap_mb: int, *rest: str) -> list[str]:
+        heap = ("-Xms64m", f"-Xmx{heap_mb}m", "-Djava.net.preferIPv4Stack=true")
+        return [java(), *heap, *QUICK_START, *rest]
+
+    def _make_once(self, place: Path, make: Callable[[Path], None]) -> None:
+        """Make a store under another name and rename it, so that half a store is never used."""
+        if not place.exists():
+            draft = place.with_name(f"{place.name}.new")
+            shutil.rmtree(draft, ignore_errors=True)
+            make(draft)
+            draft.rename(place)
+
+    def _run(self, argv: Sequence[str]) -> None:
+        done = subprocess.run(
+            argv, capture_output=True, text=True, errors="replace", env=self.env(), timeout=120
+        )
+        if done.returncode:
+            lines = (done.stdout + done.stderr).splitlines()[-TAIL_LINES:]
+            raise ServiceFailed(
+                f"{self.title} cannot make its store:" + "".join(f"\n  {line}" for line in lines)
+            )
