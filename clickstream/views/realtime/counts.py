@@ -1,0 +1,144 @@
+"""Counts per server, second and key: how they are summed, cut to windows, and put into text.
+
+A metric's counts are `{server: {second: {key: n}}}`; seconds are epoch seconds. The metrics:
+
+ip        requests by client, over every server    key: the host as printed
+category  requests by category                     key: the category
+non_200   requests whose status is not 200         key: the status
+minute    requests by printed minute               key: success | failure | other; the "second" is
+          the printed wall clock, taken as if it were UTC
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+IP, CATEGORY, NON_200, MINUTE = "ip", "category", "non_200", "minute"
+METRICS = (IP, CATEGORY, NON_200, MINUTE)
+ALL = "all"
+SLOT_S = 60
+PIECE_CHARS = 500_000
+
+Counts = dict[str, dict[int, dict[str, int]]]
+Leaf = tuple[str, int, str, int]
+
+
+def slot_of(second: int) -> int:
+    """The minute a second lies in, by its first second: the grain of a stored row."""
+    return second // SLOT_S * SLOT_S
+
+
+def leaves(counts: Counts) -> Iterator[Leaf]:
+    """Every (server, second, key, n)."""
+    for server, seconds in counts.items():
+        for second, keys in seconds.items():
+            for key, n in keys.items():
+                yield server, second, key, n
+
+
+def add(counts: Counts, more: Iterable[Leaf]) -> int:
+    """Add to `counts` in place; returns how many new leaves it has grown by."""
+    grown = 0
+    for server, second, key, n in more:
+        keys = counts.setdefault(server, {}).setdefault(second, {})
+        grown += key not in keys
+        keys[key] = keys.get(key, 0) + n
+    return grown
+
+
+def pack(counts: Counts) -> list[str]:
+    """JSON texts that hold the counts, none much longer than PIECE_CHARS.
+
+    Equal counts give equal pieces, in whatever order they were added: a repeated batch must
+    overwrite its own pieces, one by one.
+    """
+    return [_text(piece) for piece in _pieces(sorted(leaves(counts)))]
+
+
+def unpack(text: str) -> Iterator[Leaf]:
+    """The leaves of one piece."""
+    for server, seconds in json.loads(text).items():
+        for second, keys in seconds.items():
+            for key, n in keys.items():
+                yield server, int(second), key, n
+
+
+def by_server(minutes: Iterable[Counts], start: int, end: int) -> dict[str, Counter[str]]:
+    """Sums by server and key over (start, end]."""
+    sums: dict[str, Counter[str]] = {}
+    for counts in minutes:
+        for server, seconds in counts.items():
+            mine = sums.setdefault(server, Counter())
+            for second, keys in seconds.items():
+                if start < second <= end:
+                    mine.update(keys)
+    return sums
+
+
+def of(sums: Mapping[str, Counter[str]], server: str) -> Counter[str]:
+    """One server's sums, or those of `all` servers together."""
+    if server != ALL:
+        return sums.get(server, Counter())
+    total: Counter[str] = Counter()
+    for each in sums.values():
+        total.update(each)
+    return total
+
+
+def per_second(counts: Counts, server: str) -> dict[int, int]:
+    """Sums by second over every key, of a server or of `all`."""
+    sums: Counter[int] = Counter()
+    for name, second, _, n in leaves(counts):
+        if server in (name, ALL):
+            sums[second] += n
+    return dict(sums)
+
+
+def peak(seconds: Mapping[int, int], window_s: int, first: int) -> tuple[int, int] | None:
+    """The highest sum over (t - window_s, t] for the seconds t >= first that have a count.
+
+    Returns (t, sum), the earliest t on a tie; None where no second has a count.
+    """
+    best: tuple[int, int] | None = None
+    ordered = sorted(seconds)
+    total = oldest = 0
+    for second in ordered:
+        total += seconds[second]
+        while ordered[oldest] <= second - window_s:
+            total -= seconds[ordered[oldest]]
+            oldest += 1
+        if second >= first and (best is None or total > best[1]):
+            best = (second, total)
+    return best
+
+
+def over_threshold(counts: Counts, second: int, hosts: Iterable[str], limit: int) -> dict[str, int]:
+    """Those of the hosts whose requests in that second, over every server, are above the limit."""
+    found = {}
+    servers = [seconds[second] for seconds in counts.values() if second in seconds]
+    for host in hosts:
+        total = sum(keys.get(host, 0) for keys in servers)
+        if total > limit:
+            found[host] = total
+    return found
+
+
+def top(sums: Mapping[str, int], size: int) -> list[tuple[str, int]]:
+    """The largest first, ties by key."""
+    return sorted(sums.items(), key=lambda item: (-item[1], item[0]))[:size]
+
+
+def _pieces(ordered: list[Leaf]) -> Iterator[list[Leaf]]:
+    size = sum(len(key) + 16 for _, _, key, _ in ordered)
+    if size <= PIECE_CHARS or len(ordered) < 2:
+        yield ordered
+        return
+    half = len(ordered) // 2
+    yield from _pieces(ordered[:half])
+    yield from _pieces(ordered[half:])
+
+
+def _text(piece: list[Leaf]) -> str:
+    counts: Counts = {}
+    add(counts, piece)
+    return json.dumps(counts, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,139 @@
+"""What the real-time views answer."""
+
+import datetime
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from clickstream.views.realtime import counts
+from clickstream.views.realtime.counts import Counts, Leaf
+from clickstream.views.realtime.store import DAY_S, Store
+
+NEVER, EVER = 0, 2**62
+_EPOCH_DAY = datetime.date(1970, 1, 1)
+
+
+class Offender(NamedTuple):
+    """A client with more requests in one second than the threshold; `second` is epoch UTC."""
+
+    ip: str
+    second: int
+    requests: int
+
+
+class Minute(NamedTuple):
+    """A server's traffic in one minute of the clock as printed; `minute` is HH:MM."""
+
+    server: str
+    date: str
+    minute: str
+    requests: int
+    success: int
+    failure: int
+    other: int
+
+
+class RealTime(Store):
+    """The reader. Every count is of distinct lines; instants are epoch seconds UTC."""
+
+    def latest(self) -> int | None:
+        """The latest event second over all servers."""
+        return max(self.latest_by_server().values(), default=None)
+
+    def latest_by_server(self) -> dict[str, int]:
+        """The latest event second of each server that has one."""
+        servers = self.status()["servers"]
+        return {name: each["latest"] for name, each in servers.items() if each.get("latest")}
+
+    def servers(self) -> list[str]:
+        """The servers of which a line was counted."""
+        return sorted(self.latest_by_server())
+
+    def categories(self, server: str, start: int, end: int) -> dict[str, int]:
+        """Requests per category in (start, end], of a server or of `all`."""
+        found = self._counts(counts.CATEGORY, start + 1, end)
+        return dict(counts.of(counts.by_server([found], start, end), server))
+
+    def offenders(self, day: str | None) -> list[Offender]:
+        """Clients above the threshold over all servers, on a UTC day or ever; by second, ip."""
+        days = [day] if day else self._days(counts.IP)
+        cql = self.prepared("SELECT second, ip, requests FROM ddos WHERE day = ?")
+        rows = (row for found in self.run_many([(cql, (each,)) for each in days]) for row in found)
+        found = [Offender(row.ip, _epoch(row.second), row.requests) for row in rows]
+        return sorted(found, key=lambda offender: (offender.second, offender.ip))
+
+    def non_200(self, server: str, end: int) -> int:
+        """Answers other than 200 in the window that ends at `end`: (end - window, end]."""
+        start = end - self.settings.speed.window_seconds
+        found = self._counts(counts.NON_200, start + 1, end)
+        return counts.of(counts.by_server([found], start, end), server).total()
+
+    def non_200_peak(self, server: str, day: str | None) -> tuple[int, int] | None:
+        """(second, count) of the highest trailing count on a UTC day or ever, earliest on a tie.
+
+        None where no answer was other than 200.
+        """
+        window = self.settings.speed.window_seconds
+        first = _day_start(day) if day else NEVER
+        last = first + DAY_S - 1 if day else EVER
+        found = self._counts(counts.NON_200, max(first - window, NEVER), last)
+        return counts.peak(counts.per_second(found, server), window, first)
+
+    def minutes(self, days: Iterable[str] | None) -> list[Minute]:
+        """Traffic per server and printed minute of these printed days (None: of every day)."""
+        every = self._days(counts.MINUTE) if days is None else sorted(set(days))
+        rows = []
+        for day in every:
+            start = _day_start(day)
+            for server, seconds in self._counts(counts.MINUTE, start, start + DAY_S - 1).items():
+                rows += [_minute(server, second, keys) for second, keys in seconds.items()]
+        return sorted(rows, key=lambda row: (row.date, row.minute, row.server))
+
+    def status(self) -> dict[str, Any]:
+        """How far the stream came.
+
+        `{"query": id or None, "batch": last batch or None, "servers": {name: {"rows", "copies",
+        "set_aside", "skipped", "latest"}}}`; rows are Kafka records, the others are among them.
+        """
+        row = self.run("SELECT query, batch, servers FROM state WHERE name = 'speed'").one()
+        if row is None:
+            return {"query": None, "batch": None, "servers": {}}
+        return {"query": row.query, "batch": row.batch, "servers": json.loads(row.servers)}
+
+    def _counts(self, metric: str, first: int, last: int) -> Counts:
+        """Sums over the partials of first..last, whole minutes."""
+        found: Counts = {}
+        counts.add(found, self._leaves(metric, first, last))
+        return found
+
+    def _leaves(self, metric: str, first: int, last: int) -> Iterator[Leaf]:
+        cql = self.prepared(
+            "SELECT counts FROM buckets WHERE part = ? AND metric = ? AND slot >= ? AND slot <= ?"
+        )
+        bounds = (metric, counts.slot_of(first), last)
+        work = [(cql, (part, *bounds)) for part in self.parts(metric, first, last)]
+        for rows in self.run_many(work):
+            for row in rows:
+                yield from counts.unpack(row.counts)
+
+    def _days(self, metric: str) -> list[str]:
+        return sorted({day_of(part) for part in self.parts(metric, NEVER, EVER)})
+
+
+def day_of(second: int) -> str:
+    """The UTC day of an epoch second, yyyy-mm-dd."""
+    return (_EPOCH_DAY + datetime.timedelta(days=second // DAY_S)).isoformat()
+
+
+def _day_start(day: str) -> int:
+    return (datetime.date.fromisoformat(day) - _EPOCH_DAY).days * DAY_S
+
+
+def _epoch(moment: datetime.datetime) -> int:
+    return int(moment.replace(tzinfo=datetime.UTC).timestamp())
+
+
+def _minute(server: str, second: int, keys: dict[str, int]) -> Minute:
+    clock = f"{second % DAY_S // 3600:02}:{second % 3600 // 60:02}"
+    success, failure, other = (keys.get(name, 0) for name in ("success", "failure", "other"))
+    return Minute(server, day_of(second), clock, sum(keys.values()), success, failure, other)

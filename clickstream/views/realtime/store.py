@@ -1,0 +1,169 @@
+"""The keyspace of the real-time views: its tables and the connection to them.
+
+Truth is `buckets`: partial counts of one batch, keyed by the batch, so that a batch which runs
+again overwrites itself. Readers sum the partials. A row holds one minute of one metric as JSON:
+a backlog of months then costs a row per minute with lines, a live second one row per metric.
+`present` says which partitions of `buckets` exist. `state` and `files` hold how far the stream
+came, each with its value before the last batch, since that batch may run again.
+
+`ddos`, `popularity` and `health` are what a person would SELECT; they are overwritten batch by
+batch, and so are `state` and `files`: their write timestamp is the batch's number, which never
+goes back, where a wall clock can (and the older timestamp would lose without a word).
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Self
+
+from cassandra import ConsistencyLevel, DriverException
+from cassandra.auth import PlainTextAuthProvider
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
+from cassandra.concurrent import execute_concurrent
+from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
+from cassandra.query import PreparedStatement
+
+from clickstream import endpoints
+from clickstream.config import Settings
+from clickstream.errors import ClickstreamError, NotRunning
+
+PART_S = 600
+DAY_S = 86_400
+CONCURRENCY = 64
+TIMEOUT_S = 20
+CONNECT_TIMEOUT_S = 5
+
+TABLES = {
+    "buckets": """part bigint, metric text, slot bigint, batch bigint, piece int, counts text,
+        PRIMARY KEY ((part), metric, slot, batch, piece)""",
+    "present": "metric text, part bigint, PRIMARY KEY (metric, part)",
+    "state": """name text PRIMARY KEY, query text, batch bigint, servers text, before text""",
+    "files": """server text, file text, batch bigint, highest bigint, before bigint,
+        PRIMARY KEY (server, file)""",
+    "ddos": """day date, second timestamp, ip text, requests int,
+        PRIMARY KEY ((day), second, ip)""",
+    "popularity": """server text, rank int, as_of timestamp, category text, requests int,
+        PRIMARY KEY (server, rank)""",
+    "health": "server text PRIMARY KEY, window_end timestamp, non_200 int, state text",
+}
+
+logging.getLogger("cassandra").addHandler(logging.NullHandler())
+
+
+class Store:
+    """A connection to the keyspace. A context manager; made by `connect`."""
+
+    def __init__(self, settings: Settings, cluster: Cluster) -> None:
+        self.settings = settings
+        self._cluster = cluster
+        self._session = cluster.connect()
+        self._prepared: dict[str, PreparedStatement] = {}
+        self._create()
+
+    @classmethod
+    def connect(cls, settings: Settings) -> Self:
+        """Connect, and make keyspace and tables where they are missing.
+
+        Raises NotRunning where nothing answers, ClickstreamError where the login is refused.
+        """
+        cluster = _cluster(settings)
+        try:
+            return cls(settings, cluster)
+        except NoHostAvailable as error:
+            cluster.shutdown()
+            raise _unreachable(settings, error) from error
+        except DriverException as error:
+            cluster.shutdown()
+            raise ClickstreamError(f"Cassandra: {error}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cluster.shutdown()
+
+    def run(self, cql: str, *values: Any) -> Any:
+        """One statement, prepared once; raises ClickstreamError."""
+        try:
+            return self._session.execute(self.prepared(cql), values)
+        except (DriverException, NoHostAvailable) as error:
+            raise ClickstreamError("Cassandra did not answer a query") from error
+
+    def run_many(self, work: Iterable[tuple[Any, Sequence[Any]]]) -> Iterator[Any]:
+        """Many (statement, values) side by side, results in order; raises ClickstreamError."""
+        try:
+            done = execute_concurrent(
+                self._session, work, concurrency=CONCURRENCY, results_generator=True
+            )
+            for _, result in done:
+                yield result
+        except (DriverException, NoHostAvailable) as error:
+            raise ClickstreamError("Cassandra did not answer") from error
+
+    def prepared(self, cql: str) -> PreparedStatement:
+        """The prepared statement of a CQL text."""
+        if cql not in self._prepared:
+            statement = self._session.prepare(cql)
+            statement.is_idempotent = True
+            self._prepared[cql] = statement
+        return self._prepared[cql]
+
+    def parts(self, metric: str, first: int, last: int) -> list[int]:
+        """The partitions of `buckets` that hold seconds of first..last, in order."""
+        cql = "SELECT part FROM present WHERE metric = ? AND part >= ? AND part <= ?"
+        return [row.part for row in self.run(cql, metric, part_of(first), last)]
+
+    def clear(self) -> None:
+        """Empty every table."""
+        for table in TABLES:
+            self.run(f"TRUNCATE {table}")
+
+    def _create(self) -> None:
+        keyspace, given = self.settings.cassandra.keyspace, self.settings.cassandra
+        known = self._cluster.metadata.keyspaces.get(keyspace)
+        if known is None:
+            datacenter = endpoints.cassandra(self.settings).datacenter
+            self._session.execute(
+                f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication ="
+                f" {{'class': 'NetworkTopologyStrategy',"
+                f" '{datacenter}': {given.replication_factor}}}"
+            )
+        self._session.set_keyspace(keyspace)
+        for table in TABLES.keys() - (known.tables.keys() if known else set()):
+            self._session.execute(f"CREATE TABLE IF NOT EXISTS {table} ({TABLES[table]})")
+
+
+def part_of(second: int) -> int:
+    """The partition of `buckets` a second lies in, by its first second."""
+    return second // PART_S * PART_S
+
+
+def _cluster(settings: Settings) -> Cluster:
+    endpoint = endpoints.cassandra(settings)
+    policy = TokenAwarePolicy(DCAwareRoundRobinPolicy(local_dc=endpoint.datacenter))
+    profile = ExecutionProfile(
+        load_balancing_policy=policy,
+        consistency_level=ConsistencyLevel.LOCAL_QUORUM,
+        request_timeout=TIMEOUT_S,
+    )
+    login = None
+    if endpoint.username:
+        login = PlainTextAuthProvider(endpoint.username, endpoint.password)
+    return Cluster(
+        contact_points=endpoint.hosts,
+        port=endpoint.port,
+        protocol_version=5,
+        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+        auth_provider=login,
+        connect_timeout=CONNECT_TIMEOUT_S,
+    )
+
+
+def _unreachable(settings: Settings, error: NoHostAvailable) -> ClickstreamError:
+    endpoint = endpoints.cassandra(settings)
+    place = f"{','.join(endpoint.hosts)}:{endpoint.port}"
+    if any("Authentication" in type(each).__name__ for each in error.errors.values()):
+        return ClickstreamError(
+            f"Cassandra at {place} refuses the login",
+            "check cassandra.username and CLICKSTREAM_CASSANDRA__PASSWORD",
+        )
+    return NotRunning(f"Cassandra does not answer at {place}", "start it: clickstream stack up")

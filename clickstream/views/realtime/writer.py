@@ -1,0 +1,250 @@
+"""What the speed layer writes: one batch, whole, under its number.
+
+A batch that runs again after a crash finds the state as of the batch before it, so it makes the
+same rows, which overwrite its first attempt. `state` is written last: where it names a batch,
+everything of that batch is stored.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from cassandra.query import BatchStatement, BatchType
+
+from clickstream.config import Settings
+from clickstream.errors import ClickstreamError
+from clickstream.views.realtime import counts
+from clickstream.views.realtime.counts import ALL, SLOT_S, Counts, Leaf
+from clickstream.views.realtime.reader import EVER, NEVER, day_of
+from clickstream.views.realtime.recent import Recent, Slot
+from clickstream.views.realtime.store import DAY_S, Store, part_of
+
+STATEMENT_CHARS = 1_000_000
+STATEMENT_ROWS = 300
+TOP = 10
+BOOKS = ("rows", "copies", "set_aside", "skipped", "latest")
+RESET = "clickstream speed reset starts the real-time views anew from the topic"
+
+BUCKET = (
+    "INSERT INTO buckets (part, metric, slot, batch, piece, counts) VALUES (?,?,?,?,?,?)"
+    " USING TTL ?"
+)
+PRESENT = "INSERT INTO present (metric, part) VALUES (?,?) USING TTL ?"
+STORED = "SELECT counts FROM buckets WHERE part = ? AND metric = ? AND slot = ? AND batch < ?"
+FILE = (
+    "INSERT INTO files (server, file, batch, highest, before) VALUES (?,?,?,?,?) USING TIMESTAMP ?"
+)
+STATE = (
+    "INSERT INTO state (name, query, batch, servers, before) VALUES ('speed',?,?,?,?)"
+    " USING TIMESTAMP ?"
+)
+DDOS = "INSERT INTO ddos (day, second, ip, requests) VALUES (?,?,?,?) USING TTL ? AND TIMESTAMP ?"
+POPULARITY = (
+    "INSERT INTO popularity (server, rank, as_of, category, requests) VALUES (?,?,?,?,?)"
+    " USING TTL ? AND TIMESTAMP ?"
+)
+FORGET_POPULARITY = "DELETE FROM popularity USING TIMESTAMP ? WHERE server = ?"
+HEALTH = (
+    "INSERT INTO health (server, window_end, non_200, state) VALUES (?,?,?,?)"
+    " USING TTL ? AND TIMESTAMP ?"
+)
+
+
+class Row(NamedTuple):
+    """One statement: `partition` says which rows go to the same place."""
+
+    cql: str
+    partition: object
+    values: tuple[Any, ...]
+
+
+class Batch(NamedTuple):
+    """What one batch counted.
+
+    `slots`: partial counts by (metric, minute). `files`: highest offset by (server, file).
+    `lines`: by server, records by outcome (counted, copies, set_aside, skipped).
+    """
+
+    slots: dict[Slot, Counts]
+    files: dict[tuple[str, str], int]
+    lines: dict[str, dict[str, int]]
+
+
+class Writer(Store):
+    """Writes batches in order. `highest` is each (server, file)'s highest offset so far."""
+
+    def __init__(self, settings: Settings, cluster: Any) -> None:
+        super().__init__(settings, cluster)
+        self.highest: dict[tuple[str, str], int] = {}
+        self.servers: dict[str, dict[str, int]] = {}
+        self._query = ""
+        self._batch = 0
+        self._present: set[tuple[str, int]] = set()
+        self._recent = Recent(self._load)
+        self._ttl_s = settings.cassandra.ttl_days * DAY_S
+
+    def resume(self, query: str, batch: int) -> None:
+        """Load the state as of the batch before this one.
+
+        Raises ClickstreamError where the views were made by another checkpoint, or miss a batch.
+        """
+        row = self.run("SELECT query, batch, servers, before FROM state WHERE name = 'speed'").one()
+        if row is not None and row.query != query:
+            raise ClickstreamError("the real-time views were made from another checkpoint", RESET)
+        if (row is None and batch > 0) or (row is not None and row.batch not in (batch - 1, batch)):
+            stored = "none" if row is None else row.batch
+            raise ClickstreamError(
+                f"the checkpoint is at batch {batch}, the real-time views at {stored}", RESET
+            )
+        self._query, self._batch = query, batch
+        if row is not None:
+            self.servers = json.loads(row.before if row.batch == batch else row.servers)
+        self.highest = self._highest(batch)
+        self._present = {
+            (metric, part) for metric in counts.METRICS for part in self.parts(metric, NEVER, EVER)
+        }
+
+    def write(self, number: int, batch: Batch) -> None:
+        """Store one batch: partials first, then what is overwritten, then the state."""
+        self._batch = number
+        before = self.servers
+        self.servers = _totals(before, batch)
+        touched = [slot for slot in batch.slots if slot[0] != counts.MINUTE]
+        self._recent.touch(touched)
+        for slot in touched:
+            self._recent.add(slot, batch.slots[slot])
+        self._send(self._buckets(batch))
+        self._send(self._overwritten(batch))
+        state = (self._query, number, json.dumps(self.servers), json.dumps(before), self._stamp)
+        self._send([Row(STATE, "state", state)])
+        self.highest |= batch.files
+        self._recent.trim()
+
+    @property
+    def _stamp(self) -> int:
+        """The write timestamp of this batch's overwritten rows; the odd one before it is free."""
+        return 2 * self._batch + 2
+
+    def _buckets(self, batch: Batch) -> Iterator[Row]:
+        for (metric, slot), partial in batch.slots.items():
+            part = part_of(slot)
+            for piece, text in enumerate(counts.pack(partial)):
+                values = (part, metric, slot, self._batch, piece, text, self._ttl_s)
+                yield Row(BUCKET, ("buckets", part), values)
+        for metric, part in sorted({(metric, part_of(slot)) for metric, slot in batch.slots}):
+            self._present.add((metric, part))
+            yield Row(PRESENT, ("present", metric), (metric, part, self._ttl_s))
+
+    def _overwritten(self, batch: Batch) -> Iterator[Row]:
+        for (server, file), highest in batch.files.items():
+            before = self.highest.get((server, file), -1)
+            values = (server, file, self._batch, highest, before, self._stamp)
+            yield Row(FILE, ("files", server), values)
+        yield from self._ddos(batch)
+        latest = max((each["latest"] for each in self.servers.values()), default=0)
+        if latest:
+            yield from self._popularity(latest)
+            yield from self._health()
+
+    def _ddos(self, batch: Batch) -> Iterator[Row]:
+        limit = self.settings.speed.ddos_requests_per_second
+        for slot, partial in batch.slots.items():
+            for second, hosts in _hosts(partial).items() if slot[0] == counts.IP else ():
+                found = counts.over_threshold(self._recent.sums(slot), second, hosts, limit)
+                day = day_of(second)
+                for host, n in found.items():
+                    values = (day, second * 1000, host, n, self._ttl_s, self._stamp)
+                    yield Row(DDOS, ("ddos", day), values)
+
+    def _popularity(self, end: int) -> Iterator[Row]:
+        sums = self._trailing(counts.CATEGORY, end)
+        for server in (*self.servers, ALL):
+            place = ("popularity", server)
+            yield Row(FORGET_POPULARITY, place, (self._stamp - 1, server))
+            for rank, (category, n) in enumerate(counts.top(counts.of(sums, server), TOP), 1):
+                values = (server, rank, end * 1000, category, n, self._ttl_s, self._stamp)
+                yield Row(POPULARITY, place, values)
+
+    def _health(self) -> Iterator[Row]:
+        for server, each in self.servers.items():
+            end = each["latest"]
+            n = counts.of(self._trailing(counts.NON_200, end), server).total()
+            state = "alert" if n > self.settings.speed.health_non_200 else "ok"
+            values = (server, end * 1000, n, state, self._ttl_s, self._stamp)
+            yield Row(HEALTH, ("health", server), values)
+
+    def _trailing(self, metric: str, end: int) -> dict[str, Counter[str]]:
+        start = end - self.settings.speed.window_seconds
+        slots = [(metric, slot) for slot in range(counts.slot_of(start + 1), end + 1, SLOT_S)]
+        self._recent.touch(slots)
+        return counts.by_server((self._recent.sums(slot) for slot in slots), start, end)
+
+    def _load(self, slots: list[Slot]) -> Iterator[tuple[Slot, Iterable[Leaf]]]:
+        stored = self.prepared(STORED)
+        known = [slot for slot in slots if (slot[0], part_of(slot[1])) in self._present]
+        work = [(stored, (part_of(minute), name, minute, self._batch)) for name, minute in known]
+        for slot, rows in zip(known, self.run_many(work), strict=True):
+            for row in rows:
+                yield slot, counts.unpack(row.counts)
+
+    def _highest(self, batch: int) -> dict[tuple[str, str], int]:
+        rows = self.run("SELECT server, file, batch, highest, before FROM files")
+        return {
+            (row.server, row.file): row.before if row.batch >= batch else row.highest
+            for row in rows
+        }
+
+    def _send(self, rows: Iterable[Row]) -> None:
+        """Write rows: those of one partition together, many partitions side by side."""
+        groups: dict[object, list[Row]] = {}
+        for row in rows:
+            groups.setdefault(row.partition, []).append(row)
+        for _ in self.run_many(
+            (statement, ()) for group in groups.values() for statement in self._statements(group)
+        ):
+            pass
+
+    def _statements(self, rows: list[Row]) -> Iterator[BatchStatement]:
+        for chunk in _chunks(rows):
+            statement = BatchStatement(BatchType.UNLOGGED)
+            for row in chunk:
+                statement.add(self.prepared(row.cql), row.values)
+            statement.is_idempotent = True
+            yield statement
+
+
+def _chunks(rows: list[Row]) -> Iterator[list[Row]]:
+    """Rows of one partition in groups that stay far below Cassandra's largest mutation."""
+    chunk: list[Row] = []
+    chars = 0
+    for row in rows:
+        size = sum(len(value) for value in row.values if isinstance(value, str))
+        if chunk and (chars + size > STATEMENT_CHARS or len(chunk) == STATEMENT_ROWS):
+            yield chunk
+            chunk, chars = [], 0
+        chunk.append(row)
+        chars += size
+    yield chunk
+
+
+def _hosts(partial: Counts) -> dict[int, set[str]]:
+    hosts: dict[int, set[str]] = {}
+    for seconds in partial.values():
+        for second, keys in seconds.items():
+            hosts.setdefault(second, set()).update(keys)
+    return hosts
+
+
+def _totals(before: dict[str, dict[str, int]], batch: Batch) -> dict[str, dict[str, int]]:
+    """Each server's books after a batch: records by outcome, and its latest event second."""
+    after = {server: dict(each) for server, each in before.items()}
+    for server, outcomes in batch.lines.items():
+        mine = after.setdefault(server, dict.fromkeys(BOOKS, 0))
+        mine["rows"] += sum(outcomes.values())
+        for outcome in ("copies", "set_aside", "skipped"):
+            mine[outcome] += outcomes.get(outcome, 0)
+    for (metric, _), partial in batch.slots.items():
+        for server, seconds in partial.items() if metric == counts.IP else ():
+            after[server]["latest"] = max(after[server]["latest"], *seconds)
+    return after
