@@ -8,8 +8,11 @@ from typing import Annotated
 import typer
 from typer.exceptions import Abort, TyperException
 
-from clickstream import __version__, command
+from clickstream import __version__, command, config_commands
 from clickstream.errors import ClickstreamError
+from clickstream.ingest import commands as ingest_commands
+from clickstream.serve import commands as serve_commands
+from clickstream.stack import commands as stack_commands
 
 app = typer.Typer(
     name="clickstream",
@@ -20,6 +23,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(stack_commands.app, name="stack")
+app.add_typer(ingest_commands.weblog_app, name="weblog")
+app.add_typer(ingest_commands.app, name="ingest")
+app.add_typer(serve_commands.app, name="report")
+app.add_typer(config_commands.app, name="config")
 
 
 def _version(wanted: bool) -> None:

@@ -65,6 +65,7 @@ class Hdfs:
     def open(self, path: str, offset: int = 0) -> Iterator[BinaryIO]:
         """A file's bytes from an offset on, streamed."""
         with self._errors(path), self._client.read(path, offset=offset) as raw:
+            raw.auto_close = False  # else the last byte closes it under a buffered reader
             yield raw
 
     def write(self, path: str, chunks: Iterable[bytes]) -> None:

@@ -101,7 +101,7 @@ class Entry(NamedTuple):
     instant: int
     request: str
     status: str
-    size: int | None
+    size: str
     referer: str | None
     agent: str | None
 
@@ -139,7 +139,7 @@ def parse(raw: bytes) -> Entry:
         time.instant,
         str(request),
         str(status),
-        None if size == "-" else int(str(size)),
+        str(size),
         referer,
         agent,
     )

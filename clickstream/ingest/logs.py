@@ -144,6 +144,12 @@ def feed(digest: "hashlib._Hash", stream: BinaryIO, size: int) -> int:
     return size - left
 
 
+def skip(stream: BinaryIO, size: int) -> None:
+    """Read and forget that many bytes."""
+    while size > 0 and (block := stream.read(min(size, BLOCK_BYTES))):
+        size -= len(block)
+
+
 def _name(server: str, head: bytes, attempt: int) -> str:
     seed = b"%s\0%d\0%s" % (server.encode(), attempt, head[:HEAD_BYTES])
     return hashlib.sha256(seed).hexdigest()[:16]

@@ -1,0 +1,169 @@
+"""`clickstream weblog ...` and `clickstream ingest ...`: parse, call, print."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from clickstream import command
+
+if TYPE_CHECKING:
+    from clickstream.ingest.replay import Progress
+
+weblog_app = typer.Typer(
+    help="Web logs: made with known answers, or put into the source location in HDFS."
+    "\n\nExample: clickstream weblog put access.log --server weblog1",
+    no_args_is_help=True,
+)
+app = typer.Typer(
+    help="Ingest: the Flume agents, and the replay of logs through them."
+    "\n\nExample: clickstream ingest start",
+    no_args_is_help=True,
+)
+
+Form = Annotated[
+    Literal["table", "json", "csv"], typer.Option("--format", help="How rows are printed.")
+]
+Agents = Annotated[list[str] | None, typer.Argument(help="Agents by name; all by default.")]
+
+
+@weblog_app.command()
+def generate(
+    out: Annotated[Path, typer.Option(help="Directory for the logs and truth.json.")],
+    seed: Annotated[int, typer.Option(help="The same seed makes the same bytes.")] = 1,
+    scenario: Annotated[
+        Literal["demo", "small", "load"], typer.Option(help="Which story the logs tell.")
+    ] = "demo",
+    lines: Annotated[int, typer.Option(min=1, help="Lines per log (load only).")] = 100_000,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace other logs.")] = False,
+) -> None:
+    """Make two web logs, and the truth about them out of the plan they were made from.
+
+    Example: clickstream weblog generate --out logs --seed 7 --scenario demo
+    """
+    from clickstream import scenario as scenarios
+
+    made = scenarios.generate(out, seed, scenario, overwrite=overwrite, lines=lines)
+    for path in (*made.paths.values(), made.truth_path):
+        typer.echo(path)
+
+
+@weblog_app.command()
+def put(
+    files: Annotated[list[Path], typer.Argument(help="Log files, plain or gzipped.")],
+    server: Annotated[str, typer.Option(help="The web server that wrote them.")],
+    name: Annotated[str | None, typer.Option("--as", help="Store under another name.")] = None,
+    form: Form = "table",
+) -> None:
+    """Store logs in HDFS as sources of a replay; a log that is put is final.
+
+    Example: clickstream weblog put weblog1.txt --server weblog1
+    """
+    from clickstream.errors import UsageError
+    from clickstream.ingest import source
+    from clickstream.output import show
+
+    if name and len(files) > 1:
+        raise UsageError("--as names one log, but several are given")
+    settings = command.settings()
+    done = [source.put(settings, file, server, name)._asdict() for file in files]
+    show(done, source.Put._fields, form)
+
+
+@weblog_app.command("list")
+def list_(form: Form = "table") -> None:
+    """The source logs in HDFS.
+
+    Example: clickstream weblog list
+    """
+    from clickstream.ingest import source
+    from clickstream.output import show
+
+    found = [row._asdict() for row in source.listing(command.settings())]
+    show(found, source.Source._fields, form)
+
+
+@app.command()
+def render(
+    agents: Agents = None,
+    out: Annotated[Path | None, typer.Option(help="Directory; the agents' own by default.")] = None,
+) -> None:
+    """Write the agents' configuration files, and check them.
+
+    Example: clickstream ingest render agent1 --out conf
+    """
+    from clickstream.ingest import agents as flume_agents
+
+    for path in flume_agents.render(command.settings(), agents or [], out):
+        typer.echo(path)
+
+
+@app.command()
+def start(agents: Agents = None) -> None:
+    """Start the agents that do not run, and wait until every component is up.
+
+    Example: clickstream ingest start
+    """
+    from clickstream.ingest import agents as flume_agents
+
+    started = flume_agents.start(command.settings(), agents or [], typer.echo)
+    typer.echo(f"started {', '.join(started)}" if started else "already running")
+
+
+@app.command()
+def stop(agents: Agents = None) -> None:
+    """Stop the agents; what they hold stays in their channels.
+
+    Example: clickstream ingest stop
+    """
+    from clickstream.ingest import agents as flume_agents
+
+    stopped = flume_agents.stop(command.settings(), agents or [])
+    typer.echo(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
+
+
+@app.command()
+def status(agents: Agents = None, form: Form = "table") -> None:
+    """Each agent's components: up or down, events in and out, fill of the channels.
+
+    Example: clickstream ingest status agent3
+    """
+    from clickstream.ingest import agents as flume_agents
+    from clickstream.output import show
+
+    rows = [row._asdict() for row in flume_agents.status(command.settings(), agents or [])]
+    show(rows, flume_agents.Status._fields, form)
+
+
+@app.command()
+def replay(
+    speed: Annotated[float | None, typer.Option(min=0.001, help="So many times real time.")] = None,
+    rate: Annotated[float | None, typer.Option(min=0.1, help="So many lines a second.")] = None,
+    max_gap: Annotated[
+        float | None, typer.Option(min=0, help="Shorten longer silences, in seconds of the log.")
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Until all lines are in Kafka and in closed files.")
+    ] = False,
+) -> None:
+    """Replay the source logs into the spooling directories; as fast as the agents take them.
+
+    Goes on where it stopped. Example: clickstream ingest replay --speed 60 --max-gap 30
+    """
+    from clickstream.errors import UsageError
+    from clickstream.ingest import flow, progress
+    from clickstream.ingest import replay as replays
+
+    if speed and rate:
+        raise UsageError("--speed and --rate exclude each other")
+    settings = command.settings()
+    with progress.shown() as observe:
+        done = replays.replay(settings, replays.Pace(speed, rate, max_gap), observe)
+        if wait:
+            flow.drain(settings, lambda where: observe(_waiting(done, where)))
+    typer.echo(progress.summary(done))
+
+
+def _waiting(done: "Progress", where: str) -> "Progress":
+    done.waiting_for = where
+    return done

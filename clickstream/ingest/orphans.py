@@ -1,0 +1,97 @@
+"""Files that a killed collector left open in HDFS.
+
+They hold lines that Flume has committed and that stand nowhere else. Their lease is recovered,
+a torn last line is cut (its whole copy comes again out of the channel: it was not committed), and
+they get the name that the collector would have given them.
+"""
+
+import posixpath
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from clickstream import endpoints, jars
+from clickstream.config import Settings
+from clickstream.errors import ClickstreamError
+from clickstream.hdfs import Entry, Hdfs
+from clickstream.java import java
+
+PREFIX, SUFFIX = "_", ".tmp"
+RETRIES = 10
+BLOCK_BYTES = 1 << 20
+
+
+def in_use(hdfs: Hdfs, settings: Settings) -> list[Entry]:
+    """The files of the master copy and of the quarantine that are being written."""
+    roots = (settings.hdfs.master, settings.hdfs.quarantine)
+    return [
+        entry
+        for root in roots
+        for entry in hdfs.walk(root)
+        if entry.name.startswith(PREFIX) and entry.name.endswith(SUFFIX)
+    ]
+
+
+def recover(settings: Settings) -> list[str]:
+    """Close every file left open; returns the paths they have now. Only with the collector down."""
+    hdfs = Hdfs.connect(settings)
+    left = in_use(hdfs, settings)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda entry: _recover_lease(settings, entry.path), left))
+    return [path for entry in left if (path := _finish(hdfs, entry))]
+
+
+def _recover_lease(settings: Settings, path: str) -> None:
+    root = endpoints.hdfs_url(settings)
+    argv = [
+        *(java(), "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", jars.classpath("hdfs")),
+        "org.apache.hadoop.hdfs.tools.DebugAdmin",
+        *("recoverLease", "-path", f"{root}{path}", "-retries", str(RETRIES)),
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode != 0:
+        last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+        raise ClickstreamError(
+            f"the file {path}, left open by a killed agent, cannot be closed: {''.join(last)}",
+            "is HDFS healthy? clickstream stack status",
+        )
+
+
+def _finish(hdfs: Hdfs, entry: Entry) -> str | None:
+    """Give the file its final name, without its torn last line; None where nothing was left."""
+    target = _final_name(hdfs, entry)
+    whole = _whole_bytes(hdfs, entry.path)
+    found = hdfs.stat(entry.path)
+    if found is None or whole == 0:
+        hdfs.delete(entry.path)
+        return None
+    if whole == found.size:
+        hdfs.rename(entry.path, target)
+    else:
+        hdfs.write(target, _head(hdfs, entry.path, whole))
+        hdfs.delete(entry.path)
+    return target
+
+
+def _final_name(hdfs: Hdfs, entry: Entry) -> str:
+    name = entry.name.removeprefix(PREFIX).removesuffix(SUFFIX)
+    path = posixpath.join(posixpath.dirname(entry.path), name)
+    return path if hdfs.stat(path) is None else f"{path}.recovered"
+
+
+def _whole_bytes(hdfs: Hdfs, path: str) -> int:
+    """How many bytes there are up to the last line end."""
+    whole = position = 0
+    with hdfs.open(path) as stream:
+        while block := stream.read(BLOCK_BYTES):
+            end = block.rfind(b"\n")
+            whole = position + end + 1 if end >= 0 else whole
+            position += len(block)
+    return whole
+
+
+def _head(hdfs: Hdfs, path: str, size: int) -> Iterator[bytes]:
+    with hdfs.open(path) as stream:
+        while size > 0 and (block := stream.read(min(size, BLOCK_BYTES))):
+            yield block
+            size -= len(block)
