@@ -33,7 +33,7 @@ def configs() -> Path:
 def render(template: str, **values: Any) -> str:
     """The text of a template under `configs/`; a value that is missing is a ClickstreamError.
 
-    Values in templates whose name holds `.xml` are escaped for XML.
+    Values in templates named `*.xml` are escaped for XML.
     """
     from jinja2 import TemplateError
 
@@ -59,12 +59,12 @@ def _write(path: Path, content: str) -> Path:
 
 @cache
 def _environment() -> "Environment":
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
     return Environment(
         loader=FileSystemLoader(configs()),
         undefined=StrictUndefined,
-        autoescape=lambda name: ".xml" in (name or ""),
+        autoescape=select_autoescape(enabled_extensions=("xml",)),
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,

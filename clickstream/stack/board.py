@@ -17,8 +17,7 @@ class Board:
 
     def __init__(self, titles: Iterable[str], console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
-        self._lines = {title: "…" for title in titles}
-        self._since = dict.fromkeys(self._lines, time.monotonic())
+        self._lines = dict.fromkeys(titles, "…")
         self._told = dict.fromkeys(self._lines, 0.0)
         self._done: set[str] = set()
         self._spinner = Spinner("dots")
@@ -40,14 +39,10 @@ class Board:
         if done:
             self._done.add(title)
         now = time.monotonic()
-        if changed and not self._console.is_terminal:
-            if done or now - self._told[title] > PLAIN_SECONDS:
-                self._told[title] = now
-                self._console.print(f"{title}: {text}", markup=False)
-
-    def seconds(self, title: str) -> float:
-        """How long ago the board began."""
-        return time.monotonic() - self._since[title]
+        due = done or now - self._told[title] > PLAIN_SECONDS
+        if changed and due and not self._console.is_terminal:
+            self._told[title] = now
+            self._console.print(f"{title}: {text}", markup=False)
 
     def _table(self) -> Table:
         table = Table.grid(padding=(0, 1))

@@ -1,8 +1,10 @@
 """Cassandra: one node."""
 
+from typing import ClassVar
+
 from clickstream import jars
 from clickstream.endpoints import LOOPBACK, port_open
-from clickstream.stack.service import Service
+from clickstream.stack.service import Commands, Processes, Service
 
 MAIN = "org.apache.cassandra.service.CassandraDaemon"
 EXPORTED = (
@@ -39,7 +41,7 @@ class Cassandra(Service):
 
     name = "cassandra"
     title = "Cassandra"
-    processes = {"cassandra": ("cassandra", "cassandra_storage")}  # noqa: RUF012 - see Service
+    processes: ClassVar[Processes] = {"cassandra": ("cassandra", "cassandra_storage")}
 
     def elsewhere(self) -> str:
         """The ring of `cassandra.hosts`."""
@@ -52,7 +54,7 @@ class Cassandra(Service):
             self._rendered("cassandra/logback.xml"),
         )
 
-    def argv(self, process: str) -> list[str]:
+    def commands(self) -> Commands:
         """The daemon; jamm measures memtables."""
         (jamm,) = (path for path in jars.files("cassandra") if "_jamm-" in path.name)
         conf = self.directory / "conf"
@@ -62,7 +64,7 @@ class Cassandra(Service):
             "cassandra.logdir": str(self.settings.path("logs")),
             "logback.configurationFile": str(conf / "logback.xml"),
         }
-        return self._java(
+        daemon = self._java(
             self.settings.stack.heap_mb.cassandra,
             f"-javaagent:{jamm}",
             *MODULES,
@@ -70,6 +72,7 @@ class Cassandra(Service):
             *("-Xss512k", "-XX:MaxDirectMemorySize=128m"),
             *("-cp", jars.classpath("cassandra"), MAIN),
         )
+        return {"cassandra": daemon}
 
     def ready(self, process: str) -> bool:
         """Whether it answers a query."""

@@ -3,14 +3,13 @@
 import getpass
 import json
 import urllib.request
-from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from clickstream import jars
 from clickstream.endpoints import LOOPBACK
 from clickstream.render import File, render
-from clickstream.stack.service import Service
+from clickstream.stack.service import Commands, Processes, Service
 
 PACKAGE = "org.apache.hadoop.hdfs.server"
 MAINS = {
@@ -30,7 +29,7 @@ class Hdfs(Service):
 
     name = "hdfs"
     title = "HDFS"
-    processes = {  # noqa: RUF012 - see Service
+    processes: ClassVar[Processes] = {
         "namenode": ("namenode", "namenode_http"),
         "datanode": ("datanode", "datanode_http", "datanode_ipc"),
     }
@@ -48,16 +47,16 @@ class Hdfs(Service):
         )
         self._make_once(self.directory / "name", self._format)
 
-    def argv(self, process: str) -> list[str]:
-        """The daemon's main class."""
-        return self._main(process, MAINS[process])
+    def commands(self) -> Commands:
+        """The two daemons."""
+        return {process: self._main(process, MAINS[process]) for process in self.processes}
 
     def env(self) -> dict[str, str]:
         """The superuser is whoever runs this, also where the machine has no name for that user."""
         return super().env() | {"HADOOP_USER_NAME": getpass.getuser()}
 
     def ready(self, process: str) -> bool:
-        """Whether the NameNode answers; and then, for the DataNode, whether files can be written."""
+        """Whether the NameNode answers; and then, for the DataNode, whether HDFS takes files."""
         state = self._state()
         if process == "namenode":
             return bool(state)

@@ -3,11 +3,12 @@
 import base64
 import uuid
 from pathlib import Path
+from typing import ClassVar
 
 from clickstream import jars
 from clickstream.endpoints import LOOPBACK, port_open
 from clickstream.render import File
-from clickstream.stack.service import Service
+from clickstream.stack.service import Commands, Processes, Service
 
 READY_TIMEOUT_S = 2
 
@@ -17,7 +18,7 @@ class Kafka(Service):
 
     name = "kafka"
     title = "Kafka"
-    processes = {"kafka": ("kafka", "kafka_controller")}  # noqa: RUF012 - see Service
+    processes: ClassVar[Processes] = {"kafka": ("kafka", "kafka_controller")}
 
     def elsewhere(self) -> str:
         """The brokers of `kafka.bootstrap`."""
@@ -29,9 +30,9 @@ class Kafka(Service):
         self._make_once(self.directory / "data", self._format)
         self._write(self._properties(self.directory / "data"))
 
-    def argv(self, process: str) -> list[str]:
+    def commands(self) -> Commands:
         """`kafka.Kafka server.properties`."""
-        return self._main("kafka.Kafka", str(self._conf("server.properties")))
+        return {"kafka": self._main("kafka.Kafka", str(self._conf("server.properties")))}
 
     def ready(self, process: str) -> bool:
         """Whether the broker names itself and its group coordinator answers.

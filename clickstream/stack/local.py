@@ -103,10 +103,15 @@ def clean(settings: Settings) -> None:
 
 def _start(services: list[Service]) -> None:
     broken = threading.Event()
-    with Board([service.title for service in services]) as board, _stopped_on_failure(services):
-        with ThreadPoolExecutor(max(len(services), 1)) as pool, _set_on_failure(broken):
-            futures = [pool.submit(_start_one, service, board, broken) for service in services]
-            _await(futures, broken)
+    # Inside out: the others are told to break off, awaited, and only then stopped.
+    with (
+        Board([service.title for service in services]) as board,
+        _stopped_on_failure(services),
+        ThreadPoolExecutor(max(len(services), 1)) as pool,
+        _set_on_failure(broken),
+    ):
+        futures = [pool.submit(_start_one, service, board, broken) for service in services]
+        _await(futures)
 
 
 def _start_one(service: Service, board: Board, broken: threading.Event) -> None:
@@ -127,15 +132,10 @@ def _start_one(service: Service, board: Board, broken: threading.Event) -> None:
     board.say(service.title, f"ready in {time.monotonic() - began:.1f} s", done=True)
 
 
-def _await(futures: list[Future[None]], broken: threading.Event) -> None:
+def _await(futures: list[Future[None]]) -> None:
     done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-    broken.set()
-    for future in sorted(done, key=_is_cancelled):
+    for future in done:
         future.result()
-
-
-def _is_cancelled(future: Future[None]) -> bool:
-    return isinstance(future.exception(), _Cancelled)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from clickstream import jars
 from clickstream.cache import cache_dir
@@ -22,7 +22,7 @@ from clickstream.endpoints import (
 )
 from clickstream.errors import ServiceFailed
 from clickstream.render import PRIVATE_DIRECTORY, File, write
-from clickstream.stack.service import Service
+from clickstream.stack.service import Commands, Processes, Service
 
 # Paths of requests differ by case and by blanks at their end: they must not be equal here.
 COLLATION = "utf8mb4_nopad_bin"
@@ -51,7 +51,7 @@ class MariaDB(Service):
 
     name = "mariadb"
     title = "MariaDB"
-    processes = {"mariadb": ("mariadb",)}  # noqa: RUF012 - see Service
+    processes: ClassVar[Processes] = {"mariadb": ("mariadb",)}
 
     def elsewhere(self) -> str:
         """The database of `database.url` (its password masked)."""
@@ -64,20 +64,21 @@ class MariaDB(Service):
         self._make_once(self.directory / "data", self._install)
         write([File("start.sql", self._start_sql())], self.directory)
 
-    def argv(self, process: str) -> list[str]:
+    def commands(self) -> Commands:
         """The server, on loopback and a socket."""
         found = programs()
-        return [
+        server = [
             *(str(found.server), *found.base(), *SMALL, *_as_root()),
             f"--datadir={self.directory / 'data'}",
             f"--socket={self.socket()}",
             f"--pid-file={self.directory / 'mariadbd.pid'}",
-            f"--port={self.ports[process]}",
+            f"--port={self.ports[self.name]}",
             f"--bind-address={LOOPBACK}",
             f"--init-file={self.directory / 'start.sql'}",
             "--character-set-server=utf8mb4",
             f"--collation-server={COLLATION}",
         ]
+        return {"mariadb": server}
 
     def ready(self, process: str) -> bool:
         """Whether our user can log in with the password."""
@@ -162,7 +163,7 @@ def unpack() -> Path:
     if not place.exists():
         draft = place.with_name(f"{place.name}.{os.getpid()}")
         with zipfile.ZipFile(jar) as archive:
-            archive.extractall(draft)  # noqa: S202 - its hash is locked
+            archive.extractall(draft)
         for program in [*draft.glob("**/bin/*"), *draft.glob("**/scripts/*")]:
             program.chmod(0o755)
         if not place.exists():

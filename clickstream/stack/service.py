@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -20,6 +20,9 @@ from clickstream.render import PRIVATE_DIRECTORY, File, render, write
 # halves the work of a start.
 QUICK_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xshare:auto")
 
+Processes = dict[str, tuple[str, ...]]
+Commands = dict[str, list[str]]
+
 
 class Service(ABC):
     """A service and the child processes it is made of.
@@ -30,7 +33,7 @@ class Service(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
-    processes: ClassVar[Mapping[str, tuple[str, ...]]]
+    processes: ClassVar[Processes]
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -45,8 +48,8 @@ class Service(ABC):
         """Write its configuration; format its store if this is the first start."""
 
     @abstractmethod
-    def argv(self, process: str) -> list[str]:
-        """The command line of one of its processes."""
+    def commands(self) -> Commands:
+        """The command line of each of its processes."""
 
     @abstractmethod
     def ready(self, process: str) -> bool:
@@ -85,14 +88,16 @@ class Service(ABC):
         self.directory.mkdir(parents=True, exist_ok=True, mode=PRIVATE_DIRECTORY)
         self.prepare()
         check()
-        children = {process: self._launch(process) for process in self.processes}
+        children = {
+            process: self._launch(process, argv) for process, argv in self.commands().items()
+        }
         for process, child in children.items():
             child.wait_ready(partial(self._ready, process, check), self._patience)
         self.settle()
 
     def stop(self) -> bool:
         """End its processes, the last one first; False when none ran."""
-        ended = [self.child(process).stop() for process in reversed(self.processes)]
+        ended = [self.child(process).stop() for process in reversed(list(self.processes))]
         return any(ended)
 
     def clean(self) -> None:
@@ -103,10 +108,10 @@ class Service(ABC):
     def _patience(self) -> float:
         return float(self.settings.stack.start_timeout_seconds)
 
-    def _launch(self, process: str) -> Child:
+    def _launch(self, process: str, argv: list[str]) -> Child:
         child = self.child(process)
         ports = {name: self.ports[name] for name in self.processes[process]}
-        child.start(self.argv(process), env=self.env(), cwd=self.directory, ports=ports)
+        child.start(argv, env=self.env(), cwd=self.directory, ports=ports)
         return child
 
     def env(self) -> dict[str, str]:
