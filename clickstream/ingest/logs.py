@@ -60,9 +60,9 @@ def lines(stream: Readable, offset: int = 0) -> Iterator[Line]:
     """
     limit = MAX_LINE_BYTES + 2
     while piece := stream.readline(limit):
-        ended = piece.endswith(b"\n")
-        if ended or len(piece) < limit:
-            line = Line(offset, offset + len(piece), chomp(piece), ended)
+        raw = chomp(piece)
+        if len(raw) <= MAX_LINE_BYTES:
+            line = Line(offset, offset + len(piece), raw, piece.endswith(b"\n"))
         else:
             line = _long_line(stream, piece, offset)
         yield line
