@@ -1,0 +1,95 @@
+"""Agents as text: what is rendered, and what is refused."""
+
+import re
+
+import pytest
+
+from clickstream import config
+from clickstream.errors import ClickstreamError, UsageError
+from clickstream.ingest import flume
+from clickstream.weblog import STAMPED, stamp
+
+CLUSTER = {
+    "hdfs.url": "hdfs://namenode:8020",
+    "kafka.bootstrap": "kafka:9092",
+    "flume.collector_host": "collector",
+    "flume.collector_port": "4545",
+}
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return config.load(home=tmp_path, flags=CLUSTER)
+
+
+def properties(settings, agent):
+    conf = next(file.content for file in flume.files(settings, agent) if file.name == flume.CONF)
+    lines = [line for line in conf.splitlines() if "=" in line and not line.startswith("#")]
+    return {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}
+
+
+def test_an_edge_agent(settings):
+    conf = properties(settings, "agent2")
+    assert conf["agent2.sources.spool.spoolDir"] == str(settings.path("spool", "weblog2"))
+    assert conf["agent2.sources.spool.interceptors.server.value"] == "weblog2"
+    assert conf["agent2.sources.spool.interceptors.partition.value"] == "1"
+    assert conf["agent2.sinks.collector.hostname"] == "collector"
+    assert conf["agent2.sinks.collector.port"] == "4545"
+
+
+def test_the_expression_survives_a_property_file(settings):
+    value = properties(settings, "agent1")["agent1.sources.spool.interceptors.valid.regex"]
+    line = b'h - - [18/May/2015:09:05:59 +0000] "GET / HTTP/1.1" 200 1'
+    assert value.replace("\\\\", "\\") == STAMPED
+    assert re.match(STAMPED, stamp("w", "0" * 16, 0, line).decode())
+
+
+def test_the_collector(settings):
+    conf = properties(settings, "agent3")
+    assert conf["agent3.sinks.master.hdfs.path"] == (
+        "hdfs://namenode:8020/master/dt=%{dt}/server=%{server}"
+    )
+    assert conf["agent3.sinks.kafka.kafka.topic"] == "clickstream"
+    assert conf["agent3.sources.avro.bind"] == "127.0.0.1"
+    assert conf["agent3.sources.avro.selector.default"] == "to-quarantine"
+
+
+def test_declared_components(settings):
+    conf = flume.files(settings, "agent3")[0].content
+    assert flume.components(conf, "agent3") == {
+        ("source", "avro"),
+        ("channel", "to-kafka"),
+        ("channel", "to-master"),
+        ("channel", "to-quarantine"),
+        ("sink", "kafka"),
+        ("sink", "master"),
+        ("sink", "quarantine"),
+    }
+
+
+@pytest.mark.parametrize("kind", ["file", "memory"])
+def test_the_kind_of_channel_is_configuration(tmp_path, kind):
+    settings = config.load(home=tmp_path, flags=CLUSTER | {"flume.channel": kind})
+    assert properties(settings, "agent1")["agent1.channels.lines.type"] == kind
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("agent1.sources.spool.spoolDirr = /x", "not a key"),
+        ("agent1.sinks.kollector.port = 1", "not a key"),
+        ("agent1.channels.lines.capacity =", "is empty"),
+        ("agent1.typo = x", "not a key"),
+        ("other.sources = x", "not a key"),
+    ],
+)
+def test_a_wrong_key_is_refused(settings, line, problem):
+    conf = flume.files(settings, "agent1")[0].content
+    flume.check(conf, "agent1")
+    with pytest.raises(ClickstreamError, match=problem):
+        flume.check(f"{conf}\n{line}\n", "agent1")
+
+
+def test_an_unknown_agent_is_refused(settings):
+    with pytest.raises(UsageError, match="agent9"):
+        flume.chosen(settings, ["agent1", "agent9"])

@@ -1,0 +1,135 @@
+"""What the layout promises: who imports whom, and that every command explains itself."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import clickstream
+from clickstream.cli import app
+
+PACKAGE = Path(clickstream.__file__).parent
+AREAS = {"stack", "ingest", "speed", "batch", "serve"}
+SPANNING = {"ops"}
+HEAVY = {"pyspark", "cassandra", "sqlalchemy", "confluent_kafka", "hdfs", "pydantic", "psutil"}
+OWNERS = {
+    "hdfs": {"clickstream/hdfs.py"},
+    "confluent_kafka": {"clickstream/kafka.py", "clickstream/stack/kafka.py"},
+    "cassandra": {"clickstream/views/", "clickstream/stack/cassandra.py"},
+    "pymysql": {"clickstream/stack/mariadb.py", "clickstream/views/batch"},
+}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, wherever it does so, by its full name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def area(module: str) -> str:
+    """`clickstream.ingest.spool` -> `ingest`; a plain module -> its own name."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[0] == "clickstream" else ""
+
+
+def ours(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_areas_never_import_one_another(path):
+    own = area(ours(path))
+    used = {area(name) for name in imports(path)}
+    if own in AREAS or own == "views":
+        assert not used & (AREAS | SPANNING) - {own}
+    elif own not in SPANNING | {"cli"}:
+        assert not used & (AREAS | SPANNING | {"views"})
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_client_is_used_in_one_place(path):
+    here = str(path.relative_to(PACKAGE.parent))
+    for module in imports(path):
+        places = OWNERS.get(module.split(".")[0])
+        assert places is None or here.startswith(tuple(places)), f"{here} imports {module}"
+
+
+def test_every_file_is_read():
+    assert len(FILES) > 30
+
+
+def commands(node, path=()):
+    yield path, node
+    for name, child in getattr(node, "commands", {}).items():
+        yield from commands(child, (*path, name))
+
+
+def every_command():
+    from typer.main import get_command
+
+    return list(commands(get_command(app)))
+
+
+@pytest.mark.parametrize(("path", "node"), every_command(), ids=lambda value: str(value)[:40])
+def test_every_command_has_help_with_an_example(path, node):
+    text = node.help or ""
+    example = text.partition("Example: clickstream ")[2]
+    assert not path or " ".join(path) in example, f"clickstream {' '.join(path)}: {text!r}"
+    for parameter in node.params:
+        if parameter.name != "help":
+            assert getattr(parameter, "help", "") or parameter.name, path
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; sys.argv=['clickstream','--help']\n"
+        "from clickstream.cli import main\n"
+        "main(); print('MODULES', *sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split("MODULES", 1)[1].split())
+    assert "clickstream.cli" in loaded
+    assert not loaded & HEAVY
+
+
+def test_the_contract_of_names():
+    known = {" ".join(path) for path, _ in every_command()}
+    wanted = """demo, stack up, stack down, stack status, stack logs, stack clean, weblog generate,
+    weblog put, weblog list, ingest render, ingest start, ingest stop, ingest status, ingest replay,
+    speed run, speed status, speed stop, speed reset, batch run, batch status, report popularity,
+    report ddos, report health, report visitors, report responses, report distribution,
+    report hourly, report categories, config show"""
+    assert {" ".join(name.split()) for name in wanted.split(",")} <= known
+
+
+def test_the_wheel_renders_an_agent(tmp_path):
+    root = PACKAGE.parent
+    if not (root / "pyproject.toml").is_file():
+        pytest.skip("not a checkout")
+    pip = [sys.executable, "-m", "pip", "--quiet"]
+    common = ["--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "wheel", *common, "-w", tmp_path, root], check=True)
+    (wheel,) = tmp_path.glob("clickstream-*.whl")
+    target = tmp_path / "installed"
+    subprocess.run([*pip, "install", *common, "--target", target, wheel], check=True)
+    code = (
+        "import clickstream, pathlib\n"
+        f"assert pathlib.Path(clickstream.__file__).is_relative_to({str(target)!r})\n"
+        "from clickstream import cli\n"
+        f"raise SystemExit(cli.main(['--home', {str(tmp_path / 'home')!r}, 'ingest', 'render',"
+        f" 'agent1', '--out', {str(tmp_path / 'conf')!r}]))"
+    )
+    env = {
+        "PYTHONPATH": str(target),
+        "PATH": "/usr/bin:/bin",
+        "CLICKSTREAM_HDFS__URL": "hdfs://h:1",
+    }
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env=env)
+    assert "agent1.sources = spool" in (tmp_path / "conf" / "agent1" / "flume.conf").read_text()
