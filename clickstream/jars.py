@@ -11,7 +11,6 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,7 +51,6 @@ def services() -> list[str]:
     return sorted(path.stem for path in LOCKS.glob("*.lock"))
 
 
-@cache
 def locked(service: str) -> list[Jar]:
     """The jars that a service needs, as its lock names them."""
     lines = (LOCKS / f"{service}.lock").read_text().splitlines()

@@ -4,7 +4,7 @@ import socket
 
 from clickstream.config import Settings
 from clickstream.endpoints import LOOPBACK, free_ports, remember_ports, remembered_ports
-from clickstream.errors import ServiceFailed
+from clickstream.errors import ServiceFailed, UsageError
 
 
 def assign(settings: Settings, names: list[str]) -> dict[str, int]:
@@ -13,18 +13,27 @@ def assign(settings: Settings, names: list[str]) -> dict[str, int]:
     A remembered port that somebody else has taken meanwhile is given up for a new one.
     """
     known = remembered_ports(settings.home)
-    configured = {name: getattr(settings.stack.ports, name) for name in names}
+    configured = _configured(settings, names)
+    kept = {name: known[name] for name in names if name in known and not taken(known[name])}
+    chosen = kept | configured
+    ports = chosen | free_ports(name for name in names if name not in chosen)
+    remember_ports(settings.home, ports)
+    return ports
+
+
+def _configured(settings: Settings, names: list[str]) -> dict[str, int]:
+    asked = {name: getattr(settings.stack.ports, name) for name in names}
+    configured = {name: port for name, port in asked.items() if port}
     for name, port in configured.items():
-        if port and taken(port):
+        same = [other for other in configured if configured[other] == port]
+        if len(same) > 1:
+            raise UsageError(f"stack.ports: {' and '.join(same)} are both {port}")
+        if taken(port):
             raise ServiceFailed(
                 f"port {port} (stack.ports.{name}) is taken{_by(port)}",
                 f"choose another in stack.ports.{name}, or 0 for a free one",
             )
-    kept = {name: known[name] for name in names if name in known and not taken(known[name])}
-    chosen = kept | {name: port for name, port in configured.items() if port}
-    ports = chosen | free_ports(name for name in names if name not in chosen)
-    remember_ports(settings.home, ports)
-    return ports
+    return configured
 
 
 def taken(port: int) -> bool:
