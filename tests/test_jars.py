@@ -51,18 +51,21 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     return repository
 
 
-def test_a_lock_reads_back_as_it_was_written(repository: Repository) -> None:
+@pytest.mark.usefixtures("repository")
+def test_a_lock_reads_back_as_it_was_written() -> None:
     assert [jar.coordinate for jar in jars.locked("small")] == [ONE, TWO]
     assert jars.lock_text(jars.locked("small")) == (jars.LOCKS / "small.lock").read_text()
 
 
-def test_missing_jars_are_told_with_what_to_do(repository: Repository) -> None:
+@pytest.mark.usefixtures("repository")
+def test_missing_jars_are_told_with_what_to_do() -> None:
     with pytest.raises(ClickstreamError, match="2 jars of small") as caught:
         jars.classpath("small")
     assert "clickstream stack fetch" in caught.value.hint
 
 
-def test_what_was_fetched_is_the_classpath(repository: Repository) -> None:
+@pytest.mark.usefixtures("repository")
+def test_what_was_fetched_is_the_classpath() -> None:
     jars.fetch("small")
     paths = [Path(path) for path in jars.classpath("small").split(":")]
     assert [path.read_bytes() for path in paths] == list(CONTENT.values())
@@ -97,7 +100,8 @@ def test_a_jar_the_repository_lacks_is_named(repository: Repository) -> None:
         jars.fetch("small")
 
 
-def test_a_jar_changed_in_the_cache_is_refused_and_removed(repository: Repository) -> None:
+@pytest.mark.usefixtures("repository")
+def test_a_jar_changed_in_the_cache_is_refused_and_removed() -> None:
     jars.fetch("small")
     changed = jars.files("small")[1]
     changed.write_bytes(b"tampered w")
@@ -106,9 +110,8 @@ def test_a_jar_changed_in_the_cache_is_refused_and_removed(repository: Repositor
     assert not changed.exists()
 
 
-def test_verified_jars_are_not_read_again(
-    repository: Repository, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("repository")
+def test_verified_jars_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     jars.fetch("small")
 
     def read(path: Path) -> str:
@@ -118,7 +121,8 @@ def test_verified_jars_are_not_read_again(
     assert len(jars.files("small")) == 2
 
 
-def test_a_copied_cache_is_hashed_once_more(repository: Repository) -> None:
+@pytest.mark.usefixtures("repository")
+def test_a_copied_cache_is_hashed_once_more() -> None:
     jars.fetch("small")
     path = jars.files("small")[0]
     os.utime(path, (1, 1))
@@ -143,7 +147,8 @@ def test_two_fetches_at_once_download_once(repository: Repository) -> None:
     assert len(repository.asked) == 1
 
 
-def test_what_an_interrupted_fetch_left_is_swept_away(repository: Repository) -> None:
+@pytest.mark.usefixtures("repository")
+def test_what_an_interrupted_fetch_left_is_swept_away() -> None:
     rest = jars.cache_dir() / "fetching" / "small" / "half.jar.part"
     rest.parent.mkdir(parents=True)
     rest.write_bytes(b"ha")

@@ -29,7 +29,8 @@ def test_a_missing_value_is_an_error_that_names_template_and_value(templates: Pa
         render.render("a.properties")
 
 
-def test_a_template_that_does_not_exist_is_named(templates: Path) -> None:
+@pytest.mark.usefixtures("templates")
+def test_a_template_that_does_not_exist_is_named() -> None:
     with pytest.raises(ClickstreamError, match=r"no\.xml"):
         render.render("no.xml")
 

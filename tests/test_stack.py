@@ -47,7 +47,7 @@ class Small(Service):
         return {"small": [*python(LISTEN), str(self.ports["kafka"])]}
 
     def ready(self, process: str) -> bool:
-        return endpoints.port_open(self.ports["kafka"])
+        return process == "small" and endpoints.port_open(self.ports["kafka"])
 
 
 class Dying(Small):
@@ -61,7 +61,7 @@ class Dying(Small):
         return {"dying": python("print('no memory left'); raise SystemExit(5)")}
 
     def ready(self, process: str) -> bool:
-        return False
+        return process == "never"
 
 
 class Slow(Small):
@@ -75,7 +75,7 @@ class Slow(Small):
         return {"slow": python("import time; time.sleep(600)")}
 
     def ready(self, process: str) -> bool:
-        return False
+        return process == "never"
 
 
 @pytest.fixture
@@ -275,9 +275,8 @@ def test_emptying_never_follows_a_link_out_of_the_home(tmp_path: Path) -> None:
 def prepared(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Ports for every service, and neither Java nor jars asked for."""
     monkeypatch.setattr("clickstream.jars.classpath", lambda service: f"{service}.jar")
-    monkeypatch.setattr("clickstream.jars.files", lambda service: [Path("x_jamm-0.jar")])
+    monkeypatch.setattr("clickstream.jars.files", lambda _: [Path("x_jamm-0.jar")])
     monkeypatch.setattr("clickstream.stack.service.java", lambda: "java")
-    monkeypatch.setattr(Service, "_run", lambda self, argv: self.directory.joinpath("made").touch())
     monkeypatch.setattr(Service, "_make_once", lambda *_: None)
     ports.assign(settings, [name for kind in local.SERVICES for name in kind.port_names()])
     return settings
@@ -295,7 +294,7 @@ def test_rendered_files_name_loopback_and_the_remembered_ports(
 
 
 @pytest.mark.parametrize("kind", [Kafka, Hdfs, Cassandra])
-def test_heaps_are_as_configured(tmp_path: Path, prepared: Settings, kind: type[Service]) -> None:
+def test_heaps_are_as_configured(prepared: Settings, kind: type[Service]) -> None:
     for process, argv in kind(prepared).commands().items():
         assert f"-Xmx{getattr(prepared.stack.heap_mb, process)}m" in argv
 
