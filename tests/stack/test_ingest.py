@@ -1,0 +1,186 @@
+"""Ingest on real HDFS, Flume and Kafka: nothing lost, nothing altered, whatever is killed."""
+
+import gzip
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from clickstream.hdfs import Hdfs
+from clickstream.ingest import orphans
+from clickstream.ingest.agents import Agent
+from clickstream.ledger import VALID, Ledger
+from tests.stack.stores import by_offset, closed_lines, in_kafka, offsets, well_formed
+
+OK = b'1.2.3.4 - - [18/May/2015:09:05:%02d +0000] "GET /a/%d HTTP/1.1" 200 12 "-" "%s"'
+
+
+def log_of(lines, agent=b"agent"):
+    return b"".join(OK % (n % 60, n, agent) + b"\n" for n in range(lines))
+
+
+def hostile():
+    """A log in which every kind of odd line stands between good ones."""
+    odd = [
+        OK % (1, 1, b"caf\xe9 \xff"),
+        OK % (2, 2, b"caf\xc3\xa9 \xe2\x80\xae \xc2\x85next"),
+        OK % (3, 3, b"\x00\x0b\x0c\x1b]0;title\x07"),
+        OK % (4, 4, rb"say \"hi\" \\"),
+        OK % (5, 5, b"a" * 5000),
+        OK % (6, 6, b"b" * 200_000),
+        (OK % (7, 7, b"x")).replace(b"18/May/2015", b"31/Feb/2015"),
+        (OK % (8, 8, b"x")).replace(b"2015", b"9999"),
+        b"",
+        b"\r",
+        b"\x00" * 50,
+        bytes(byte for byte in range(256) if byte not in (10, 13)) * 3,
+        b"x" * 2048 + OK % (9, 9, b"tail"),
+        b"y" * 1_500_000,
+        (OK % (10, 10, b"cut"))[:-1],
+        b"lone\rcarriage",
+    ]
+    good = (OK % (n % 60, n, b"g") for n in range(100))
+    lines = [line for pair in zip(odd * 3, good, strict=False) for line in pair]
+    ends = [b"\r\n" if n % 7 == 0 else b"\n" for n in range(len(lines))]
+    return b"".join(map(bytes.__add__, lines, ends)) + OK % (11, 11, b"no end")
+
+
+def put(run, path, content, server="weblog1", **options):
+    path.write_bytes(content)
+    flags = [text for key, value in options.items() for text in (f"--{key}", value)]
+    return run("weblog", "put", path, "--server", server, *flags)
+
+
+def test_bytes_survive_and_every_line_is_somewhere(fresh, run, tmp_path):
+    logs = {"weblog1": hostile(), "weblog2": log_of(500, b"two")}
+    for server, content in logs.items():
+        put(run, tmp_path / f"{server}.txt", content, server)
+    run("ingest", "start")
+    run("ingest", "replay", "--wait")
+    master = by_offset(closed_lines(fresh, fresh.hdfs.master))
+    quarantine = by_offset(closed_lines(fresh, fresh.hdfs.quarantine))
+    for server, content in logs.items():
+        lines = offsets(content)
+        valid = {offset: raw for offset, raw in lines.items() if well_formed(raw)}
+        rest = {offset: raw for offset, raw in lines.items() if offset not in valid}
+        assert master[server] == valid
+        assert quarantine.get(server, {}) == rest
+        with Ledger.open(fresh.path("ledger.db")) as ledger:
+            assert ledger.totals(server)[VALID] == len(valid)
+            assert ledger.totals(server).total() == len(lines)
+    assert sorted((server, offset) for server, _, offset in in_kafka(fresh)) == sorted(
+        (server, offset) for server, lines in master.items() for offset in lines
+    )
+
+
+def test_a_log_counts_once_however_it_comes(fresh, run, tmp_path):
+    content = log_of(300)
+    grown = content + log_of(50, b"later")
+    put(run, tmp_path / "access.log", content)
+    run("ingest", "start")
+    run("ingest", "replay", "--wait")
+    assert "already there" in put(run, tmp_path / "access.log", content).stdout
+    assert "stored" in put(run, tmp_path / "access.log.gz", gzip.compress(content)).stdout
+    assert "stored" in put(run, tmp_path / "part.log", content[: len(content) // 2]).stdout
+    assert "nothing new" in run("ingest", "replay", "--wait").stdout
+    assert "continued" in put(run, tmp_path / "access.log", grown).stdout
+    assert "50 lines of 1 logs" in run("ingest", "replay", "--wait").stdout
+    other = log_of(300, b"other")
+    (tmp_path / "access.log").write_bytes(other)
+    refused = run("weblog", "put", tmp_path / "access.log", "--server", "weblog1", code=1)
+    assert "holds another log" in refused.stderr
+    assert "--as" in refused.stderr
+    put(run, tmp_path / "access.log", other, **{"as": "other.log"})
+    assert "300 lines of 1 logs" in run("ingest", "replay", "--wait").stdout
+    assert len(set(in_kafka(fresh))) == 650
+
+
+def test_a_killed_collector_loses_nothing(fresh, run, tmp_path):
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    logs = {server: log_of(30_000, server.encode()) for server in fresh.servers}
+    for server, content in logs.items():
+        put(run, tmp_path / f"{server}.txt", content, server)
+    run("ingest", "start")
+    replay = subprocess.Popen(
+        [sys.executable, "-m", "clickstream.cli", "ingest", "replay"], env=fresh.child_env()
+    )
+    hdfs = Hdfs.connect(fresh)
+    while not orphans.in_use(hdfs, fresh):
+        time.sleep(0.05)
+    time.sleep(random.Random(seed).random() * 1.5)
+    os.kill(Agent(fresh, "agent3").running().pid, signal.SIGKILL)
+    assert orphans.in_use(hdfs, fresh), "no file was open when the collector was killed"
+    started = run("ingest", "start")
+    assert "recovered" in started.stdout
+    assert replay.wait(200) == 0
+    run("ingest", "replay", "--wait")
+    assert orphans.in_use(hdfs, fresh) == []
+    master = by_offset(closed_lines(fresh, fresh.hdfs.master))
+    expected = {server: offsets(content) for server, content in logs.items()}
+    assert master == expected
+    ids = {(server, offset) for server, lines in expected.items() for offset in lines}
+    assert {(server, offset) for server, _, offset in in_kafka(fresh)} == ids
+
+
+def test_replay_without_agents_says_what_to_do(run, tmp_path):
+    put(run, tmp_path / "a.log", log_of(3))
+    failed = run("ingest", "replay", code=1)
+    assert "agent1 is not running" in failed.stderr
+    assert "clickstream ingest start" in failed.stderr
+
+
+def test_replay_without_a_log_says_what_to_do(run):
+    assert "weblog put" in run("ingest", "replay", code=1).stderr
+
+
+def test_a_second_start_does_no_harm(fresh, run):
+    assert "started agent1" in run("ingest", "start", "agent1").stdout
+    pid = Agent(fresh, "agent1").running().pid
+    assert "already running" in run("ingest", "start", "agent1").stdout
+    assert Agent(fresh, "agent1").running().pid == pid
+    assert "stopped agent1" in run("ingest", "stop").stdout
+    assert "nothing was running" in run("ingest", "stop").stdout
+
+
+def test_a_taken_port_is_named(fresh, run):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        failed = run("--set", f"flume.collector_port={port}", "ingest", "start", "agent3", code=1)
+    assert f"port {port}" in failed.stderr
+    assert Agent(fresh, "agent3").running() is None
+
+
+def test_a_missing_component_is_a_failed_start(fresh, run, tmp_path):
+    blocker = tmp_path / "file"
+    blocker.write_text("in the way of the channel's directories")
+    place = fresh.path("agents", "agent1")
+    place.mkdir(parents=True)
+    (place / "channels").symlink_to(blocker)
+    failed = run("--set", "flume.start_timeout_seconds=8", "ingest", "start", "agent1", code=1)
+    assert "agent1" in failed.stderr
+    assert Agent(fresh, "agent1").running() is None
+
+
+def test_another_homes_master_is_refused(fresh, run, tmp_path):
+    put(run, tmp_path / "a.log", log_of(3))
+    run("ingest", "start")
+    run("ingest", "replay", "--wait")
+    fresh.path("ledger.db").unlink()
+    failed = run("ingest", "replay", code=1)
+    assert "another ledger" in failed.stderr
+
+
+@pytest.mark.parametrize("kind", ["memory"])
+def test_memory_channels_carry_every_line_too(fresh, run, tmp_path, kind):
+    put(run, tmp_path / "a.log", log_of(2000))
+    run("--set", f"flume.channel={kind}", "ingest", "start")
+    run("ingest", "replay", "--wait")
+    assert len(set(in_kafka(fresh))) == 2000
