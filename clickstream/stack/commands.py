@@ -28,7 +28,7 @@ def up(
 
     began = time.monotonic()
     started = local.up(command.settings(), services or [])
-    took = f"{len(started)} services ready in {time.monotonic() - began:.1f} s"
+    took = f"{', '.join(started)} ready in {time.monotonic() - began:.1f} s"
     typer.echo(took if started else "already running")
 
 

@@ -1,0 +1,210 @@
+"""The local stack, for real: what listens, what answers, and what goes wrong at a start."""
+
+import json
+import os
+import signal
+import socket
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import psutil
+import pymysql
+import pytest
+
+from clickstream import config, endpoints, jars
+from clickstream.config import Settings
+from clickstream.errors import ClickstreamError, ServiceFailed
+from clickstream.hdfs import Hdfs
+from clickstream.stack import home, local
+
+LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+
+
+def family(pid: int) -> list[psutil.Process]:
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
+def listening(place: Path) -> dict[str, set[str]]:
+    """Each child of a home -> the addresses it listens on, datagram sockets too."""
+    return {
+        child.name: {
+            connection.laddr.ip
+            for process in family(child.pid)
+            for connection in process.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN or connection.type == socket.SOCK_DGRAM
+        }
+        for child in home.running(place)
+    }
+
+
+def test_everything_listens_on_loopback_only(settings: Settings) -> None:
+    found = listening(settings.home)
+    assert {"kafka", "namenode", "datanode", "cassandra", "mariadb"} <= set(found)
+    assert all(addresses <= LOOPBACK for addresses in found.values()), found
+    assert all(found[row.process] for row in local.status(settings))
+
+
+def test_status_names_process_port_and_memory(settings: Settings) -> None:
+    for row in local.status(settings):
+        assert row.state == "running"
+        assert endpoints.port_open(row.port)
+        assert row.memory_mb > 50
+
+
+def test_a_second_up_starts_nothing(settings: Settings) -> None:
+    before = local.status(settings)
+    assert local.up(settings) == []
+    assert [row.pid for row in local.status(settings)] == [row.pid for row in before]
+
+
+def test_a_running_stack_is_not_cleaned(settings: Settings) -> None:
+    with pytest.raises(ClickstreamError, match="still running: .*kafka"):
+        local.clean(settings)
+
+
+def test_hdfs_appends_over_the_web_and_knows_its_users(settings: Settings) -> None:
+    files = Hdfs.connect(settings)
+    files.write("/tmp/stack-test", [b"one\n"])
+    assert files.append_nothing("/tmp/stack-test")
+    stranger = Hdfs(endpoints.hdfs_web(settings), "mallory")
+    with pytest.raises(ClickstreamError, match="Permission denied"):
+        stranger.write("/tmp-of-mallory", [b""])
+    files.delete("/tmp/stack-test")
+
+
+def test_mariadb_wants_the_password_and_tells_case_and_blanks_apart(settings: Settings) -> None:
+    url = endpoints.database_url(settings)
+    login = {"host": url.host, "port": url.port, "user": url.username, "database": url.database}
+    with pytest.raises(pymysql.OperationalError, match="Access denied"):
+        pymysql.connect(**login, password="")
+    with pytest.raises(pymysql.OperationalError, match="Access denied"):
+        pymysql.connect(host=url.host, port=url.port, user="root", password="")
+    connection = pymysql.connect(**login, password=url.password)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE paths (path VARCHAR(10) PRIMARY KEY)")
+        # A primary key refuses what it takes for equal.
+        assert cursor.execute("INSERT INTO paths VALUES ('/a'), ('/A'), ('/a '), ('/á')") == 4
+
+
+def test_the_password_is_in_no_command_line_and_no_log(settings: Settings) -> None:
+    file = endpoints.password_file(settings.home)
+    password = file.read_text().strip()
+    assert file.stat().st_mode & 0o777 == 0o600
+    for child in home.running(settings.home):
+        assert not any(password in argument for argument in psutil.Process(child.pid).cmdline())
+    for log in settings.path("logs").iterdir():
+        assert password not in log.read_text(errors="replace")
+
+
+# Homes of their own, with MariaDB alone: it is up in a second.
+
+
+@pytest.fixture
+def second(tmp_path: Path):
+    settings = config.load(home=tmp_path / "second")
+    yield settings
+    local.down(settings)
+
+
+def test_data_outlives_a_restart_and_a_lost_port(second: Settings) -> None:
+    local.up(second, ["mariadb"])
+    execute(second, "CREATE TABLE kept (n INT)")
+    port = endpoints.remembered_ports(second.home)["mariadb"]
+    local.down(second)
+    with socket.create_server(("127.0.0.1", port)):
+        local.up(second, ["mariadb"])
+        assert endpoints.remembered_ports(second.home)["mariadb"] != port
+    execute(second, "INSERT INTO kept VALUES (1)")
+
+
+def execute(settings: Settings, statement: str) -> None:
+    url = endpoints.database_url(settings)
+    with pymysql.connect(
+        host=url.host,
+        port=url.port,
+        user=url.username,
+        password=url.password,
+        database=url.database,
+        autocommit=True,
+    ) as connection:
+        connection.cursor().execute(statement)
+
+
+def test_a_killed_service_is_told_and_started_again(second: Settings) -> None:
+    local.up(second, ["mariadb"])
+    (child,) = home.running(second.home)
+    os.kill(child.pid, signal.SIGKILL)
+    psutil.wait_procs([psutil.Process(child.pid)] if psutil.pid_exists(child.pid) else [], 10)
+    states = {row.process: row.state for row in local.status(second)}
+    assert states["mariadb"] == "stopped"
+    assert local.up(second, ["mariadb"]) == ["mariadb"]
+
+
+def test_a_configured_port_that_is_taken_stops_the_start(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        flags = {"stack.ports.mariadb": str(holder.getsockname()[1])}
+        settings = config.load(home=tmp_path, flags=flags)
+        with pytest.raises(ServiceFailed, match=rf"stack.ports.mariadb\).*pid {os.getpid()}"):
+            local.up(settings, ["mariadb"])
+    assert home.running(settings.home) == []
+
+
+def test_a_service_that_dies_while_starting_tells_why_and_leaves_nothing(second: Settings) -> None:
+    local.up(second, ["mariadb"])
+    local.down(second)
+    second.path("mariadb", "data", "ibdata1").write_bytes(b"not a tablespace")
+    with pytest.raises(ServiceFailed, match=r"mariadb ended with exit code (.|\n)*ibdata1"):
+        local.up(second, ["mariadb"])
+    assert home.running(second.home) == []
+
+
+def test_a_cleaned_home_is_gone_and_starts_anew(second: Settings) -> None:
+    local.up(second, ["mariadb"])
+    local.down(second)
+    local.clean(second)
+    assert not second.home.exists()
+
+
+# Jars, by the real Ivy from a mirror of one jar.
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A repository that holds Jolokia's jar as the cache has it; yields the file."""
+    (jar,) = jars.locked("jolokia")
+    content = jars.jolokia().read_bytes()
+    name = jar.coordinate
+    folder = tmp_path.joinpath("mirror", *name.organisation.split("."), name.name, name.revision)
+    folder.mkdir(parents=True)
+    file = folder / f"{name.name}-{name.revision}-{name.classifier}.jar"
+    file.write_bytes(content)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "mirror"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("CLICKSTREAM_REPOSITORY", f"http://127.0.0.1:{server.server_port}/")
+    monkeypatch.setenv("CLICKSTREAM_CACHE", str(tmp_path / "cache"))
+    yield file
+    server.shutdown()
+    server.server_close()
+
+
+def test_jars_come_from_a_mirror_verified(mirror: Path) -> None:
+    jars.fetch("jolokia")
+    assert jars.jolokia().read_bytes() == mirror.read_bytes()
+    assert json.loads((jars.cache_dir() / "verified" / "jolokia.json").read_text())
+
+
+def test_a_mirror_that_lies_is_found_out(mirror: Path) -> None:
+    mirror.write_bytes(b"PK but not the jar")
+    with pytest.raises(ClickstreamError, match=r"jolokia-agent-jvm:.*wrong checksum"):
+        jars.fetch("jolokia")
+    assert jars.absent("jolokia")
+
+
+def test_a_mirror_without_the_jar_is_told_with_ivys_reason(mirror: Path) -> None:
+    mirror.unlink()
+    with pytest.raises(ClickstreamError, match=r"jolokia-agent-jvm"):
+        jars.fetch("jolokia")
