@@ -1,0 +1,190 @@
+"""The whole path on real logs: every published figure, and every figure of an independent reader.
+
+The four real sets go through as four servers of one configuration, at two batch sizes of the speed
+layer. Where they are not beside the checkout, generated logs cover the same.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from clickstream import scenario
+from clickstream.config import Settings
+from clickstream.ledger import VALID, Ledger
+from tests.stack.conftest import SHARED, fresh_home, runner
+from tests.stack.stores import closed_lines
+from tests.truth import Truth, ranked
+
+SETS = {
+    "elastic": "elastic-apache-combined-2015-10k",
+    "basjes": "basjes-hackers-combined-2015",
+    "nasa": "nasa-http-1995-07-01-first4000",
+    "nginx": "nginx-combined-2025-12-small-site",
+}
+BATCH_ROWS = (500, 50_000)
+EVERY = 1_000_000
+
+
+class World(NamedTuple):
+    """What went in, and how to ask what came out."""
+
+    settings: Settings
+    logs: dict[str, list[Path]]
+    truth: dict[str, dict[str, Any]]
+
+    def ask(self, *words: object) -> list[dict[str, Any]]:
+        """The rows of `clickstream report ... --format json`."""
+        done = runner(self.settings)("report", *words, "--format", "json")
+        rows: list[dict[str, Any]] = json.loads(done.stdout)
+        return rows
+
+    def independent(self) -> Truth:
+        """The independent reader's figures over all servers."""
+        return Truth({s: b"".join(map(Path.read_bytes, paths)) for s, paths in self.logs.items()})
+
+
+@pytest.fixture(scope="module")
+def world(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Every log through source, agents, Kafka and HDFS, and both layers."""
+    place = tmp_path_factory.mktemp("lambda")
+    logs, truth = _real() if (SHARED / "logs").is_dir() else _generated(place)
+    servers = json.dumps({name: {"agent": f"edge-{name}"} for name in logs})
+    for own in fresh_home(settings, place / "home", servers=servers, collector="collector"):
+        run = runner(own)
+        for server, paths in logs.items():
+            run("weblog", "put", *paths, "--server", server)
+        run("ingest", "start")
+        run("ingest", "replay", "--wait")
+        run("ingest", "stop")
+        run("speed", "run", "--available-now", "--max-rows", BATCH_ROWS[0])
+        run("batch", "run")
+        yield World(own, logs, truth)
+
+
+def _real() -> tuple[dict[str, list[Path]], dict[str, dict[str, Any]]]:
+    logs, truth = {}, {}
+    for server, name in SETS.items():
+        place = SHARED / "logs" / name
+        logs[server] = sorted(place.iterdir()) if place.is_dir() else [place.with_suffix(".log")]
+        truth[server] = json.loads((SHARED / "logs" / f"{name}.truth.json").read_text())
+    return logs, truth
+
+
+def _generated(place: Path) -> tuple[dict[str, list[Path]], dict[str, dict[str, Any]]]:
+    made = scenario.generate(place / "logs", seed=3, scenario="small")
+    return {server: [path] for server, path in made.paths.items()}, {}
+
+
+def published(world: World) -> dict[str, dict[str, Any]]:
+    """The published truth by server; skips where the real logs are not there."""
+    if not world.truth:
+        pytest.skip("needs the shared real logs beside the checkout")
+    return world.truth
+
+
+def shown(category: bytes) -> str:
+    """A category as a report prints it."""
+    return category.decode("utf-8", "backslashreplace")
+
+
+def test_lines_and_malformed(world):
+    with Ledger.open(world.settings.path("ledger.db")) as ledger:
+        for server, truth in published(world).items():
+            totals = ledger.totals(server)
+            assert totals.total() == truth["lines"]
+            assert totals.total() - totals[VALID] == truth["malformed"]
+    quarantined = Counter(
+        line.split(b":")[1].decode()
+        for line in closed_lines(world.settings, world.settings.hdfs.quarantine)
+    )
+    assert quarantined == Counter({s: t["malformed"] for s, t in world.truth.items()})
+
+
+def test_unique_hosts_and_requests_per_day(world):
+    rows = world.ask("visitors")
+    for server, truth in published(world).items():
+        own = [row for row in rows if row["server"] == server]
+        assert {row["date"]: row["unique_visitors"] for row in own} == truth["unique_hosts_per_day"]
+        assert {row["date"]: row["requests"] for row in own} == truth["requests_per_day"]
+
+
+def test_status_classes(world):
+    rows = world.ask("responses")
+    for server, truth in published(world).items():
+        own = [row for row in rows if row["server"] == server]
+        assert sum(row["success"] for row in own) == truth["status_2xx_3xx"]
+        assert sum(row["failure"] for row in own) == truth["status_4xx_5xx"]
+        assert sum(row["other"] for row in own) == truth["status_other_class"]
+
+
+def test_hours(world):
+    for server, truth in published(world).items():
+        found = {f"{r['hour']:02}": r["requests"] for r in world.ask("hourly", "--server", server)}
+        assert found == {hour: n for hour, n in truth["hits_per_hour_of_day"].items() if n}
+
+
+def test_segments(world):
+    for server, truth in published(world).items():
+        summed: Counter[str] = Counter()
+        for row in world.ask("categories", "--server", server, "--top", EVERY):
+            summed[row["category"]] += row["requests"]
+        assert len(summed) == truth["distinct_first_path_segments"]
+        ranked = sorted(summed.items(), key=lambda pair: (-pair[1], pair[0]))
+        assert [list(pair) for pair in ranked[:20]] == truth["hits_per_first_path_segment_top20"]
+
+
+def test_no_address_is_over_the_limit_at_exactly_99(world):
+    pairs = sum(truth["ip_second_pairs_over_100"] for truth in published(world).values())
+    assert len(world.ask("ddos")) == pairs
+
+
+def test_highest_trailing_non_200(world):
+    peaks = {row["server"]: row for row in world.ask("health", "--peak")}
+    for server, truth in published(world).items():
+        assert peaks[server]["non_200"] == truth["max_non200_trailing_5min"]
+        assert peaks[server]["window_end"] == truth["max_non200_trailing_5min_ends_at_utc"]
+
+
+def test_against_the_independent_reader(world):
+    """Figures that the published truth does not have: over all servers, windows, whole days."""
+    truth = world.independent()
+    visitors = {(r["date"], r["server"]): r["unique_visitors"] for r in world.ask("visitors")}
+    assert visitors == {
+        (day, server): n
+        for server in [*world.logs, "all"]
+        for day, n in truth.unique_hosts(server).items()
+    }
+    latest = truth.latest()
+    rows = [(r["category"], r["requests"]) for r in world.ask("popularity")]
+    expected = ranked(truth.popularity(latest))
+    assert rows == [(shown(category), n) for category, n in expected[:10]]
+    for server in world.logs:
+        (row,) = world.ask("health", "--server", server)
+        assert row["non_200"] == truth.non_200(server, truth.latest(server))
+
+
+def speed_views(world: World) -> list[list[dict[str, Any]]]:
+    """All that the speed layer answers."""
+    latest = {server: world.ask("health", "--server", server) for server in world.logs}
+    moments = [rows[0]["window_end"] for rows in latest.values()]
+    windows = [world.ask("popularity", "--at", at, "--top", EVERY) for at in moments]
+    return [*latest.values(), *windows, world.ask("ddos"), world.ask("health", "--peak")]
+
+
+def test_the_batch_size_changes_nothing(world):
+    run = runner(world.settings)
+    before = speed_views(world)
+    run("speed", "reset", "--yes")
+    run("speed", "run", "--available-now", "--max-rows", BATCH_ROWS[1])
+    assert speed_views(world) == before
+
+
+def test_a_second_batch_run_gives_the_same_rows(world):
+    before = [world.ask(name) for name in ("visitors", "responses", "hourly", "categories")]
+    assert "nothing to do" in runner(world.settings)("batch", "run").stderr
+    runner(world.settings)("batch", "run", "--all")
+    assert before == [world.ask(n) for n in ("visitors", "responses", "hourly", "categories")]
