@@ -10,8 +10,10 @@ from typing import NamedTuple
 from clickstream.errors import ClickstreamError
 from clickstream.java import java, spark_home
 from clickstream.render import File, render, write
+from clickstream.trust import options
 
 MIRROR = "CLICKSTREAM_REPOSITORY"
+MAIN = "org.apache.ivy.Main"
 POLL_SECONDS = 0.2
 # One folder per part of a coordinate, so that a retrieved path can be read back.
 PATTERN = "[organisation]/[module]/[revision]/([classifier]/)[artifact].[ext]"
@@ -88,7 +90,7 @@ def _modules(wanted: Sequence[Coordinate]) -> dict[Coordinate, list[str]]:
 def _argv(directory: Path) -> list[str]:
     (ivy,) = (spark_home() / "jars").glob("ivy-[0-9]*.jar")
     return [
-        *(java(), "-XX:TieredStopAtLevel=1", "-cp", str(ivy), "org.apache.ivy.Main"),
+        *(java(), "-XX:TieredStopAtLevel=1", *options(directory), "-cp", str(ivy), MAIN),
         *("-settings", str(directory / "settings.xml"), "-ivy", str(directory / "module.xml")),
         *("-confs", "default", "-types", "jar", "bundle", "-warn"),
         *("-retrieve", str(directory / "out" / PATTERN)),

@@ -44,6 +44,11 @@ def java() -> str:
     return str(_shimmed(wheel))
 
 
+def from_wheel() -> bool:
+    """Whether the Java in use is the wheel's."""
+    return Path(java()).is_relative_to(cache_dir())
+
+
 def java_home_env(env: Mapping[str, str]) -> dict[str, str]:
     """The environment in which pyspark's scripts find this Java."""
     return dict(env) | {"JAVA_HOME": str(Path(java()).parent.parent)}

@@ -61,7 +61,7 @@ def test_a_second_up_starts_nothing(settings: Settings) -> None:
 
 
 def test_a_running_stack_is_not_cleaned(settings: Settings) -> None:
-    with pytest.raises(ClickstreamError, match="still running: .*kafka"):
+    with pytest.raises(ClickstreamError, match=r"still running: .*kafka"):
         local.clean(settings)
 
 
