@@ -27,7 +27,7 @@ from clickstream.stack.service import Commands, Processes, Service
 # Paths of requests differ by case and by blanks at their end: they must not be equal here.
 COLLATION = "utf8mb4_nopad_bin"
 SOCKET_PATH_LIMIT = 107  # bytes; the kernel's, less the closing NUL
-# Without --skip-ssl it makes an RSA key of 4096 bits at each start: up to 35 s (seen), for loopback.
+# Without --skip-ssl it makes an RSA key of 4096 bits at each start: up to 35 s (seen).
 SMALL = (
     *("--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M", "--key-buffer-size=1M"),
     *("--aria-pagecache-buffer-size=8M", "--performance-schema=OFF", "--max-connections=50"),
