@@ -9,6 +9,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from clickstream import __version__, command, config_commands
+from clickstream.batch import commands as batch_commands
 from clickstream.errors import ClickstreamError
 from clickstream.ingest import commands as ingest_commands
 from clickstream.serve import commands as serve_commands
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.add_typer(stack_commands.app, name="stack")
 app.add_typer(ingest_commands.weblog_app, name="weblog")
 app.add_typer(ingest_commands.app, name="ingest")
+app.add_typer(batch_commands.app, name="batch")
 app.add_typer(serve_commands.app, name="report")
 app.add_typer(config_commands.app, name="config")
 

@@ -181,8 +181,8 @@ class BatchViews:
     ) -> Rows:
         """Rows of date, server, category, requests: the most requested first, ties by bytes."""
         table = daily_categories
-        query = sa.select(table.c.date, table.c.server, table.c.category, table.c.requests)
-        query = _where(query, table, days, server)
+        shown = (table.c.date, table.c.server, table.c.category, table.c.requests)
+        query = _where(sa.select(*shown), table, days, server)
         if top is not None:
             query = query.where(table.c.place <= top)
         return self._all(query.order_by(table.c.date, table.c.server, table.c.place))
@@ -194,7 +194,7 @@ class BatchViews:
         """
         runs = batch_runs.c
         columns = (runs.finished, runs.seconds, runs.files, runs.bytes, runs.copies)
-        query = sa.select(runs.date, *columns, runs.distinct_lines.label("lines"))
+        query: Query = sa.select(runs.date, *columns, runs.distinct_lines.label("lines"))
         rows = self._all(_where(query, batch_runs, days, None).order_by(runs.date))
         final = self._final(days)
         return [row | {"final": row["date"] in final} for row in rows]

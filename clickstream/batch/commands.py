@@ -1,0 +1,89 @@
+"""`clickstream batch ...`: parse, compute, print."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Literal
+
+import typer
+
+from clickstream import command
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The batch layer: exact figures per day.\n\nExample: clickstream batch run",
+)
+
+Form = Annotated[
+    Literal["table", "json", "csv"], typer.Option("--format", help="How rows are printed.")
+]
+SUMMARY = ("date", "lines", "copies", "unique_visitors", "files", "seconds", "final")
+STATUS = ("date", "state", "final", "lines", "copies", "finished")
+
+
+@app.command()
+def run(
+    date: Annotated[
+        str | None, typer.Option("--date", help="One day, or yesterday (UTC), or latest.")
+    ] = None,
+    first: Annotated[str | None, typer.Option("--from", help="First day.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every day of the master copy.")] = False,
+    form: Form = "table",
+) -> None:
+    """Count days anew from the closed files of the master copy; alone: missing and dirty days.
+
+    Each day's figures are replaced in one transaction: any day, in any order, any number of times.
+
+    Example: clickstream batch run --date 2015-05-18
+    """
+    from clickstream import output
+    from clickstream.batch import run as batch
+
+    choice = batch.Choice.parse(date, first, last, every)
+    with _stages() as watch:
+        rows = batch.run(command.settings(), choice, watch)
+    if not rows:
+        typer.echo("nothing to do: every chosen day is up to date", err=True)
+    if rows or form != "table":
+        output.show(rows, SUMMARY, form)
+
+
+@app.command()
+def status(form: Form = "table") -> None:
+    """How each day stands: fresh, dirty (its files have changed since), missing or gone.
+
+    Example: clickstream batch status
+    """
+    from clickstream import output
+    from clickstream.batch import run as batch
+
+    output.show(batch.status(command.settings()), STATUS, form)
+
+
+@app.command()
+def drop(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove every table of the batch views; `batch run --all` computes them again.
+
+    Example: clickstream batch drop
+    """
+    from clickstream.views import batch
+
+    settings = command.settings()
+    if not yes:
+        typer.confirm("Remove the batch views?", abort=True)
+    batch.drop(settings)
+
+
+@contextmanager
+def _stages() -> Iterator[Callable[[str], None]]:
+    """Shows the stage at work: one changing line on a terminal, a line each elsewhere."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda stage: print(stage, file=console.file)
+        return
+    with console.status("") as shown:
+        yield shown.update

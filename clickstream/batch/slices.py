@@ -1,0 +1,138 @@
+"""A day's counts, as the job collects them, to the rows of the day's tables. Pure.
+
+A count is a dict with `g` (which grouping set), `n` distinct lines, `seen` lines with copies,
+`servers` (one; for HOSTS the servers that `hosts` hosts have in common), and by the grouping set
+`minute` and `status`, or `category`. A field without value may be absent.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from clickstream.batch.master import File
+from clickstream.views.batch import ALL, Rows
+from clickstream.weblog import status_class
+
+# grouping_id of (date, server, host, minute, status, category): a bit for each that is left out.
+HOSTS = 0b000111
+TRAFFIC = 0b001001
+CATEGORIES = 0b001110
+
+Count = dict[str, Any]
+
+
+class Run(NamedTuple):
+    """One computation of a day: from which files, when (epoch s), and how long it took (s)."""
+
+    date: str
+    manifest: list[File]
+    finished: float
+    seconds: float
+
+
+class Traffic(NamedTuple):
+    """Requests of one server, printed minute and status."""
+
+    server: str
+    minute: str
+    status: str
+    requests: int
+
+
+def rows(run: Run, counts: list[Count]) -> dict[str, Rows]:
+    """The rows of a day, by table."""
+    traffic = [
+        Traffic(server, count["minute"], count["status"], count["n"])
+        for count in counts
+        if count["g"] == TRAFFIC
+        for server in (count["servers"][0], ALL)
+    ]
+    found = {
+        "daily_visitors": _visitors(counts, traffic),
+        "daily_responses": _responses(traffic, lambda row: (row.server,), ("server",)),
+        "status_counts": _sums(traffic, lambda row: (row.server, row.status), "status"),
+        "hourly_traffic": _sums(traffic, lambda row: (row.server, int(row.minute[:2])), "hour"),
+        "minute_traffic": _responses(
+            [row for row in traffic if row.server != ALL],
+            lambda row: (row.server, row.minute),
+            ("server", "minute"),
+        ),
+        "daily_categories": _categories(counts),
+        "batch_runs": [_run(run, counts)],
+    }
+    return {name: [{"date": run.date} | row for row in table] for name, table in found.items()}
+
+
+def unparsed(counts: Iterable[Count]) -> int:
+    """How many distinct lines have no fields."""
+    return sum(count["n"] for count in counts if count["g"] == TRAFFIC and "status" not in count)
+
+
+def _visitors(counts: list[Count], traffic: list[Traffic]) -> Rows:
+    unique: Counter[str] = Counter()
+    for count in counts:
+        if count["g"] == HOSTS:
+            unique.update(dict.fromkeys([*count["servers"], ALL], count["hosts"]))
+    requests = _summed((row.server, row.requests) for row in traffic)
+    return [
+        {"server": server, "unique_visitors": unique[server], "requests": requests[server]}
+        for server in sorted(unique)
+    ]
+
+
+def _responses(
+    traffic: list[Traffic], key: Callable[[Traffic], tuple[str, ...]], names: tuple[str, ...]
+) -> Rows:
+    sums = _summed(((key(row), status_class(row.status)), row.requests) for row in traffic)
+    table: dict[tuple[str, ...], Count] = {}
+    for (place, kind), requests in sums.items():
+        row = table.setdefault(place, {"success": 0, "failure": 0, "other": 0, "requests": 0})
+        row[kind] += requests
+        row["requests"] += requests
+    return [dict(zip(names, place, strict=True)) | row for place, row in table.items()]
+
+
+def _sums(traffic: list[Traffic], key: Callable[[Traffic], tuple[str, Any]], name: str) -> Rows:
+    sums = _summed((key(row), row.requests) for row in traffic)
+    return [{"server": server, name: value, "requests": n} for (server, value), n in sums.items()]
+
+
+def _categories(counts: list[Count]) -> Rows:
+    """Ranked by requests, ties by bytes: text of ISO-8859-1 sorts as its bytes do."""
+    sums = _summed(
+        ((server, count["category"]), count["n"])
+        for count in counts
+        if count["g"] == CATEGORIES
+        for server in (count["servers"][0], ALL)
+    )
+    ranked = sorted(sums.items(), key=lambda item: (item[0][0], -item[1], item[0][1]))
+    places: Counter[str] = Counter()
+    rows = []
+    for (server, category), requests in ranked:
+        places[server] += 1
+        row = {"server": server, "place": places[server], "category": category}
+        rows.append(row | {"requests": requests})
+    return rows
+
+
+def _run(run: Run, counts: list[Count]) -> Count:
+    lines = sum(count["n"] for count in counts if count["g"] == TRAFFIC)
+    seen = sum(count["seen"] for count in counts if count["g"] == TRAFFIC)
+    return {
+        "finished": datetime.fromtimestamp(int(run.finished), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "seconds": round(run.seconds, 1),
+        "files": len(run.manifest),
+        "bytes": sum(file.size for file in run.manifest),
+        "distinct_lines": lines,
+        "copies": seen - lines,
+        "manifest": json.dumps(run.manifest),
+    }
+
+
+def _summed(pairs: Iterable[tuple[Any, int]]) -> Counter[Any]:
+    sums: Counter[Any] = Counter()
+    for key, number in pairs:
+        sums[key] += number
+    return sums
