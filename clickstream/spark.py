@@ -220,8 +220,9 @@ def _environment(settings: "Settings", notes: Path) -> dict[str, str]:
 
 
 def _follow(child: Child, notes: Path, watch: Callable[[str], None]) -> None:
-    told = 0
-    while child.running():
+    told, running = 0, True
+    while running:
+        running = child.running() is not None
         fresh = read_notes(notes)[told:]
         told += len(fresh)
         for each in fresh:

@@ -37,10 +37,11 @@ class Choice:
         """From `--date`, `--from`, `--to`, `--all`; raises UsageError."""
         if sum((bool(only), bool(first or last), every)) > 1:
             raise UsageError("choose days by one of --date, --from/--to, --all")
-        if first and last and _day("--from", first) > _day("--to", last):
-            raise UsageError(f"--from {first} is after --to {last}")
         named = only if only in ("yesterday", "latest") else _day("--date", only)
-        return cls(named, _day("--from", first), _day("--to", last), every)
+        choice = cls(named, _day("--from", first), _day("--to", last), every)
+        if choice.first and choice.last and choice.first > choice.last:
+            raise UsageError(f"--from {first} is after --to {last}")
+        return choice
 
     @property
     def stale_only(self) -> bool:
@@ -170,10 +171,10 @@ def _alone(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _day(option: str, text: str | None) -> str:
+def _day(option: str, text: str | None) -> str | None:
     try:
         if text is None or datetime.date.fromisoformat(text).isoformat() == text:
-            return text or ""
+            return text
     except ValueError:
         pass
     raise UsageError(f"{option} {text} is no day; write it as 2015-05-18")

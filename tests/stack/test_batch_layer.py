@@ -178,6 +178,8 @@ def test_the_command_line(master, run):
     assert "is no day" in run("batch", "run", "--date", "2015-02-30", code=2).stderr
     assert "no lines of 2015-05-20" in run("batch", "run", "--date", "2015-05-20", code=1).stderr
     assert "dirty" not in run("batch", "status").stdout
+    assert len(json.loads(run("batch", "run", "--format", "json").stdout)) == len(DAYS) - 1
+    assert "nothing to do" in run("batch", "run").stderr
 
 
 def test_stores_that_are_down(master, views):

@@ -1,0 +1,167 @@
+"""Which days a run computes, and how a job's counts become rows: without Spark."""
+
+import datetime
+
+import pytest
+
+from clickstream.batch import slices
+from clickstream.batch.master import File, closed_files, days
+from clickstream.batch.run import Choice
+from clickstream.batch.slices import CATEGORIES, HOSTS, TRAFFIC
+from clickstream.errors import NoData, UsageError
+from clickstream.hdfs import Entry
+
+TODAY = datetime.date(2015, 5, 20)
+PRESENT = ["2015-05-17", "2015-05-18", "2015-05-19", "9999-12-31"]
+
+
+@pytest.mark.parametrize(
+    ("options", "chosen"),
+    [
+        ({}, PRESENT),
+        ({"every": True}, PRESENT),
+        ({"only": "2015-05-18"}, ["2015-05-18"]),
+        ({"only": "yesterday"}, ["2015-05-19"]),
+        ({"only": "latest"}, ["2015-05-19"]),
+        ({"first": "2015-05-18"}, PRESENT[1:]),
+        ({"last": "2015-05-18"}, PRESENT[:2]),
+        ({"first": "2016-01-01", "last": "2016-01-02"}, []),
+    ],
+)
+def test_chosen_days(options, chosen):
+    given = {"only": None, "first": None, "last": None, "every": False} | options
+    choice = Choice.parse(**given)
+    assert choice.days(PRESENT, TODAY) == chosen
+    assert choice.stale_only == (not options)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("2015-02-30", None, None, False),
+        ("20150218", None, None, False),
+        ("tomorrow", None, None, False),
+        (None, "2015-05-19", "2015-05-18", False),
+        ("2015-05-18", None, None, True),
+        (None, "2015-05-18", None, True),
+    ],
+)
+def test_a_wrong_choice_is_refused(given):
+    with pytest.raises(UsageError):
+        Choice.parse(*given)
+
+
+@pytest.mark.parametrize(
+    ("only", "present", "told"),
+    [
+        ("2015-05-16", PRESENT, "2015-05-17 to 9999-12-31"),
+        ("yesterday", ["2015-05-18"], "no lines of 2015-05-19"),
+        ("latest", [], "empty"),
+    ],
+)
+def test_a_single_day_without_lines(only, present, told):
+    with pytest.raises(NoData, match=told):
+        Choice(only=only).days(present, TODAY)
+
+
+class Tree:
+    """A file system of names: a directory is a dict, a file its size."""
+
+    def __init__(self, tree):
+        self.tree = tree
+
+    def list(self, path):
+        node = self.tree
+        for part in path.strip("/").split("/"):
+            node = node.get(part, {})
+        return [_entry(path, name, node[name]) for name in sorted(node)]
+
+
+def _entry(path, name, node):
+    is_dir = isinstance(node, dict)
+    return Entry(f"{path}/{name}", name, 0 if is_dir else node, is_dir, 7)
+
+
+def test_only_closed_files_of_a_day_are_read():
+    servers = {
+        "server=b": {"part.2": 5, "part.10": 6, "_part.3.tmp": 9, ".part.4.crc": 1, "part.5": 0},
+        "server=a": {"part.1": 1, "deeper": {"part.1": 1}},
+        "stray": {"part.1": 1},
+        "part.1": 3,
+    }
+    tree = Tree({"master": {"dt=2015-05-18": servers, "dt=-": {}, "_tmp": {}, "dt=x": 1}})
+    assert days(tree, "/master") == ["2015-05-18"]
+    place = "dt=2015-05-18/server"
+    assert closed_files(tree, "/master", "2015-05-18") == [
+        File(f"{place}=a/part.1", 1, 7),
+        File(f"{place}=b/part.10", 6, 7),
+        File(f"{place}=b/part.2", 5, 7),
+    ]
+    assert closed_files(tree, "/master", "2015-05-19") == []
+
+
+def traffic(server, minute, status, n, seen=None):
+    count = {"minute": minute, "status": status, "n": n, "seen": seen or n}
+    return {"g": TRAFFIC, "servers": [server]} | count
+
+
+COUNTS = [
+    {"g": HOSTS, "servers": ["a"], "hosts": 3, "n": 9},
+    {"g": HOSTS, "servers": ["a", "b"], "hosts": 2, "n": 9},
+    traffic("a", "00:01", "200", 4, seen=5),
+    traffic("a", "00:59", "304", 1),
+    traffic("a", "00:59", "404", 2),
+    traffic("b", "00:59", "101", 1, seen=3),
+    {"g": CATEGORIES, "servers": ["a"], "category": "/b", "n": 3},
+    {"g": CATEGORIES, "servers": ["a"], "category": "/\xe9", "n": 3},
+    {"g": CATEGORIES, "servers": ["a"], "category": "/B", "n": 1},
+    {"g": CATEGORIES, "servers": ["b"], "category": "/\xe9", "n": 1},
+]
+RUN = slices.Run("2015-05-18", [File("x", 10, 1), File("y", 20, 1)], 1_431_907_200.9, 1.25)
+
+
+@pytest.fixture
+def rows():
+    return slices.rows(RUN, COUNTS)
+
+
+def test_a_visitor_of_two_servers_counts_once_for_all(rows):
+    visitors = {row["server"]: row["unique_visitors"] for row in rows["daily_visitors"]}
+    assert visitors == {"a": 5, "b": 2, "all": 5}
+
+
+def test_every_table_adds_up_to_the_same_requests(rows):
+    for table in ("daily_visitors", "daily_responses", "status_counts", "hourly_traffic"):
+        sums = {"a": 0, "b": 0, "all": 0}
+        for row in rows[table]:
+            sums[row["server"]] += row["requests"]
+        assert sums == {"a": 7, "b": 1, "all": 8}, table
+    assert sum(row["requests"] for row in rows["minute_traffic"]) == 8
+    assert {row["server"] for row in rows["minute_traffic"]} == {"a", "b"}
+
+
+def test_classes_of_a_minute(rows):
+    row = next(r for r in rows["minute_traffic"] if (r["server"], r["minute"]) == ("a", "00:59"))
+    assert (row["success"], row["failure"], row["other"], row["requests"]) == (1, 2, 0, 3)
+
+
+def test_categories_are_placed_by_requests_and_then_by_bytes(rows):
+    placed = [
+        (row["place"], row["category"], row["requests"])
+        for row in rows["daily_categories"]
+        if row["server"] == "all"
+    ]
+    assert placed == [(1, "/\xe9", 4), (2, "/b", 3), (3, "/B", 1)]
+    first = next(row for row in rows["daily_categories"] if row["server"] == "a")
+    assert first["category"] == "/b"
+
+
+def test_the_run(rows):
+    (run,) = rows["batch_runs"]
+    assert run["finished"] == "2015-05-18T00:00:00Z"
+    assert (run["distinct_lines"], run["copies"], run["files"], run["bytes"]) == (8, 3, 2, 30)
+
+
+def test_lines_without_fields_are_counted():
+    bad = {"g": TRAFFIC, "servers": ["a"], "minute": "x", "n": 2, "seen": 2}
+    assert slices.unparsed([*COUNTS, bad]) == 2

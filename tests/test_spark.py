@@ -1,0 +1,170 @@
+"""Submission as values, notes of a driver, and how a job's end is told: without a JVM."""
+
+import os
+import signal
+import stat
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from clickstream import config, spark
+from clickstream.errors import BadInput, ClickstreamError, ServiceFailed
+
+JOB = spark.Job("batch", Path("/x/job.py"), ("plan",), (Path("/j/a.jar"), Path("/j/b.jar")))
+
+
+@pytest.fixture
+def settings(tmp_path):
+    flags = {"spark.conf": '{"spark.x": "s3cret", "spark.driver.extraJavaOptions": "-Dy=1"}'}
+    return config.load(home=tmp_path / "home", flags=flags)
+
+
+def test_the_command_line(settings):
+    argv = spark.submit_argv(settings, JOB, Path("/t/p"))
+    assert Path(argv[0]).name == "spark-submit"
+    assert argv[1:] == [
+        *("--master", "local[*]", "--deploy-mode", "client", "--name", "clickstream batch"),
+        *("--properties-file", "/t/p", "--load-spark-defaults"),
+        *("--jars", "/j/a.jar,/j/b.jar", "/x/job.py", "plan"),
+    ]
+
+
+def test_what_is_configured_wins_and_java_options_add_up(settings):
+    values = spark.conf(settings, JOB._replace(java_options=("-XX:+A",)), Path("/t"))
+    assert values["spark.x"] == "s3cret"
+    assert values["spark.ui.enabled"] == "false"
+    options = values["spark.driver.extraJavaOptions"].split(" ")
+    assert "-XX:+A" in options
+    assert options[-1] == "-Dy=1"
+
+
+@pytest.mark.parametrize(
+    ("master", "loopback"),
+    [
+        ("local[*]", True),
+        ("spark://127.0.0.1:7077", True),
+        ("spark://host:7077", False),
+        ("yarn", False),
+    ],
+)
+def test_only_a_master_here_keeps_the_driver_on_loopback(tmp_path, master, loopback):
+    settings = config.load(home=tmp_path, flags={"spark.master": master})
+    values = spark.conf(settings, JOB, Path("/t"))
+    assert (values.get("spark.driver.bindAddress") == "127.0.0.1") == loopback
+
+
+def test_properties_are_escaped():
+    text = spark.properties_text({"b:c": "x=y\\z\n", "a": "é"})
+    assert text == "a=\\u00e9\nb\\:c=x\\=y\\\\z\\n\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ("a\nCaused by: b: first\n\tat x\nCaused by: c: last\n\tat y", "c: last"),
+        ("only line\nsecond", "only line"),
+        ("", "ValueError"),
+    ],
+)
+def test_the_reason_is_the_last_cause(error, told):
+    assert spark.reason(ValueError(error)) == told
+
+
+@pytest.fixture
+def notes(tmp_path, monkeypatch):
+    monkeypatch.setenv(spark.NOTES, str(tmp_path / "notes"))
+    return tmp_path / "notes"
+
+
+def test_a_driver_notes_its_end(notes):
+    def refuse():
+        spark.note(stage="one")
+        raise BadInput("no such line", "look") from ValueError("cause")
+
+    with pytest.raises(SystemExit) as end:
+        spark.drive(refuse)
+    assert end.value.code == 1
+    with pytest.raises(SystemExit) as end:
+        spark.drive(lambda: {"n": 1})
+    assert end.value.code == 0
+    assert spark.read_notes(notes) == [
+        {"stage": "one"},
+        {"failed": "no such line", "hint": "look", "cause": "cause"},
+        {"done": {"n": 1}},
+    ]
+
+
+def test_a_note_that_is_being_written_is_left_out(tmp_path):
+    path = tmp_path / "notes"
+    path.write_text('{"stage": "a"}\n{"sta')
+    assert spark.read_notes(path) == [{"stage": "a"}]
+    assert spark.read_notes(tmp_path / "none") == []
+
+
+@pytest.fixture
+def driver(monkeypatch, tmp_path):
+    """Makes `submit` run a Python program in the place of spark-submit."""
+
+    def use(program):
+        script = tmp_path / "driver.py"
+        script.write_text(f"from clickstream import spark\n{program}")
+        argv = [sys.executable, str(script)]
+        monkeypatch.setattr(spark, "submit_argv", lambda *_: argv)
+        monkeypatch.setattr(spark, "java_home_env", lambda env: dict(env) | {"JAVA_HOME": "/j"})
+
+    return use
+
+
+def test_submit_hears_stages_and_returns_what_was_done(settings, driver):
+    driver("spark.note(stage='one')\nspark.note(done={'n': 1})")
+    heard = []
+    assert spark.submit(settings, JOB, heard.append) == {"n": 1}
+    assert heard == ["one"]
+    assert not settings.path("tmp", "batch").exists()
+
+
+def test_secrets_stand_in_a_private_file_only(settings, driver):
+    driver("import time; time.sleep(30)")
+    child = spark.launch(settings, JOB)
+    try:
+        (place,) = settings.path("tmp", "batch").iterdir()
+        assert stat.S_IMODE(place.stat().st_mode) == 0o600
+        assert "s3cret" in place.read_text()
+        with pytest.raises(ClickstreamError, match="at work already"):
+            spark.launch(settings, JOB)
+    finally:
+        child.stop()
+
+
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [
+        ("spark.note(failed='so it is', hint='do')", "so it is"),
+        ("print('x\\njava.lang.OutOfMemoryError: Java heap space\\nat y')", "OutOfMemoryError"),
+        ("raise SystemExit('last words')", "last words"),
+        ("", "said nothing"),
+    ],
+)
+def test_a_job_that_fails_tells_why_and_where_its_log_is(settings, driver, program, told):
+    driver(program)
+    with pytest.raises(ServiceFailed, match=told) as failure:
+        spark.submit(settings, JOB)
+    assert str(settings.path("logs", "batch.log")) in failure.value.hint
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_the_job(settings, driver, number):
+    driver("import time; spark.note(stage='up'); time.sleep(60)")
+    before = signal.getsignal(signal.SIGTERM)
+
+    def interrupt(_stage):
+        threading.Timer(0, os.kill, (os.getpid(), number)).start()
+        time.sleep(5)
+
+    with pytest.raises(KeyboardInterrupt):
+        spark.submit(settings, JOB, interrupt)
+    assert not settings.path("run", "batch.json").exists()
+    assert signal.getsignal(signal.SIGTERM) == before
