@@ -251,7 +251,7 @@ def test_emptying_a_home_keeps_its_configuration(tmp_path: Path) -> None:
     (tmp_path / "clickstream.toml").write_text("")
     home.claim(tmp_path)
     (tmp_path / "spool").mkdir()
-    (tmp_path / "ledger.sqlite").write_text("")
+    (tmp_path / "ledger.db").write_text("")
     home.empty(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"clickstream.toml", home.MARKER}
 

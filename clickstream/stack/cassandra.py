@@ -80,12 +80,13 @@ class Cassandra(Service):
         return port_open(self.ports[process]) and self._answers()
 
     def _answers(self) -> bool:
+        from cassandra import DriverException
         from cassandra.cluster import Cluster, NoHostAvailable
 
         cluster = Cluster([LOOPBACK], port=self.ports["cassandra"], protocol_version=5)
         try:
             cluster.connect().execute("SELECT release_version FROM system.local")
-        except NoHostAvailable:
+        except (NoHostAvailable, DriverException):
             return False
         finally:
             cluster.shutdown()

@@ -13,7 +13,10 @@ from clickstream.render import PRIVATE_DIRECTORY
 
 MARKER = ".clickstream-home"
 # What commands may have put there before the first `stack up`.
-OURS = {FILE_NAME, MARKER, "agents", "ledger.sqlite", "logs", "ports.json", "run", "spool"}
+OURS = {
+    *(FILE_NAME, MARKER, "agents", "ledger.db", "ledger.db-shm", "ledger.db-wal", "logs"),
+    *("ports.json", "run", "speed", "spool", "spooler.lock", "tmp"),
+}
 
 
 def claim(home: Path) -> None:

@@ -16,8 +16,7 @@ from clickstream.java import java
 from clickstream.process import TAIL_LINES, Child, Running
 from clickstream.render import PRIVATE_DIRECTORY, File, render, write
 
-# Services are started far more often than they are run hot: the quick compiler alone
-# halves the work of a start.
+# The quick compiler alone takes two fifths off the work of a start (Cassandra: 12 s of CPU to 7).
 QUICK_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xshare:auto")
 
 Processes = dict[str, tuple[str, ...]]
