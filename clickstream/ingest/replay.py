@@ -199,10 +199,10 @@ class _Run:
         place = logs.place(known, opener, entry.path, self._source)
         file = place.known.file if place.known else self._new_file(server, opener, known)
         self._progress.bytes_done += place.offset
-        if place.known and place.known.path != entry.path:
-            self._ledger.moved(place.known, entry.path)
         if place.known and place.offset < place.known.bytes:
             return
+        if place.known and self._source(place.known) is None:
+            self._ledger.moved(place.known, entry.path)
         with logs.plain(opener, entry.path) as stream:
             logs.skip(stream, place.offset)
             hashed = logs.Hashed(stream, place.digest)
@@ -212,8 +212,8 @@ class _Run:
             for draft in drafts(hashed, server, file, offset, self._limits, last):
                 digest = place.digest.hexdigest()
                 log = LogFile(server, file, entry.path, draft.stop, digest, draft.open_tail)
+                self._progress.logs += draft.start == offset
                 yield _Piece(log, draft)
-        self._progress.logs += 1
 
     def _new_file(self, server: str, opener: logs.Opener, known: list[LogFile]) -> str:
         with logs.plain(opener, server) as stream:
