@@ -4,6 +4,7 @@ import json
 import os
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,7 +61,7 @@ class Agent:
 
     def start(self) -> None:
         """Start it and wait until every declared component is up; else it is stopped again."""
-        render(self._settings, [self.name], None)
+        write(flume.files(self._settings, self.name), self.home)
         if self.server:
             Spool(self._settings.path("spool", self.server)).make()
         self._free_ports()
@@ -178,15 +179,17 @@ def start(settings: Settings, names: list[str], tell: Callable[[str], None]) -> 
 
     With the collector down, the files that an earlier one left open in HDFS are recovered first.
     """
-    wanted = flume.chosen(settings, names)
-    ordered = sorted(wanted, key=lambda name: name != settings.collector)
-    idle = [agent for agent in (Agent(settings, name) for name in ordered) if not agent.running()]
+    wanted = (Agent(settings, name) for name in flume.chosen(settings, names))
+    idle = [agent for agent in wanted if not agent.running()]
     for agent in idle:
-        if agent.server is None:
-            kafka.ensure_topic(settings)
-            for path in orphans.recover(settings):
-                tell(f"recovered {path}, left open by a killed {agent.name}")
-        agent.start()
+        reserve_ports(settings, agent.name)
+    for collector in (agent for agent in idle if agent.server is None):
+        kafka.ensure_topic(settings)
+        for path in orphans.recover(settings):
+            tell(f"recovered {path}, left open by a killed {collector.name}")
+        collector.start()
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(Agent.start, (agent for agent in idle if agent.server)))
     return [agent.name for agent in idle]
 
 
