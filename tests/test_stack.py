@@ -256,6 +256,11 @@ def test_emptying_a_home_keeps_its_configuration(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"clickstream.toml", home.MARKER}
 
 
+def test_a_home_that_never_was_is_empty(tmp_path: Path) -> None:
+    home.empty(tmp_path / "home")
+    assert not (tmp_path / "home").exists()
+
+
 def test_emptying_never_follows_a_link_out_of_the_home(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

@@ -46,7 +46,12 @@ def running(home: Path) -> list[Running]:
 
 
 def empty(home: Path) -> None:
-    """Remove all that is in the home but its configuration; refuses a folder that is not ours."""
+    """Remove all that is in the home but its configuration; refuses a folder that is not ours.
+
+    A home that does not exist is empty already.
+    """
+    if not home.exists():
+        return
     if not is_ours(home):
         raise ClickstreamError(f"{home} is not a home of clickstream: nothing was removed")
     for entry in home.iterdir():
