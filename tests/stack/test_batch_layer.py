@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from truth import ALL, Truth, ranked
 
 from clickstream import config, weblog
 from clickstream.batch import run as batch
@@ -12,6 +11,7 @@ from clickstream.batch.run import Choice
 from clickstream.errors import BadInput, ClickstreamError, NoData, NotRunning, ServiceFailed
 from clickstream.hdfs import Hdfs
 from clickstream.views.batch import BatchViews, Book
+from tests.truth import ALL, Truth, ranked
 
 LINES = {
     "weblog1": b"""\
