@@ -22,8 +22,7 @@ def show(
 
     Example: clickstream --set kafka.topic=clicks config show
     """
-    from clickstream import config
-    from clickstream.serve import output
+    from clickstream import config, output
 
     settings = command.settings()
     rows = [each._asdict() for each in config.shown(settings)]

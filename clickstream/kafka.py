@@ -14,6 +14,7 @@ from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning
 
 TIMEOUT_S = 15
+GROUP = "clickstream-reader"
 MAX_MESSAGE_BYTES = 2 * 2**20
 
 
@@ -25,6 +26,23 @@ class Record(NamedTuple):
     value: bytes
 
 
+def answers(bootstrap: str, timeout_s: float) -> bool:
+    """Whether a broker is there and its group coordinator answers.
+
+    Asked by a consumer and not by an AdminClient: Python crashed once with the latter, whose
+    futures are set by a thread of its own, when the client was dropped right after.
+    """
+    settings = {"bootstrap.servers": bootstrap, "group.id": GROUP, "log_level": 0}
+    consumer = Consumer(settings)
+    try:
+        consumer.committed([TopicPartition("clickstream-ready", 0)], timeout=timeout_s)
+    except KafkaException:
+        return False
+    finally:
+        consumer.close()
+    return True
+
+
 def partition_of(settings: Settings, server: str) -> int:
     """The topic's partition of a server: its place in the configuration."""
     return list(settings.servers).index(server)
@@ -32,12 +50,12 @@ def partition_of(settings: Settings, server: str) -> int:
 
 def ensure_topic(settings: Settings) -> None:
     """Make the topic where it is missing; refuse one with fewer partitions than servers."""
-    admin = AdminClient(_client(settings))
     topic, wanted = settings.kafka.topic, len(settings.servers)
+    consumer = _consumer(settings)
     try:
-        known = admin.list_topics(timeout=TIMEOUT_S).topics
+        known = consumer.list_topics(timeout=TIMEOUT_S).topics
         if topic not in known:
-            _create(admin, settings)
+            _create(settings)
         elif len(known[topic].partitions) < wanted:
             raise ClickstreamError(
                 f"topic {topic} has {len(known[topic].partitions)} partitions for {wanted} servers",
@@ -45,6 +63,8 @@ def ensure_topic(settings: Settings) -> None:
             )
     except KafkaException as error:
         raise _down(settings) from error
+    finally:
+        consumer.close()
 
 
 def offsets(settings: Settings) -> dict[int, tuple[int, int]]:
@@ -88,7 +108,7 @@ def _until(consumer: Consumer, first: int, end: int) -> Iterator[Record]:
             yield record
 
 
-def _create(admin: AdminClient, settings: Settings) -> None:
+def _create(settings: Settings) -> None:
     config = {"max.message.bytes": str(MAX_MESSAGE_BYTES), "retention.ms": "-1"}
     wanted = NewTopic(
         settings.kafka.topic,
@@ -96,7 +116,7 @@ def _create(admin: AdminClient, settings: Settings) -> None:
         replication_factor=settings.kafka.replication_factor,
         config=config,
     )
-    for done in admin.create_topics([wanted]).values():
+    for done in AdminClient(_client(settings)).create_topics([wanted]).values():
         done.result(TIMEOUT_S)
 
 
@@ -112,7 +132,7 @@ def _consumer(settings: Settings) -> Consumer:
     return Consumer(
         _client(settings)
         | {
-            "group.id": "clickstream-reader",
+            "group.id": GROUP,
             "enable.auto.commit": False,
             "auto.offset.reset": "error",
             "fetch.message.max.bytes": MAX_MESSAGE_BYTES,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.serve import output
+from clickstream import output
 
 HOSTILE = "/\x1b[2J\u202e[red]\n<script>"
 HOURS = [
@@ -117,3 +117,10 @@ def test_a_terminal_gets_folded_cells_and_loses_nothing() -> None:
 def test_the_footer_stands_below_the_table_only() -> None:
     assert output.text(HOURS, COLUMNS, "table", footer="batch layer").endswith("\nbatch layer\n")
     assert "batch layer" not in output.text(HOURS, COLUMNS, "csv", footer="batch layer")
+
+
+def test_a_number_that_names_something_is_not_grouped():
+    (_, _, line) = output.text(
+        [{"pid": 12345, "lines": 12345}], ["pid", "lines"], "table"
+    ).splitlines()
+    assert line.split() == ["12345", "12,345"]

@@ -334,14 +334,6 @@ def test_the_socket_path_of_a_deep_home_is_short_enough(tmp_path: Path) -> None:
 # What is shown
 
 
-def test_status_as_json_is_rows_and_as_table_has_a_heading() -> None:
-    row = local.Row("kafka", "kafka", "running", 7, 9092, 190)
-    assert json.loads(show.rows([row], "json")) == [row._asdict()]
-    assert show.rows([row], "table").splitlines()[0].split() == list(local.Row._fields)
-    with pytest.raises(UsageError, match="xml"):
-        show.rows([row], "xml")
-
-
 def test_a_log_is_shown_with_its_controls_escaped(small: Settings) -> None:
     log = small.path("logs", "small.log")
     log.parent.mkdir(parents=True)

@@ -17,7 +17,7 @@ SPANNING = {"ops"}
 HEAVY = {"pyspark", "cassandra", "sqlalchemy", "confluent_kafka", "hdfs", "pydantic", "psutil"}
 OWNERS = {
     "hdfs": {"clickstream/hdfs.py"},
-    "confluent_kafka": {"clickstream/kafka.py", "clickstream/stack/kafka.py"},
+    "confluent_kafka": {"clickstream/kafka.py"},
     "cassandra": {"clickstream/views/", "clickstream/stack/cassandra.py"},
     "pymysql": {"clickstream/stack/mariadb.py", "clickstream/views/batch"},
 }

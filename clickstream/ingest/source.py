@@ -2,6 +2,7 @@
 
 import stat
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
@@ -27,12 +28,12 @@ class Put(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A source log in HDFS; `bytes` as stored."""
+    """A source log in HDFS; `bytes` as stored, `modified` in ISO 8601, UTC."""
 
     server: str
     path: str
     bytes: int
-    modified_ms: int
+    modified: str
 
 
 class _Count(NamedTuple):
@@ -68,7 +69,7 @@ def listing(settings: Settings) -> list[Source]:
     """Every source log of the configured servers."""
     hdfs = Hdfs.connect(settings)
     return [
-        Source(server, entry.path, entry.size, entry.modified_ms)
+        Source(server, entry.path, entry.size, _iso(entry.modified_ms))
         for server in settings.servers
         for entry in hdfs.list(f"{settings.hdfs.source}/{server}")
         if not entry.is_dir and entry.name[0] not in "._"
@@ -138,3 +139,7 @@ def _pairs(old: BinaryIO, new: BinaryIO, size: int) -> Iterator[tuple[bytes, byt
 
 def _local(file: Path) -> BinaryIO:
     return cast(BinaryIO, file.open("rb"))
+
+
+def _iso(epoch_ms: int) -> str:
+    return f"{datetime.fromtimestamp(epoch_ms // 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"

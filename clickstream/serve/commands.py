@@ -169,7 +169,8 @@ def categories(
 
 
 def _answer(report: str, form: Form, **options: Any) -> None:
-    from clickstream.serve import output, reports
+    from clickstream import output
+    from clickstream.serve import reports
 
     settings = command.settings()
     answer = reports.ask(settings, report, reports.Question.parse(settings, **options))

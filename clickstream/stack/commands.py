@@ -1,6 +1,6 @@
 """`clickstream stack`: the local services."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -50,15 +50,19 @@ def down() -> None:
 
 @app.command()
 def status(
-    format_: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
+    form: Annotated[
+        Literal["table", "json", "csv"], typer.Option("--format", help="How rows are printed.")
+    ] = "table",
 ) -> None:
     """What runs, where: process, state, pid, port, memory.
 
     Example: clickstream stack status
     """
-    from clickstream.stack import local, show
+    from clickstream.output import show
+    from clickstream.stack import local
 
-    typer.echo(show.rows(local.status(command.settings()), format_))
+    rows = [row._asdict() for row in local.status(command.settings())]
+    show(rows, local.Row._fields, form)
 
 
 @app.command()

@@ -5,7 +5,7 @@ import uuid
 from pathlib import Path
 from typing import ClassVar
 
-from clickstream import jars
+from clickstream import jars, kafka
 from clickstream.endpoints import LOOPBACK, port_open
 from clickstream.render import File
 from clickstream.stack.service import Commands, Processes, Service
@@ -39,27 +39,8 @@ class Kafka(Service):
 
         For a moment after the port opens there is neither.
         """
-        return port_open(self.ports[process]) and self._answers()
-
-    def _answers(self) -> bool:
-        # A consumer and not an AdminClient: that one's futures are set by a thread of its own,
-        # and dropping the client right after ended Python with a segmentation fault (seen).
-        from confluent_kafka import Consumer, KafkaException, TopicPartition
-
-        consumer = Consumer(
-            {
-                "bootstrap.servers": f"{LOOPBACK}:{self.ports['kafka']}",
-                "group.id": "clickstream-ready",
-                "log_level": 0,
-            }
-        )
-        try:
-            consumer.committed([TopicPartition("clickstream-ready", 0)], timeout=READY_TIMEOUT_S)
-        except KafkaException:
-            return False
-        finally:
-            consumer.close()
-        return True
+        port = self.ports[process]
+        return port_open(port) and kafka.answers(f"{LOOPBACK}:{port}", READY_TIMEOUT_S)
 
     def _format(self, data: Path) -> None:
         self._write(self._properties(data))

@@ -1,6 +1,5 @@
-"""What `stack status` and `stack logs` show."""
+"""What `stack logs` shows."""
 
-import json
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -8,21 +7,10 @@ from pathlib import Path
 
 from clickstream.config import Settings
 from clickstream.errors import NoData, UsageError
-from clickstream.stack.local import SERVICES, Row
+from clickstream.stack.local import SERVICES
 from clickstream.text import printable
 
 FOLLOW_SECONDS = 0.3
-
-
-def rows(status: Sequence[Row], form: str) -> str:
-    """The processes as a table or as a JSON array; UsageError for another format."""
-    if form == "json":
-        return json.dumps([row._asdict() for row in status], indent=1)
-    if form != "table":
-        raise UsageError(f"--format {form}: table or json")
-    lines = [Row._fields, *[[_cell(value) for value in row] for row in status]]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(Row._fields))]
-    return "\n".join(_line(line, widths) for line in lines)
 
 
 def log(settings: Settings, name: str, lines: int, follow: bool = False) -> Iterator[str]:
@@ -63,11 +51,3 @@ def _follow(paths: Sequence[Path]) -> Iterator[str]:
             for line in file:
                 yield printable(line.rstrip("\n"))
         time.sleep(FOLLOW_SECONDS)
-
-
-def _cell(value: object) -> str:
-    return "-" if value is None else str(value)
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()

@@ -14,6 +14,7 @@ Format = Literal["table", "json", "csv"]
 Row = Mapping[str, Any]
 
 BAR_WIDTH = 24
+NAMES = ("pid", "port")  # numbers that name something and count nothing
 EIGHTHS = " ▏▎▍▌▋▊▉"
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
@@ -86,17 +87,18 @@ def _table(rows: Sequence[Row], columns: Sequence[str], bar: str, width: int | N
     if bar:
         table.add_column("", overflow="crop", no_wrap=True)
     for row, drawn in zip(rows, _bars(rows, bar), strict=True):
-        cells = [Text(_cell(row[key])) for key in columns]
+        cells = [Text(_cell(key, row[key])) for key in columns]
         table.add_row(*cells, *([Text(drawn)] if bar else []))
     page = io.StringIO()
     Console(file=page, width=width or 1_000_000, force_terminal=width is not None).print(table)
     return "".join(f"{line.rstrip()}\n" for line in page.getvalue().splitlines() if line.strip())
 
 
-def _cell(value: Any) -> str:
+def _cell(key: str, value: Any) -> str:
     if value is None:
         return "–"
-    return f"{value:,}" if type(value) is int else str(value)
+    amount = type(value) is int and key not in NAMES
+    return f"{value:,}" if amount else str(value)
 
 
 def _bars(rows: Sequence[Row], key: str) -> list[str]:

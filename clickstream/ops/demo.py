@@ -1,0 +1,156 @@
+"""The whole story in one command: logs with known answers through every stage, and compared."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from clickstream import config, kafka, output, scenario
+from clickstream.batch import run as batch
+from clickstream.config import Settings
+from clickstream.errors import UsageError
+from clickstream.ingest import agents, flow, progress, replay, source
+from clickstream.process import wait_until
+from clickstream.serve import reports
+from clickstream.speed import control as speed
+from clickstream.stack import home as homes
+from clickstream.stack import local
+from clickstream.views.realtime import RealTime
+
+SUFFIX = "-demo"
+SEED = 2015
+CATCH_UP_S = 120
+TO_TRY = (
+    "report popularity",
+    "report hourly --by-day",
+    "report ddos",
+    "ingest status",
+    "stack status",
+)
+Tell = Callable[[str], None]
+Rows = list[dict[str, Any]]
+
+
+class Comparison(NamedTuple):
+    """A report held against the truth; `difference` is empty where every figure is equal."""
+
+    report: str
+    rows: int
+    difference: str
+
+
+def home_of(settings: Settings) -> Path:
+    """The demo's own home, beside the one in use."""
+    return settings.home.with_name(settings.home.name + SUFFIX)
+
+
+def demo(settings: Settings, keep: bool, tell: Tell) -> list[Comparison]:
+    """Make, ingest, count, report and compare; a comparison for each of the eight reports.
+
+    Everything happens in `home_of(settings)`, made anew; it is stopped in the end unless `keep`.
+    Raises UsageError where the configuration names a store: the demo must not write there.
+    """
+    own = _own_settings(settings)
+    tear_down(own)
+    if own.home.exists():
+        homes.empty(own.home)
+    kept = False
+    try:
+        compared = _story(own, tell)
+        kept = keep
+    finally:
+        if not kept:
+            tell("stopping everything")
+            tear_down(own)
+    return compared
+
+
+def tear_down(settings: Settings) -> None:
+    """Stop whatever of the demo's home runs."""
+    speed.stop(settings)
+    agents.stop(settings, [])
+    local.down(settings)
+
+
+def compare(settings: Settings, truth: dict[str, Rows]) -> Iterator[Comparison]:
+    """Ask every report as a user would, as JSON, and hold it against the generator's rows."""
+    for name, expected in truth.items():
+        answer = reports.ask(settings, name, reports.Question.parse(settings))
+        found = json.loads(output.text(answer.rows, answer.columns, "json"))
+        yield Comparison(name, len(found), _difference(found, expected))
+
+
+def _own_settings(settings: Settings) -> Settings:
+    named = {
+        "kafka.bootstrap": settings.kafka.bootstrap,
+        "hdfs.url": settings.hdfs.url,
+        "cassandra.hosts": settings.cassandra.hosts,
+        "database.url": settings.database.url.get_secret_value(),
+    }
+    for key, value in named.items():
+        if value:
+            raise UsageError(
+                f"the demo makes its own stack, but {key} is configured",
+                "run it without that setting",
+            )
+    return config.load(settings.origin.file, home_of(settings), settings.origin.flags)
+
+
+def _story(settings: Settings, tell: Tell) -> list[Comparison]:
+    with _step(tell, "Kafka, HDFS, Cassandra and MariaDB"):
+        local.up(settings)
+    with _step(tell, "two web logs with known answers, put into HDFS"):
+        truth = _logs(settings)
+    with _step(tell, "agent1, agent2 and agent3 (Flume)"):
+        agents.start(settings, [], tell)
+    with _step(tell, "the speed layer (Spark Structured Streaming)"):
+        speed.wait_first(settings, speed.launch(settings))
+    with _step(tell, "replay of the logs through the agents"), progress.shown() as observe:
+        done = replay.replay(settings, replay.Pace(), observe)
+        flow.drain(settings, lambda _: None)
+    tell(f"    {progress.summary(done)}")
+    with _step(tell, "the batch layer (Spark SQL)"):
+        batch.run(settings)
+    with _step(tell, "the speed layer to catch up"):
+        _caught_up(settings)
+    tell("")
+    return list(compare(settings, truth))
+
+
+def _logs(settings: Settings) -> dict[str, Rows]:
+    made = scenario.generate(settings.path("logs-made"), SEED, servers=list(settings.servers))
+    for server, path in made.paths.items():
+        source.put(settings, path, server)
+    truth: dict[str, Rows] = made.truth["reports"]
+    return truth
+
+
+def _caught_up(settings: Settings) -> None:
+    """Until the real-time views know of every record of the topic."""
+    records = sum(end - first for first, end in kafka.offsets(settings).values())
+    with RealTime.connect(settings) as views:
+        wait_until(
+            lambda: records == sum(s["rows"] for s in views.status()["servers"].values()),
+            CATCH_UP_S,
+            "the speed layer taking the whole topic",
+        )
+
+
+@contextmanager
+def _step(tell: Tell, what: str) -> Iterator[None]:
+    began = time.monotonic()
+    tell(f"  … {what}")
+    yield
+    tell(f"  ✓ {what} ({time.monotonic() - began:.1f} s)")
+
+
+def _difference(found: Rows, expected: Rows) -> str:
+    if found == expected:
+        return ""
+    pairs = zip(found, expected, strict=False)
+    first = next((pair for pair in pairs if pair[0] != pair[1]), None)
+    if first is None:
+        return f"{len(found)} rows, expected {len(expected)}"
+    return f"found {json.dumps(first[0])}, expected {json.dumps(first[1])}"
