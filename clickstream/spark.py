@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
@@ -186,14 +186,18 @@ def class_archive() -> Path:
 
 
 def prepare(settings: "Settings") -> None:
-    """Make the class archive with a small job, once per Java; it halves the start of every job."""
+    """Make the class archive with a small job, once per Java; it halves the start of every job.
+
+    Jobs run without it, so a failure here is left in the log.
+    """
     archive = class_archive()
     draft = archive.with_suffix(f".{os.getpid()}")
-    options = (*SHORT_JOB, f'"-XX:ArchiveClassesAtExit={draft}"')
+    options = (*SHORT_JOB, f'"-XX:ArchiveClassesAtExit={draft}"', "-Xlog:cds*=off")
     if archive.exists():
         return
     archive.parent.mkdir(parents=True, exist_ok=True)
-    submit(settings, Job("spark-prepare", WARM_UP, java_options=options))
+    with suppress(ClickstreamError):
+        submit(settings, Job("spark-prepare", WARM_UP, java_options=options))
     if draft.exists():  # A Java without an archive of its own cannot make one: no harm.
         draft.rename(archive)
 
