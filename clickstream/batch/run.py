@@ -79,8 +79,9 @@ def run(
         plan = _plan(settings, choice, views)
         if not plan:
             return []
-        watch("preparing Spark (the first time takes half a minute)")
-        spark.prepare(settings)
+        if not spark.class_archive().exists():
+            watch("preparing Spark (once, half a minute)")
+            spark.prepare(settings)
         spark.submit(settings, _job(settings, plan), watch)
         return summary(views, sorted(plan))
 
