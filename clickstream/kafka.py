@@ -116,7 +116,8 @@ def _create(settings: Settings) -> None:
         replication_factor=settings.kafka.replication_factor,
         config=config,
     )
-    for done in AdminClient(_client(settings)).create_topics([wanted]).values():
+    admin = AdminClient(_client(settings))  # held until its futures are done, or they fail
+    for done in admin.create_topics([wanted]).values():
         done.result(TIMEOUT_S)
 
 
