@@ -15,7 +15,7 @@ from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.hdfs import Hdfs
 from clickstream.ledger import Ledger
-from clickstream.views.batch import ALL, BatchViews, Rows
+from clickstream.views.batch import ALL, BatchViews, Book, Rows
 
 JOB = Path(__file__).parent / "job.py"
 SHORT_BYTES = 100 * 2**20
