@@ -12,7 +12,9 @@ from clickstream import __version__, command, config_commands
 from clickstream.batch import commands as batch_commands
 from clickstream.errors import ClickstreamError
 from clickstream.ingest import commands as ingest_commands
+from clickstream.ops import commands as ops_commands
 from clickstream.serve import commands as serve_commands
+from clickstream.speed import commands as speed_commands
 from clickstream.stack import commands as stack_commands
 
 app = typer.Typer(
@@ -29,8 +31,11 @@ app.add_typer(stack_commands.app, name="stack")
 app.add_typer(ingest_commands.weblog_app, name="weblog")
 app.add_typer(ingest_commands.app, name="ingest")
 app.add_typer(batch_commands.app, name="batch")
+app.add_typer(speed_commands.app, name="speed")
+app.add_typer(batch_commands.app, name="batch")
 app.add_typer(serve_commands.app, name="report")
 app.add_typer(config_commands.app, name="config")
+app.command()(ops_commands.demo)
 
 
 def _version(wanted: bool) -> None:

@@ -205,25 +205,6 @@ def sql_category(segment: str) -> str:
     )
 
 
-def sql_fields(line: str) -> str:
-    """Spark SQL: array [host, date dd/Mon/yyyy, hour, minute, status, category] of a column.
-
-    Anything but a valid line gives an array of one element. Fields are split at line feeds, which
-    no line can hold; a TAB can stand in a host.
-    """
-    fields = f"split(regexp_replace({line}, r'^{LINE}', '$1\\n$4\\n$5\\n$6\\n$10\\n$9'), '\\n')"
-    request = f"regexp_replace(get(f, 5), r'^{REQUEST}', '\\n$1')"
-    named = (
-        f"CASE {request} WHEN '\\n' THEN '{NOT_A_PATH}' ELSE"
-        f" CASE WHEN startswith({request}, '\\n') THEN substr({request}, 2)"
-        f" ELSE '{BAD_REQUEST}' END END"
-    )
-    return (
-        f"transform(array({fields}), f -> CASE WHEN size(f) = 6"
-        f" THEN concat(slice(f, 1, 5), array({named})) ELSE f END)[0]"
-    )
-
-
 def sniff(lines: Iterable[bytes], name: str) -> None:
     """Refuse a log in the vhost_combined format: its first column would pass as the visitor.
 

@@ -95,10 +95,10 @@ class RealTime(Store):
         `{"query": id or None, "batch": last batch or None, "servers": {name: {"rows", "copies",
         "set_aside", "skipped", "latest"}}}`; rows are Kafka records, the others are among them.
         """
-        row = self.run("SELECT query, batch, servers FROM state WHERE name = 'speed'").one()
+        row = self.run("SELECT query, batch_id, servers FROM state WHERE name = 'speed'").one()
         if row is None:
             return {"query": None, "batch": None, "servers": {}}
-        return {"query": row.query, "batch": row.batch, "servers": json.loads(row.servers)}
+        return {"query": row.query, "batch": row.batch_id, "servers": json.loads(row.servers)}
 
     def _counts(self, metric: str, first: int, last: int) -> Counts:
         """Sums over the partials of first..last, whole minutes."""

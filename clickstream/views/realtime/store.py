@@ -33,11 +33,11 @@ TIMEOUT_S = 20
 CONNECT_TIMEOUT_S = 5
 
 TABLES = {
-    "buckets": """part bigint, metric text, slot bigint, batch bigint, piece int, counts text,
-        PRIMARY KEY ((part), metric, slot, batch, piece)""",
+    "buckets": """part bigint, metric text, slot bigint, batch_id bigint, piece int, counts text,
+        PRIMARY KEY ((part), metric, slot, batch_id, piece)""",
     "present": "metric text, part bigint, PRIMARY KEY (metric, part)",
-    "state": """name text PRIMARY KEY, query text, batch bigint, servers text, before text""",
-    "files": """server text, file text, batch bigint, highest bigint, before bigint,
+    "state": """name text PRIMARY KEY, query text, batch_id bigint, servers text, before text""",
+    "files": """server text, file text, batch_id bigint, highest bigint, before bigint,
         PRIMARY KEY (server, file)""",
     "ddos": """day date, second timestamp, ip text, requests int,
         PRIMARY KEY ((day), second, ip)""",
@@ -89,10 +89,14 @@ class Store:
             raise ClickstreamError("Cassandra did not answer a query") from error
 
     def run_many(self, work: Iterable[tuple[Any, Sequence[Any]]]) -> Iterator[Any]:
-        """Many (statement, values) side by side, results in order; raises ClickstreamError."""
+        """Many (statement, values) side by side, results in order; raises ClickstreamError.
+
+        `work` is made a list at once: the driver would draw on an iterator in the thread that
+        waits for answers, where preparing a statement waits for itself.
+        """
         try:
             done = execute_concurrent(
-                self._session, work, concurrency=CONCURRENCY, results_generator=True
+                self._session, list(work), concurrency=CONCURRENCY, results_generator=True
             )
             for _, result in done:
                 yield result

@@ -27,16 +27,17 @@ BOOKS = ("rows", "copies", "set_aside", "skipped", "latest")
 RESET = "clickstream speed reset starts the real-time views anew from the topic"
 
 BUCKET = (
-    "INSERT INTO buckets (part, metric, slot, batch, piece, counts) VALUES (?,?,?,?,?,?)"
+    "INSERT INTO buckets (part, metric, slot, batch_id, piece, counts) VALUES (?,?,?,?,?,?)"
     " USING TTL ?"
 )
 PRESENT = "INSERT INTO present (metric, part) VALUES (?,?) USING TTL ?"
-STORED = "SELECT counts FROM buckets WHERE part = ? AND metric = ? AND slot = ? AND batch < ?"
+STORED = "SELECT counts FROM buckets WHERE part = ? AND metric = ? AND slot = ? AND batch_id < ?"
 FILE = (
-    "INSERT INTO files (server, file, batch, highest, before) VALUES (?,?,?,?,?) USING TIMESTAMP ?"
+    "INSERT INTO files (server, file, batch_id, highest, before) VALUES (?,?,?,?,?)"
+    " USING TIMESTAMP ?"
 )
 STATE = (
-    "INSERT INTO state (name, query, batch, servers, before) VALUES ('speed',?,?,?,?)"
+    "INSERT INTO state (name, query, batch_id, servers, before) VALUES ('speed',?,?,?,?)"
     " USING TIMESTAMP ?"
 )
 DDOS = "INSERT INTO ddos (day, second, ip, requests) VALUES (?,?,?,?) USING TTL ? AND TIMESTAMP ?"
@@ -89,17 +90,21 @@ class Writer(Store):
 
         Raises ClickstreamError where the views were made by another checkpoint, or miss a batch.
         """
-        row = self.run("SELECT query, batch, servers, before FROM state WHERE name = 'speed'").one()
+        row = self.run(
+            "SELECT query, batch_id, servers, before FROM state WHERE name = 'speed'"
+        ).one()
         if row is not None and row.query != query:
             raise ClickstreamError("the real-time views were made from another checkpoint", RESET)
-        if (row is None and batch > 0) or (row is not None and row.batch not in (batch - 1, batch)):
-            stored = "none" if row is None else row.batch
+        if (row is None and batch > 0) or (
+            row is not None and row.batch_id not in (batch - 1, batch)
+        ):
+            stored = "none" if row is None else row.batch_id
             raise ClickstreamError(
                 f"the checkpoint is at batch {batch}, the real-time views at {stored}", RESET
             )
         self._query, self._batch = query, batch
         if row is not None:
-            self.servers = json.loads(row.before if row.batch == batch else row.servers)
+            self.servers = json.loads(row.before if row.batch_id == batch else row.servers)
         self.highest = self._highest(batch)
         self._present = {
             (metric, part) for metric in counts.METRICS for part in self.parts(metric, NEVER, EVER)
@@ -189,9 +194,9 @@ class Writer(Store):
                 yield slot, counts.unpack(row.counts)
 
     def _highest(self, batch: int) -> dict[tuple[str, str], int]:
-        rows = self.run("SELECT server, file, batch, highest, before FROM files")
+        rows = self.run("SELECT server, file, batch_id, highest, before FROM files")
         return {
-            (row.server, row.file): row.before if row.batch >= batch else row.highest
+            (row.server, row.file): row.before if row.batch_id >= batch else row.highest
             for row in rows
         }
 

@@ -1,0 +1,86 @@
+"""`clickstream speed`: the real-time layer."""
+
+import json
+from typing import Annotated, Literal
+
+import typer
+
+from clickstream import command
+
+app = typer.Typer(
+    help="The speed layer: the topic's lines, counted each second into the real-time views.\n\n"
+    "Example: clickstream speed run",
+    no_args_is_help=True,
+)
+
+
+@app.command()
+def run(
+    available_now: Annotated[
+        bool, typer.Option("--available-now", help="Take what is in the topic, then end.")
+    ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return once the stream has started.")
+    ] = False,
+    max_rows: Annotated[
+        int | None, typer.Option(min=1, help="Most records of one batch, before the setting.")
+    ] = None,
+) -> None:
+    """Count the topic's lines until Ctrl-C, each second.
+
+    Example: clickstream speed run --detach
+    """
+    from clickstream.speed import control
+
+    settings = command.settings()
+    driver = control.launch(settings, available_now, max_rows)
+    if detach:
+        control.wait_first(settings, driver)
+        typer.echo(f"speed runs; log: {driver.log}")
+    else:
+        control.attend(settings, driver, typer.echo)
+
+
+@app.command()
+def status(
+    form: Annotated[
+        Literal["table", "json"], typer.Option("--format", help="How it is printed.")
+    ] = "table",
+) -> None:
+    """Whether it runs, and how far the stream came.
+
+    Example: clickstream speed status --format json
+    """
+    from clickstream.speed import control, show
+
+    report = control.report(command.settings())
+    typer.echo(json.dumps(report) if form == "json" else show.report_text(report))
+
+
+@app.command()
+def stop() -> None:
+    """End the running stream, between two batches.
+
+    Example: clickstream speed stop
+    """
+    from clickstream.speed import control
+
+    ended = control.stop(command.settings())
+    typer.echo(f"speed stopped (pid {ended.pid})" if ended else "speed was not running")
+
+
+@app.command()
+def reset(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Forget what was counted: checkpoint and real-time views. The topic stays.
+
+    Example: clickstream speed reset --yes
+    """
+    from clickstream.speed import control
+
+    settings = command.settings()
+    if not yes:
+        typer.confirm("Remove the checkpoint and every real-time view?", abort=True)
+    control.reset(settings)
+    typer.echo("speed: checkpoint and real-time views are empty")

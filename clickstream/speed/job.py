@@ -1,0 +1,158 @@
+"""The speed layer's driver: read the topic, transform each batch, write its counts.
+
+One query, a batch a second. Spark's checkpoint alone remembers which offsets a batch number
+stands for; the views alone remember what was counted; both meet at the batch's number.
+"""
+
+import argparse
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from clickstream import config, endpoints, spark
+from clickstream.config import Settings
+from clickstream.errors import ClickstreamError, ServiceFailed
+from clickstream.speed import progress
+from clickstream.speed.progress import Status
+from clickstream.speed.transform import batch_of, transform
+from clickstream.views.realtime.writer import Writer
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.streaming import StreamingQuery
+
+POLL_S = 0.2
+SQL_CONF = {
+    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.session.timeZone": "UTC",
+}
+
+
+class Stream:
+    """The query's batches, one after the other, into the views."""
+
+    def __init__(self, settings: Settings, writer: Writer) -> None:
+        self.failure: ClickstreamError | None = None
+        self.batch: int | None = None
+        self._settings = settings
+        self._writer = writer
+        self._query = ""
+        self._started = threading.Event()
+
+    def begin(self, query: str) -> None:
+        """Name the query, once it is known; its first batch waits for that."""
+        self._query = query
+        self._started.set()
+
+    def take(self, records: "DataFrame", number: int) -> None:
+        """One batch: called by Spark, again with the same number after a crash."""
+        self._started.wait()
+        try:
+            if self.batch is None:
+                self._writer.resume(self._query, number)
+            self._take(records, number)
+        except ClickstreamError as error:
+            self.failure = error
+            raise
+
+    def _take(self, records: "DataFrame", number: int) -> None:
+        ahead = self._settings.speed.max_ahead_seconds
+        rows = transform(records, self._writer.highest, ahead).collect()
+        self._writer.write(number, batch_of(rows))
+        self.batch = number
+
+
+def read(session: "SparkSession", settings: Settings, max_rows: int) -> "DataFrame":
+    """The topic as a stream of Kafka records."""
+    client = {f"kafka.{key}": value for key, value in settings.kafka.client.items()}
+    options = client | {
+        "kafka.bootstrap.servers": endpoints.kafka_bootstrap(settings),
+        "subscribe": settings.kafka.topic,
+        "startingOffsets": "earliest",
+        "failOnDataLoss": "true",
+        "maxOffsetsPerTrigger": str(max_rows),
+    }
+    return session.readStream.format("kafka").options(**options).load()
+
+
+def start(
+    records: "DataFrame", stream: Stream, settings: Settings, available_now: bool
+) -> "StreamingQuery":
+    """Start the query; `available_now` ends it at what is in the topic by then."""
+    seconds = f"{settings.speed.trigger_seconds} seconds"
+    trigger: dict[str, Any] = {"processingTime": seconds}
+    query = (
+        records.writeStream.foreachBatch(stream.take)
+        .option("checkpointLocation", progress.checkpoint(settings))
+        .trigger(**({"availableNow": True} if available_now else trigger))
+        .start()
+    )
+    stream.begin(str(query.id))
+    return query
+
+
+def main() -> None:
+    """Run the query until it ends, fails, or is asked to stop."""
+    settings, given = config.load(), _arguments()
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    session = spark.session()
+    for key, value in SQL_CONF.items():
+        session.conf.set(key, value)
+    with Writer.connect(settings) as writer:
+        stream = Stream(settings, writer)
+        records = read(session, settings, given.max_rows or settings.speed.max_rows_per_batch)
+        query = start(records, stream, settings, given.available_now)
+        _watch(query, stream, writer, settings, stop)
+    _raise_failure(query, stream)
+
+
+def _watch(
+    query: "StreamingQuery",
+    stream: Stream,
+    writer: Writer,
+    settings: Settings,
+    stop: threading.Event,
+) -> None:
+    while query.isActive and not (stop.is_set() or progress.stop_wanted(settings)):
+        progress.write(settings, _status(query, stream, writer))
+        time.sleep(POLL_S)
+    if query.isActive:
+        query.stop()
+    progress.write(settings, _status(query, stream, writer))
+
+
+def _status(query: "StreamingQuery", stream: Stream, writer: Writer) -> Status:
+    last = query.lastProgress
+    if last is None:
+        return Status(stream.batch, servers=writer.servers)
+    behind = last.sources[0].metrics.get("maxOffsetsBehindLatest", 0) if last.sources else 0
+    return Status(
+        batch=stream.batch,
+        rows=last.numInputRows,
+        batch_ms=last.durationMs.get("triggerExecution", 0),
+        behind=int(behind),
+        started=last.timestamp,
+        servers=writer.servers,
+    )
+
+
+def _raise_failure(query: "StreamingQuery", stream: Stream) -> None:
+    if stream.failure:
+        raise stream.failure
+    error = query.exception()
+    if error is not None:
+        raise ServiceFailed(f"the stream ended: {spark.reason(error)}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument(progress.AVAILABLE_NOW, action="store_true")
+    parser.add_argument(progress.MAX_ROWS, type=int)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    spark.drive(main)

@@ -1,0 +1,74 @@
+"""What the driver and the commands tell each other, through small files in the home."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from clickstream.config import Settings
+
+AVAILABLE_NOW = "--available-now"
+MAX_ROWS = "--max-rows"
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the driver tells of its last batch. `behind` counts Kafka records; `batch_ms` is the
+    whole trigger; `started` is ISO UTC.
+
+    `servers`: per server rows, copies, set_aside, skipped, and latest (epoch s).
+    """
+
+    batch: int | None = None
+    rows: int = 0
+    batch_ms: int = 0
+    behind: int = 0
+    started: str = ""
+    servers: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+def checkpoint(settings: Settings) -> str:
+    """The URL of the checkpoint."""
+    return settings.speed.checkpoint or settings.path("speed", "checkpoint").as_uri()
+
+
+def read(settings: Settings) -> Status | None:
+    """What the driver told last; None before it told anything."""
+    try:
+        return Status(**json.loads(_status_file(settings).read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def write(settings: Settings, status: Status) -> None:
+    """In the driver: tell, in one atomic write."""
+    file = _status_file(settings)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_suffix(".tmp")
+    draft.write_text(json.dumps(asdict(status)))
+    draft.replace(file)
+
+
+def want_stop(settings: Settings) -> None:
+    """Ask the driver to end."""
+    file = _stop_file(settings)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
+
+
+def stop_wanted(settings: Settings) -> bool:
+    """Whether someone asked the driver to end."""
+    return _stop_file(settings).exists()
+
+
+def forget(settings: Settings) -> None:
+    """Before a start: nothing is told, nothing is asked."""
+    for leftover in (_stop_file(settings), _status_file(settings)):
+        leftover.unlink(missing_ok=True)
+
+
+def _status_file(settings: Settings) -> Path:
+    return settings.path("speed", "status.json")
+
+
+def _stop_file(settings: Settings) -> Path:
+    return settings.path("speed", "stop")

@@ -1,0 +1,115 @@
+"""The transform of one batch: Kafka records in, counts out. SQL only, on any number of executors.
+
+A record is one of: `skipped` (no stamped valid line), `copies` (its offset in the log is not above
+every earlier one of its file), `set_aside` (an instant at or before the epoch, or too far ahead of
+the record's own timestamp), `counted`. "Earlier" goes by the topic's order, in this batch and
+before it, so where a batch is cut changes nothing.
+
+ANSI mode kills the query at a bad cast or index: only `get`, `try_cast`, `split` with a limit.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from clickstream import weblog
+from clickstream.views.realtime.counts import CATEGORY, IP, MINUTE, NON_200, SLOT_S, Counts, add
+from clickstream.views.realtime.writer import Batch
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+FILES, LINES = "files", "lines"
+UNKNOWN_SERVER = "?"
+RECORDS = "records"
+
+_ID = rf"^{weblog.STAMP_VERSION}:([A-Za-z0-9._-]++):([0-9a-f]{{16}}):([0-9]{{1,18}})\z"
+
+_CLASS = (
+    "CASE WHEN left(status, 1) IN ('2', '3') THEN 'success'"
+    " WHEN left(status, 1) IN ('4', '5') THEN 'failure' ELSE 'other' END"
+)
+
+
+def _struct(metric: str, second: str, key: str, when: str = "true") -> str:
+    key = f"if({when}, {key}, NULL)"
+    return f"struct('{metric}' AS metric, {second} AS second, {key} AS key)"
+
+
+_COUNTED = (
+    _struct(LINES, "0L", "outcome"),
+    _struct(FILES, "0L", "file", "position IS NOT NULL"),
+    _struct(IP, "second", "host", "outcome = 'counted'"),
+    _struct(CATEGORY, "second", "category", "outcome = 'counted'"),
+    _struct(NON_200, "second", "status", "outcome = 'counted' AND status <> '200'"),
+    _struct(MINUTE, "clock", _CLASS, "outcome = 'counted'"),
+)
+
+SQL = f"""
+WITH stamped AS (
+  SELECT offset AS place, unix_seconds(timestamp) AS received,
+    split(regexp_replace(get(p, 0), r'{_ID}', '$1\\n$2\\n$3'), '\\n', 3) AS id,
+    try_cast(get(p, 1) AS BIGINT) DIV 1000 AS second,
+    unix_date(try_cast(get(p, 2) AS DATE)) AS day,
+    {weblog.sql_line("get(p, 3)")} AS f
+  FROM (SELECT *, split(decode(value, 'ISO-8859-1'), '\\t', 4) AS p FROM {RECORDS})
+), requests AS (
+  SELECT *, {weblog.sql_segment("get(f, 5)")} AS segment FROM stamped
+), parsed AS (
+  SELECT place, received, second, get(id, 0) AS server, get(id, 1) AS file,
+    try_cast(get(id, 2) AS BIGINT) AS position,
+    get(f, 0) AS host, get(f, 4) AS status, {weblog.sql_category("segment")} AS category,
+    86400L * day + 3600 * try_cast(get(f, 2) AS INT) + 60 * try_cast(get(f, 3) AS INT) AS clock
+  FROM requests
+), placed AS (
+  SELECT *, max(position) OVER (PARTITION BY server, file ORDER BY place
+    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before,
+    try_element_at(from_json(:highest, 'MAP<STRING, BIGINT>'), concat(server, ':', file)) AS known
+  FROM parsed
+), judged AS (
+  SELECT *, CASE
+    WHEN position IS NULL OR second IS NULL OR segment IS NULL OR clock IS NULL THEN 'skipped'
+    WHEN position <= greatest(before, known) THEN 'copies'
+    WHEN second <= 0 OR second > received + :ahead THEN 'set_aside'
+    ELSE 'counted' END AS outcome
+  FROM placed
+), named AS (
+  SELECT if(position IS NULL, '{UNKNOWN_SERVER}', server) AS server, position,
+    inline(array({", ".join(_COUNTED)}))
+  FROM judged
+), summed AS (
+  SELECT metric, server, second, key,
+    if(metric = '{FILES}', max(position), count(*)) AS n
+  FROM named WHERE key IS NOT NULL GROUP BY metric, server, second, key
+)
+SELECT metric, server, second DIV {SLOT_S} * {SLOT_S} AS slot,
+  to_json(collect_list(struct(second AS t, key AS k, n))) AS sums
+FROM summed GROUP BY metric, server, slot
+"""  # noqa: S608 (constants of ours only)
+
+
+def transform(
+    records: "DataFrame", highest: Mapping[tuple[str, str], int], max_ahead_s: int
+) -> "DataFrame":
+    """(metric, server, slot, sums) of Kafka's records; `sums` is a JSON array of t, k, n.
+
+    `highest` is the highest offset of each (server, file) before these records.
+    """
+    known = json.dumps({f"{server}:{file}": offset for (server, file), offset in highest.items()})
+    records.createOrReplaceTempView(RECORDS)
+    return records.sparkSession.sql(SQL, args={"highest": known, "ahead": max_ahead_s})
+
+
+def batch_of(rows: Iterable[Any]) -> Batch:
+    """What a transformed batch counted."""
+    batch = Batch({}, {}, {})
+    for metric, server, slot, text in rows:
+        sums = [(each["t"], each["k"], each["n"]) for each in json.loads(text)]
+        if metric == LINES:
+            batch.lines[server] = {key: n for _, key, n in sums}
+        elif metric == FILES:
+            batch.files.update({(server, key): n for _, key, n in sums})
+        else:
+            counts: Counts = batch.slots.setdefault((metric, slot), {})
+            add(counts, ((server, second, key, n) for second, key, n in sums))
+    return batch
