@@ -12,7 +12,7 @@ from clickstream.batch import run as batch
 from clickstream.config import Settings
 from clickstream.errors import UsageError
 from clickstream.ingest import agents, flow, progress, replay, source
-from clickstream.process import wait_until
+from clickstream.process import Child, wait_until
 from clickstream.serve import reports
 from clickstream.speed import control as speed
 from clickstream.stack import home as homes
@@ -106,7 +106,8 @@ def _story(settings: Settings, tell: Tell) -> list[Comparison]:
     with _step(tell, "agent1, agent2 and agent3 (Flume)"):
         agents.start(settings, [], tell)
     with _step(tell, "the speed layer (Spark Structured Streaming)"):
-        speed.wait_first(settings, speed.launch(settings))
+        driver = speed.launch(settings)
+        speed.wait_first(settings, driver)
     with _step(tell, "replay of the logs through the agents"), progress.shown() as observe:
         done = replay.replay(settings, replay.Pace(), observe)
         flow.drain(settings, lambda _: None)
@@ -114,7 +115,7 @@ def _story(settings: Settings, tell: Tell) -> list[Comparison]:
     with _step(tell, "the batch layer (Spark SQL)"):
         batch.run(settings)
     with _step(tell, "the speed layer to catch up"):
-        _caught_up(settings)
+        _caught_up(settings, driver)
     tell("")
     return list(compare(settings, truth))
 
@@ -127,14 +128,20 @@ def _logs(settings: Settings) -> dict[str, Rows]:
     return truth
 
 
-def _caught_up(settings: Settings) -> None:
+def _caught_up(settings: Settings, driver: Child) -> None:
     """Until the real-time views know of every record of the topic."""
     records = sum(end - first for first, end in kafka.offsets(settings).values())
+
+    def alive() -> None:
+        if driver.running() is None:
+            speed.check_end(settings, driver)
+
     with RealTime.connect(settings) as views:
         wait_until(
             lambda: records == sum(s["rows"] for s in views.status()["servers"].values()),
             CATCH_UP_S,
             "the speed layer taking the whole topic",
+            check=alive,
         )
 
 

@@ -56,7 +56,7 @@ WITH stamped AS (
 ), requests AS (
   SELECT *, {weblog.sql_segment("get(f, 5)")} AS segment FROM stamped
 ), parsed AS (
-  SELECT place, received, second, get(id, 0) AS server, get(id, 1) AS file,
+  SELECT place, received, second, segment, get(id, 0) AS server, get(id, 1) AS file,
     try_cast(get(id, 2) AS BIGINT) AS position,
     get(f, 0) AS host, get(f, 4) AS status, {weblog.sql_category("segment")} AS category,
     86400L * day + 3600 * try_cast(get(f, 2) AS INT) + 60 * try_cast(get(f, 3) AS INT) AS clock
