@@ -107,7 +107,6 @@ class Kafka(_Section):
     bootstrap: str = ""
     topic: str = "clickstream"
     replication_factor: Positive = 1
-    client: dict[str, str] = {}
 
 
 class Cassandra(_Section):

@@ -143,7 +143,6 @@ def _consumer(settings: Settings) -> Consumer:
 
 def _client(settings: Settings) -> dict[str, str | int | float | bool]:
     return {
-        **settings.kafka.client,
         "bootstrap.servers": endpoints.kafka_bootstrap(settings),
         "log_level": 0,
     }

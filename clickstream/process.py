@@ -10,6 +10,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -172,11 +173,11 @@ class Child:
     def _gone(self, running: Running, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
         while running.alive():
-            if self._process is not None:
-                self._process.poll()
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.05)
+        with suppress(ChildProcessError):
+            os.waitpid(running.pid, os.WNOHANG)  # ours, perhaps started through another Child
         return True
 
 

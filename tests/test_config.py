@@ -85,10 +85,10 @@ def test_nested_tables_of_several_sources_meet(
 
 
 def test_lists_and_tables_are_json_on_the_command_line(home: Path) -> None:
-    flags = {"cassandra.hosts": '["a", "b"]', "kafka.client": '{"security.protocol": "SSL"}'}
+    flags = {"cassandra.hosts": '["a", "b"]', "spark.conf": '{"spark.executor.cores": "2"}'}
     settings = config.load(None, home, flags)
     assert settings.cassandra.hosts == ["a", "b"]
-    assert settings.kafka.client == {"security.protocol": "SSL"}
+    assert settings.spark.conf == {"spark.executor.cores": "2"}
 
 
 def test_hosts_may_stand_between_commas(home: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_file_that_does_not_exist(home: Path, tmp_path: Path) -> None:
         ({"database.url": "db://h/d?password=marker&a=b"}, "database.url", "db://h/d?password=***&a=b"),
         ({"database.url": "marker"}, "database.url", "***"),
         ({"hdfs.web": "http://u:marker@h:9870"}, "hdfs.web", "http://u:***@h:9870"),
-        ({"kafka.client": '{"sasl.password": "marker"}'}, "kafka.client.sasl.password", "***"),
+        ({"spark.conf": '{"spark.password": "marker"}'}, "spark.conf.spark.password", "***"),
     ],
 )  # fmt: skip
 def test_secrets_are_masked(home: Path, flags: dict[str, str], key: str, value: str) -> None:

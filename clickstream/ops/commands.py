@@ -21,6 +21,9 @@ def demo(
     settings = command.settings()
     compared = demos.demo(settings, keep, typer.echo)
     for each in compared:
+        typer.echo(f"\n$ clickstream report {each.report}\n{each.table}", nl=False)
+    typer.echo("")
+    for each in compared:
         mark = f"differs: {each.difference}" if each.difference else "matches the truth"
         typer.echo(f"  {each.report:<13}{each.rows:>5} rows   {mark}")
     right = sum(not each.difference for each in compared)

@@ -22,6 +22,7 @@ from clickstream.views.realtime import RealTime
 SUFFIX = "-demo"
 SEED = 2015
 CATCH_UP_S = 120
+SHOWN_ROWS = 12
 TO_TRY = (
     "report popularity",
     "report hourly --by-day",
@@ -34,11 +35,15 @@ Rows = list[dict[str, Any]]
 
 
 class Comparison(NamedTuple):
-    """A report held against the truth; `difference` is empty where every figure is equal."""
+    """A report held against the truth; `difference` is empty where every figure is equal.
+
+    `table` is the report as a user sees it, cut after SHOWN_ROWS.
+    """
 
     report: str
     rows: int
     difference: str
+    table: str
 
 
 def home_of(settings: Settings) -> Path:
@@ -79,7 +84,7 @@ def compare(settings: Settings, truth: dict[str, Rows]) -> Iterator[Comparison]:
     for name, expected in truth.items():
         answer = reports.ask(settings, name, reports.Question.parse(settings))
         found = json.loads(output.text(answer.rows, answer.columns, "json"))
-        yield Comparison(name, len(found), _difference(found, expected))
+        yield Comparison(name, len(found), _difference(found, expected), _table(answer))
 
 
 def _own_settings(settings: Settings) -> Settings:
@@ -116,7 +121,6 @@ def _story(settings: Settings, tell: Tell) -> list[Comparison]:
         batch.run(settings)
     with _step(tell, "the speed layer to catch up"):
         _caught_up(settings, driver)
-    tell("")
     return list(compare(settings, truth))
 
 
@@ -151,6 +155,12 @@ def _step(tell: Tell, what: str) -> Iterator[None]:
     tell(f"  … {what}")
     yield
     tell(f"  ✓ {what} ({time.monotonic() - began:.1f} s)")
+
+
+def _table(answer: reports.Answer) -> str:
+    shown, left = answer.rows[:SHOWN_ROWS], len(answer.rows) - SHOWN_ROWS
+    table = output.text(shown, answer.columns, "table", bar=answer.bar, footer=answer.layer)
+    return table + (f"… and {left} more rows\n" if left > 0 else "")
 
 
 def _difference(found: Rows, expected: Rows) -> str:

@@ -66,8 +66,7 @@ class Stream:
 
 def read(session: "SparkSession", settings: Settings, max_rows: int) -> "DataFrame":
     """The topic as a stream of Kafka records."""
-    client = {f"kafka.{key}": value for key, value in settings.kafka.client.items()}
-    options = client | {
+    options = {
         "kafka.bootstrap.servers": endpoints.kafka_bootstrap(settings),
         "subscribe": settings.kafka.topic,
         "startingOffsets": "earliest",
