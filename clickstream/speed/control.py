@@ -1,6 +1,7 @@
 """The running speed layer, seen from outside its driver: start, follow, stop, reset."""
 
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -45,11 +46,14 @@ def launch(settings: Settings, available_now: bool = False, max_rows: int | None
 def attend(settings: Settings, driver: Child, say: Callable[[str], None]) -> None:
     """Stay with the driver until its end, a line for each batch; raises as `check_end`.
 
-    Whatever ends this ends the driver: Ctrl-C leaves nothing running.
+    Whatever ends this ends the driver: Ctrl-C, SIGTERM and SIGHUP leave nothing running.
     """
-    told = None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    told, running = None, True
     try:
-        while driver.running():
+        while running:
+            running = driver.running() is not None
             status = progress.read(settings)
             if status and status != told:
                 say(show.live_line(status))

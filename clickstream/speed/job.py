@@ -5,10 +5,14 @@ stands for; the views alone remember what was counted; both meet at the batch's 
 """
 
 import argparse
+import os
 import signal
+import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from clickstream import config, endpoints, spark
 from clickstream.config import Settings
@@ -31,11 +35,16 @@ SQL_CONF = {
 
 
 class Stream:
-    """The query's batches, one after the other, into the views."""
+    """The query's batches, one after the other, into the views.
+
+    `batch` is the last one that is stored; `failure` is what ended the stream, if anything did.
+    """
 
     def __init__(self, settings: Settings, writer: Writer) -> None:
         self.failure: ClickstreamError | None = None
         self.batch: int | None = None
+        self._between = threading.Lock()
+        self._ended = False
         self._settings = settings
         self._writer = writer
         self._query = ""
@@ -49,19 +58,34 @@ class Stream:
     def take(self, records: "DataFrame", number: int) -> None:
         """One batch: called by Spark, again with the same number after a crash."""
         self._started.wait()
-        try:
-            if self.batch is None:
-                self._writer.resume(self._query, number)
-            self._take(records, number)
-        except ClickstreamError as error:
-            self.failure = error
-            raise
+        with self._between:
+            if self._ended:
+                raise InterruptedError("the stream is to end; Spark must not commit this batch")
+            try:
+                self._take(records, number)
+            except Exception as error:
+                self.failure = failure_of(error, number)
+                raise
+
+    def end(self) -> None:
+        """Wait for the batch at hand; none is taken from now on."""
+        with self._between:
+            self._ended = True
 
     def _take(self, records: "DataFrame", number: int) -> None:
+        if self.batch is None:
+            self._writer.resume(self._query, number)
         ahead = self._settings.speed.max_ahead_seconds
         rows = transform(records, self._writer.highest, ahead).collect()
         self._writer.write(number, batch_of(rows))
         self.batch = number
+
+
+def failure_of(error: Exception, number: int) -> ClickstreamError:
+    """What the user is told of an exception in a batch; its traceback is in the log."""
+    if isinstance(error, ClickstreamError):
+        return error
+    return ServiceFailed(f"batch {number} failed: {type(error).__name__}: {spark.reason(error)}")
 
 
 def read(session: "SparkSession", settings: Settings, max_rows: int) -> "DataFrame":
@@ -95,8 +119,22 @@ def start(
 def main() -> None:
     """Run the query until it ends, fails, or is asked to stop."""
     settings, given = config.load(), _arguments()
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    told = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: told.set())
+
+    def asked() -> bool:
+        return told.is_set() or progress.stop_wanted(settings)
+
+    from py4j.protocol import Py4JNetworkError
+
+    try:
+        _stream(settings, given, asked)
+    except (Py4JNetworkError, ConnectionError) as error:
+        if not asked():
+            raise ServiceFailed("the stream ended: Spark's JVM is gone") from error
+
+
+def _stream(settings: Settings, given: argparse.Namespace, asked: Callable[[], bool]) -> None:
     session = spark.session()
     for key, value in SQL_CONF.items():
         session.conf.set(key, value)
@@ -104,23 +142,22 @@ def main() -> None:
         stream = Stream(settings, writer)
         records = read(session, settings, given.max_rows or settings.speed.max_rows_per_batch)
         query = start(records, stream, settings, given.available_now)
-        _watch(query, stream, writer, settings, stop)
-    _raise_failure(query, stream)
-
-
-def _watch(
-    query: "StreamingQuery",
-    stream: Stream,
-    writer: Writer,
-    settings: Settings,
-    stop: threading.Event,
-) -> None:
-    while query.isActive and not (stop.is_set() or progress.stop_wanted(settings)):
+        while query.isActive and not asked():
+            progress.write(settings, _status(query, stream, writer))
+            time.sleep(POLL_S)
+        _end(query, stream)
         progress.write(settings, _status(query, stream, writer))
-        time.sleep(POLL_S)
+
+
+def _end(query: "StreamingQuery", stream: Stream) -> None:
+    """Stop the query between two batches; raise why it has ended where it did so by itself."""
     if query.isActive:
+        stream.end()
         query.stop()
-    progress.write(settings, _status(query, stream, writer))
+    elif stream.failure:
+        raise stream.failure
+    elif error := query.exception():
+        raise ServiceFailed(f"the stream ended: {spark.reason(error)}")
 
 
 def _status(query: "StreamingQuery", stream: Stream, writer: Writer) -> Status:
@@ -138,14 +175,6 @@ def _status(query: "StreamingQuery", stream: Stream, writer: Writer) -> Status:
     )
 
 
-def _raise_failure(query: "StreamingQuery", stream: Stream) -> None:
-    if stream.failure:
-        raise stream.failure
-    error = query.exception()
-    if error is not None:
-        raise ServiceFailed(f"the stream ended: {spark.reason(error)}")
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument(progress.AVAILABLE_NOW, action="store_true")
@@ -153,5 +182,23 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def run() -> NoReturn:
+    """Run `main`; the process ends with it.
+
+    Threads of py4j that are no daemons would keep it for ever once the JVM is gone.
+    """
+    code: object = 1
+    try:
+        spark.drive(main)
+    except SystemExit as end:
+        code = end.code
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0 if code == 0 else 1)
+
+
 if __name__ == "__main__":
-    spark.drive(main)
+    run()

@@ -104,9 +104,12 @@ class Store:
             raise ClickstreamError("Cassandra did not answer") from error
 
     def prepared(self, cql: str) -> PreparedStatement:
-        """The prepared statement of a CQL text."""
+        """The prepared statement of a CQL text; raises ClickstreamError."""
         if cql not in self._prepared:
-            statement = self._session.prepare(cql)
+            try:
+                statement = self._session.prepare(cql)
+            except (DriverException, NoHostAvailable) as error:
+                raise ClickstreamError("Cassandra did not take a statement") from error
             statement.is_idempotent = True
             self._prepared[cql] = statement
         return self._prepared[cql]

@@ -173,11 +173,14 @@ class Writer(Store):
 
     def _health(self) -> Iterator[Row]:
         for server, each in self.servers.items():
-            end = each["latest"]
-            n = counts.of(self._trailing(counts.NON_200, end), server).total()
-            state = "alert" if n > self.settings.speed.health_non_200 else "ok"
-            values = (server, end * 1000, n, state, self._ttl_s, self._stamp)
-            yield Row(HEALTH, ("health", server), values)
+            if each["latest"]:
+                yield self._health_row(server, each["latest"])
+
+    def _health_row(self, server: str, end: int) -> Row:
+        n = counts.of(self._trailing(counts.NON_200, end), server).total()
+        state = "alert" if n > self.settings.speed.health_non_200 else "ok"
+        values = (server, end * 1000, n, state, self._ttl_s, self._stamp)
+        return Row(HEALTH, ("health", server), values)
 
     def _trailing(self, metric: str, end: int) -> dict[str, Counter[str]]:
         start = end - self.settings.speed.window_seconds

@@ -1,0 +1,203 @@
+"""The counts behind the real-time views: summed, cut, packed, remembered; without Cassandra."""
+
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clickstream.views.realtime import counts, recent, writer
+from clickstream.views.realtime.recent import Recent
+from clickstream.views.realtime.writer import Batch, Row
+
+LEAF = st.tuples(
+    st.sampled_from(["weblog1", "weblog2", "?"]),
+    st.integers(-1, 10**11),
+    st.text(max_size=5),
+    st.integers(1, 9),
+)
+LEAVES = st.lists(LEAF, max_size=30)
+
+
+def summed(leaves):
+    """Leaves as counts."""
+    made = {}
+    counts.add(made, leaves)
+    return made
+
+
+def restored(texts):
+    return summed(leaf for text in texts for leaf in counts.unpack(text))
+
+
+@given(LEAVES)
+def test_what_is_packed_comes_back(leaves):
+    assert restored(counts.pack(summed(leaves))) == summed(leaves)
+
+
+@given(LEAVES, st.randoms())
+def test_equal_counts_make_equal_pieces_in_any_order(leaves, chance):
+    other = chance.sample(leaves, len(leaves))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counts, "PIECE_CHARS", 60)
+        assert counts.pack(summed(leaves)) == counts.pack(summed(other))
+
+
+def test_big_counts_are_cut_into_pieces_of_a_bounded_size(monkeypatch):
+    monkeypatch.setattr(counts, "PIECE_CHARS", 1000)
+    chance = random.Random(1)
+    big = summed(("s", 1, "/" + "x" * chance.randrange(100), 1) for _ in range(500))
+    texts = counts.pack(big)
+    assert len(texts) > 5
+    assert max(map(len, texts)) <= 1000
+    assert restored(texts) == big
+
+
+def test_one_key_above_the_size_of_a_piece_stays_whole(monkeypatch):
+    monkeypatch.setattr(counts, "PIECE_CHARS", 10)
+    assert restored(counts.pack(summed([("s", 1, "k" * 99, 7)]))) == {"s": {1: {"k" * 99: 7}}}
+
+
+@given(LEAVES, LEAVES)
+def test_add_tells_by_how_many_leaves_it_grew(first, more):
+    made = summed(first)
+    before = len(list(counts.leaves(made)))
+    grown = counts.add(made, more)
+    assert len(list(counts.leaves(made))) == before + grown
+    assert made == summed(first + more)
+
+
+@pytest.mark.parametrize(("second", "n"), [(700, 0), (701, 3), (1000, 3), (1001, 0)])
+def test_a_window_holds_its_end_and_not_its_start(second, n):
+    found = counts.by_server([summed([("s", second, "404", 3)])], 700, 1000)
+    assert found["s"].total() == n
+
+
+def test_by_server_sums_minutes_and_of_sums_servers():
+    first = summed([("a", 60, "/x", 1), ("b", 61, "/x", 2)])
+    found = counts.by_server([first, summed([("a", 120, "/x", 4), ("a", 121, "/y", 1)])], 0, 999)
+    assert counts.of(found, "a") == Counter({"/x": 5, "/y": 1})
+    assert counts.of(found, counts.ALL) == Counter({"/x": 7, "/y": 1})
+    assert counts.of(found, "unheard of") == Counter()
+
+
+def test_per_second_of_one_server_and_of_all():
+    mixed = summed([("a", 5, "404", 1), ("a", 5, "500", 2), ("b", 5, "404", 4), ("b", 6, "404", 8)])
+    assert counts.per_second(mixed, "a") == {5: 3}
+    assert counts.per_second(mixed, counts.ALL) == {5: 7, 6: 8}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "first", "found"),
+    [
+        ({}, 0, None),
+        ({100: 1, 399: 1}, 0, (399, 2)),
+        ({100: 1, 400: 1}, 0, (100, 1)),
+        ({100: 2, 150: 0, 500: 2}, 0, (100, 2)),
+        ({900: 3, 100: 1, 101: 1, 700: 3}, 0, (900, 6)),
+        ({100: 9, 200: 1, 600: 2}, 200, (200, 10)),
+        ({100: 9}, 200, None),
+    ],
+)
+def test_the_peak_is_the_earliest_highest_trailing_sum(seconds, first, found):
+    assert counts.peak(seconds, 300, first) == found
+
+
+@given(st.dictionaries(st.integers(0, 1500), st.integers(1, 5), min_size=1), st.integers(0, 1500))
+def test_the_peak_is_that_of_trying_every_second(seconds, first):
+    trailing = {
+        end: sum(n for second, n in seconds.items() if end - 300 < second <= end)
+        for end in seconds
+        if end >= first
+    }
+    best = max(trailing.items(), key=lambda each: (each[1], -each[0]), default=None)
+    assert counts.peak(seconds, 300, first) == best
+
+
+def test_the_threshold_is_over_all_servers_and_must_be_exceeded():
+    both = [("a", 9, "101", 60), ("b", 9, "101", 41), ("a", 9, "100", 60), ("b", 9, "100", 40)]
+    other = [("a", 8, "apart", 60), ("b", 9, "apart", 60), ("a", 9, "not asked", 500)]
+    hosts = {"101", "100", "apart", "unheard of"}
+    assert counts.over_threshold(summed(both + other), 9, hosts, 100) == {"101": 101}
+
+
+def test_top_breaks_ties_by_key():
+    assert counts.top({"b": 2, "c": 3, "a": 2, "d": 1}, 3) == [("c", 3), ("a", 2), ("b", 2)]
+
+
+def slot(minute):
+    return (counts.IP, minute)
+
+
+@pytest.fixture
+def loads():
+    """The slots that were loaded, in order."""
+    return []
+
+
+@pytest.fixture
+def memory(loads):
+    """A Recent above a store that holds one request of `h` in each minute but the last."""
+
+    def load(slots):
+        loads.extend(slots)
+        return [(each, [("s", each[1], "h", 1)]) for each in slots if each != slot(600)]
+
+    return Recent(load)
+
+
+def test_a_minute_is_loaded_once_and_then_added_to(memory, loads):
+    memory.touch([slot(0), slot(600)])
+    memory.add(slot(0), {"s": {0: {"h": 2, "i": 1}}})
+    memory.touch([slot(0), slot(60)])
+    assert loads == [slot(0), slot(600), slot(60)]
+    assert memory.sums(slot(0)) == {"s": {0: {"h": 3, "i": 1}}}
+    assert memory.sums(slot(600)) == {}
+
+
+def test_the_minutes_touched_longest_ago_are_dropped(memory, loads, monkeypatch):
+    monkeypatch.setattr(recent, "MAX_LEAVES", 2)
+    memory.touch([slot(0), slot(60), slot(120)])
+    memory.touch([slot(0)])
+    memory.trim()
+    memory.touch([slot(0), slot(120), slot(60)])
+    assert loads == [slot(0), slot(60), slot(120), slot(60)]
+
+
+def test_what_a_minute_grows_by_counts_for_dropping(memory, loads, monkeypatch):
+    monkeypatch.setattr(recent, "MAX_LEAVES", 2)
+    memory.touch([slot(0), slot(60)])
+    memory.add(slot(60), {"s": {60: {"new": 1}}})
+    memory.trim()
+    memory.touch([slot(60), slot(0)])
+    assert loads == [slot(0), slot(60), slot(0)]
+
+
+def test_the_books_of_a_batch_are_added_to_those_before():
+    before = {"a": {"rows": 5, "copies": 1, "set_aside": 0, "skipped": 0, "latest": 900}}
+    slots = {
+        slot(840): {"a": {850: {"h": 1}}, "b": {851: {"h": 1}, 849: {"h": 2}}},
+        (counts.MINUTE, 9960): {"b": {9999: {"success": 3}}},
+    }
+    lines = {"a": {"counted": 1, "copies": 2}, "b": {"counted": 3, "set_aside": 4}}
+    after = writer._totals(before, Batch(slots, {}, lines | {"?": {"skipped": 6}}))
+    assert after == {
+        "a": {"rows": 8, "copies": 3, "set_aside": 0, "skipped": 0, "latest": 900},
+        "b": {"rows": 7, "copies": 0, "set_aside": 4, "skipped": 0, "latest": 851},
+        "?": {"rows": 6, "copies": 0, "set_aside": 0, "skipped": 6, "latest": 0},
+    }
+    assert before["a"]["rows"] == 5
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "sizes"),
+    [("STATEMENT_ROWS", 2, [2, 2, 1]), ("STATEMENT_CHARS", 30, [3, 2]), (None, 0, [5])],
+)
+def test_statements_stay_small(monkeypatch, limit, value, sizes):
+    if limit:
+        monkeypatch.setattr(writer, limit, value)
+    rows = [Row("INSERT", "p", (n, "x" * 10)) for n in range(5)]
+    chunks = list(writer._chunks(rows))
+    assert [len(chunk) for chunk in chunks] == sizes
+    assert [row for chunk in chunks for row in chunk] == rows

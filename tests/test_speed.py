@@ -1,0 +1,238 @@
+"""The speed layer around its stream: what is told, shown, refused, and why it failed; no JVM."""
+
+import json
+import os
+import sys
+import threading
+
+import pytest
+
+from clickstream import config, kafka, spark
+from clickstream.errors import BadInput, ClickstreamError, ServiceFailed
+from clickstream.speed import control, progress, show
+from clickstream.speed.job import Stream
+from clickstream.speed.progress import Status
+from clickstream.speed.transform import batch_of
+from clickstream.views.realtime.writer import Batch
+
+BOOKS = {"rows": 9, "copies": 2, "set_aside": 1, "skipped": 3, "latest": 1431939959}
+HOSTILE = "\x1b]0;gone\x07\u202e"
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return config.load(home=tmp_path / "home")
+
+
+def test_a_transformed_batch_is_put_together():
+    rows = [
+        ("lines", "a", 0, '[{"t":0,"k":"counted","n":3},{"t":0,"k":"copies","n":1}]'),
+        ("lines", "?", 0, '[{"t":0,"k":"skipped","n":2}]'),
+        ("files", "a", 0, '[{"t":0,"k":"0f","n":77}]'),
+        ("ip", "a", 60, '[{"t":61,"k":"caf\\u00e9","n":3}]'),
+        ("ip", "b", 60, '[{"t":61,"k":"x","n":1},{"t":62,"k":"x","n":1}]'),
+    ]
+    assert batch_of(rows) == Batch(
+        {("ip", 60): {"a": {61: {"café": 3}}, "b": {61: {"x": 1}, 62: {"x": 1}}}},
+        {("a", "0f"): 77},
+        {"a": {"counted": 3, "copies": 1}, "?": {"skipped": 2}},
+    )
+
+
+def test_what_the_driver_tells_is_read_back(settings):
+    assert progress.read(settings) is None
+    status = Status(4, 100, 350, 7, "2026-01-01T00:00:00Z", {HOSTILE: BOOKS})
+    progress.write(settings, status)
+    assert progress.read(settings) == status
+
+
+def test_a_start_forgets_what_was_told_and_asked(settings):
+    progress.write(settings, Status())
+    assert not progress.stop_wanted(settings)
+    progress.want_stop(settings)
+    assert progress.stop_wanted(settings)
+    progress.forget(settings)
+    assert progress.read(settings) is None
+    assert not progress.stop_wanted(settings)
+
+
+def test_the_checkpoint_is_in_the_home_unless_it_is_named(settings, tmp_path):
+    assert progress.checkpoint(settings).startswith("file:///")
+    named = config.load(home=tmp_path, flags={"speed.checkpoint": "hdfs://h:1/c"})
+    assert progress.checkpoint(named) == "hdfs://h:1/c"
+
+
+def test_a_live_line_sums_the_servers_and_obeys_none():
+    status = Status(4, 100, 350, 7, "", {HOSTILE: BOOKS, "b": BOOKS | {"latest": 0}})
+    line = show.live_line(status)
+    assert line.isprintable()
+    for told in ("batch 4", "100 rows in 350 ms", "behind 7", "rows 18", "copies 4", "skipped 6"):
+        assert told in line
+    assert "2015-05-18T09:05:59Z" in line
+    assert "b -" in line
+    assert show.live_line(Status()) == "waiting for lines"
+
+
+def test_the_report_has_a_line_for_each_server_and_obeys_none():
+    servers = {"weblog1": BOOKS, HOSTILE: BOOKS}
+    report = {"running": True, "pid": 12, "batch": 3, "servers": servers}
+    lines = show.report_text(report).split("\n")
+    assert len(lines) == 4
+    assert all(line.isprintable() for line in lines)
+    assert "pid 12" in lines[0]
+    assert "last batch 3" in lines[1]
+    assert "9 rows, 2 copies, 1 set aside, 3 skipped; latest 2015-05-18T09:05:59Z" in lines[3]
+
+
+def test_the_report_of_nothing():
+    text = show.report_text({"running": False, "pid": None, "batch": None, "servers": {}})
+    assert text == "speed: not running\nviews: no batch yet"
+
+
+@pytest.fixture
+def driver(settings):
+    """Starts a Python program as the driver; it is stopped in the end."""
+    child = control.child(settings)
+
+    def start(program):
+        child.start([sys.executable, "-c", program])
+        return child
+
+    yield start
+    child.stop(2)
+
+
+SLEEP = "import time; time.sleep(60)"
+
+
+def test_a_second_run_is_refused_before_anything_is_asked(settings, driver, monkeypatch):
+    monkeypatch.setattr(kafka, "offsets", lambda _: pytest.fail("Kafka was asked"))
+    pid = driver(SLEEP).running().pid
+    with pytest.raises(ClickstreamError, match=str(pid)) as refusal:
+        control.launch(settings)
+    assert "speed stop" in refusal.value.hint
+
+
+def test_a_reset_is_refused_while_it_runs(settings, driver):
+    pid = driver(SLEEP).running().pid
+    with pytest.raises(ClickstreamError, match=str(pid)):
+        control.reset(settings)
+
+
+def test_stop_asks_first(settings, driver):
+    stop_file = settings.path("speed", "stop")
+    program = f"import os, time\nwhile not os.path.exists({str(stop_file)!r}): time.sleep(0.05)"
+    pid = driver(program).running().pid
+    assert control.stop(settings).pid == pid
+    assert control.stop(settings) is None
+
+
+def test_stop_ends_a_driver_that_does_not_listen(settings, driver, monkeypatch):
+    monkeypatch.setattr(control, "STOP_TIMEOUT_S", 0.2)
+    pid = driver(SLEEP).running().pid
+    assert control.stop(settings).pid == pid
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def told(settings, **note):
+    """The driver's last note."""
+    notes = spark.notes_file(settings, control.NAME)
+    notes.parent.mkdir(parents=True, exist_ok=True)
+    notes.write_text(json.dumps(note) + "\n")
+
+
+def test_a_failed_drivers_reason_is_raised_with_its_log(settings, driver):
+    told(settings, failed="Cassandra did not answer", hint="stack up", cause="timed out")
+    child = driver("pass")
+    with pytest.raises(ServiceFailed, match="Cassandra did not answer") as failure:
+        control.attend(settings, child, lambda _: None)
+    assert failure.value.hint == f"stack up; log: {child.log}"
+    assert str(failure.value.__cause__) == "timed out"
+
+
+def test_a_driver_that_says_nothing_is_quoted(settings, driver):
+    child = driver("print('last words')")
+    with pytest.raises(ServiceFailed, match="ended early\n  last words"):
+        control.attend(settings, child, lambda _: None)
+
+
+def test_a_driver_that_is_done_or_was_asked_to_end_has_not_failed(settings, driver):
+    child = driver("pass")
+    told(settings, done={})
+    control.check_end(settings, child)
+    told(settings, failed="interrupted")
+    progress.want_stop(settings)
+    control.check_end(settings, child)
+
+
+def test_the_last_batch_is_shown_even_of_a_driver_that_has_ended(settings, driver):
+    told(settings, done={})
+    progress.write(settings, Status(5, servers={"a": BOOKS}))
+    said = []
+    control.attend(settings, driver("pass"), said.append)
+    assert [line.split("  ")[0] for line in said] == ["batch 5"]
+
+
+class FakeWriter:
+    """A writer that takes nothing."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def resume(self, query, number):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (KeyError("k"), "batch 7 failed: KeyError: 'k'"),
+        (RuntimeError("a\nCaused by: B: why"), "batch 7 failed: RuntimeError: B: why"),
+        (BadInput("made from another checkpoint", "reset"), "made from another checkpoint"),
+    ],
+)
+def test_any_failure_of_a_batch_is_kept_as_one_line(settings, error, sentence):
+    stream = Stream(settings, FakeWriter(error))
+    stream.begin("query")
+    with pytest.raises(type(error)):
+        stream.take(None, 7)
+    assert stream.failure.message == sentence
+
+
+def test_no_batch_is_taken_once_the_stream_is_to_end(settings):
+    stream = Stream(settings, FakeWriter(AssertionError("taken")))
+    stream.begin("query")
+    stream.end()
+    with pytest.raises(InterruptedError):
+        stream.take(None, 0)
+    assert stream.failure is None
+
+
+def test_the_end_waits_for_the_batch_at_hand(settings):
+    entered, leave, ended = threading.Event(), threading.Event(), threading.Event()
+
+    class SlowWriter(FakeWriter):
+        def resume(self, query, number):
+            entered.set()
+            leave.wait(20)
+            assert not ended.is_set()
+            raise self.error
+
+    stream = Stream(settings, SlowWriter(KeyError("late")))
+    stream.begin("query")
+
+    def take():
+        with pytest.raises(KeyError):
+            stream.take(None, 0)
+
+    batch = threading.Thread(target=take)
+    batch.start()
+    entered.wait(20)
+    end = threading.Thread(target=lambda: (stream.end(), ended.set()))
+    end.start()
+    leave.set()
+    batch.join(20)
+    end.join(20)
+    assert ended.is_set()
+    assert "late" in stream.failure.message
