@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
+import psutil
 import pytest
 
 from clickstream import config, endpoints
@@ -41,6 +42,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     finally:
         stop_children(settings)
         local.down(settings)
+    assert left_running(tmp_path_factory.getbasetemp()) == []
 
 
 @pytest.fixture
@@ -101,6 +103,16 @@ def stop_children(settings: Settings) -> None:
     for state in settings.path("run").glob("*.json"):
         if state.stem not in services:
             Child(state.parent, state.stem, settings.path("logs", "stopped.log")).stop(5)
+
+
+def left_running(place: Path) -> list[str]:
+    """The command lines of processes, other than this one, that name a place."""
+    lines = (
+        " ".join(process.info["cmdline"] or [])
+        for process in psutil.process_iter(["cmdline"])
+        if process.pid != os.getpid()
+    )
+    return [line for line in lines if str(place) in line]
 
 
 def _stack_ports(settings: Settings) -> dict[str, int]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from clickstream.hdfs import Hdfs
@@ -126,6 +127,38 @@ def test_a_killed_collector_loses_nothing(fresh, run, tmp_path):
     assert master == expected
     ids = {(server, offset) for server, lines in expected.items() for offset in lines}
     assert {(server, offset) for server, _, offset in in_kafka(fresh)} == ids
+
+
+def test_a_killed_replay_goes_on_where_it_stopped(fresh, run, tmp_path):
+    content = log_of(4000)
+    put(run, tmp_path / "a.log", content)
+    run("ingest", "start")
+    replay = subprocess.Popen(
+        [sys.executable, "-m", "clickstream.cli", "ingest", "replay", "--rate", "1000"],
+        env=fresh.child_env(),
+    )
+    with Ledger.open(fresh.path("ledger.db")) as ledger:
+        while ledger.totals()[VALID] < 500:
+            time.sleep(0.02)
+        replay.kill()
+        replay.wait()
+        before = ledger.totals()[VALID]
+    assert before < 4000
+    assert f"{4000 - before} lines of 1 logs" in run("ingest", "replay", "--wait").stdout
+    assert by_offset(closed_lines(fresh, fresh.hdfs.master))["weblog1"] == offsets(content)
+    assert sorted(in_kafka(fresh)) == sorted(set(in_kafka(fresh)))
+    assert list(fresh.path("spool", "weblog1").glob("*.log*")) == []
+
+
+def test_agents_listen_on_loopback_only(fresh, run):
+    run("ingest", "start")
+    found = {
+        connection.laddr.ip
+        for name in ("agent1", "agent2", "agent3")
+        for connection in psutil.Process(Agent(fresh, name).running().pid).net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert {address.removeprefix("::ffff:") for address in found} == {"127.0.0.1"}
 
 
 def test_replay_without_agents_says_what_to_do(run, tmp_path):
