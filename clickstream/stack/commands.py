@@ -100,7 +100,7 @@ def clean(
 
 @app.command()
 def fetch() -> None:
-    """Bring the jars of every service into the cache and verify them.
+    """Bring the jars of every service into the cache, verify them, and prepare Spark.
 
     Example: clickstream stack fetch
     """
@@ -108,6 +108,7 @@ def fetch() -> None:
     from clickstream.stack import fetch as fetching
 
     fetching.fetch(fetching.needed())
+    fetching.prepare_spark()
     typer.echo(f"all jars are in {cache_dir()}, verified")
 
 
