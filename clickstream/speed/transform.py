@@ -38,7 +38,7 @@ def _struct(metric: str, second: str, key: str, when: str = "true") -> str:
 
 _COUNTED = (
     _struct(LINES, "0L", "outcome"),
-    _struct(FILES, "0L", "file", "position IS NOT NULL"),
+    _struct(FILES, "0L", "file", "position > coalesce(known, -1)"),
     _struct(IP, "second", "host", "outcome = 'counted'"),
     _struct(CATEGORY, "second", "category", "outcome = 'counted'"),
     _struct(NON_200, "second", "status", "outcome = 'counted' AND status <> '200'"),
