@@ -162,6 +162,7 @@ def replay(
         if wait:
             flow.drain(settings, lambda where: observe(_waiting(done, where)))
     typer.echo(progress.summary(done))
+    replays.refuse_worthless(done)
 
 
 def _waiting(done: "Progress", where: str) -> "Progress":

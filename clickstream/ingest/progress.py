@@ -23,7 +23,7 @@ def shown() -> Iterator[Observer]:
 def summary(progress: Progress) -> str:
     """One sentence for the end."""
     if progress.lines == 0:
-        return "nothing new: every line was spooled before"
+        return "nothing new: no line that was not spooled before"
     return f"{progress.lines} lines of {progress.logs} logs spooled, {progress.invalid} invalid"
 
 

@@ -45,14 +45,17 @@ class Pace(NamedTuple):
 
 @dataclass
 class Progress:
-    """What a replay has done so far; bytes are of the stored logs and serve as an estimate."""
+    """What a replay has done so far; bytes are of the stored logs and serve as an estimate.
+
+    `worthless`: new logs of which not one line was valid.
+    """
 
     bytes_total: int = 0
     bytes_done: int = 0
     lines: int = 0
     invalid: int = 0
     logs: int = 0
-    skipped: list[str] = field(default_factory=list)
+    worthless: list[str] = field(default_factory=list)
     waiting_for: str = ""
 
 
@@ -85,6 +88,15 @@ def replay(settings: Settings, pace: Pace, observe: Observer) -> Progress:
         run = _Run(settings, hdfs, ledger, pace, observe)
         run.recover()
         return run.go(sources)
+
+
+def refuse_worthless(progress: Progress) -> None:
+    """BadInput where a new log held no valid line: its lines are all in the quarantine."""
+    if progress.worthless:
+        raise BadInput(
+            f"not one line of {', '.join(progress.worthless)} is a valid log line",
+            "its lines are in the quarantine; a log must be in the common or the combined format",
+        )
 
 
 @contextmanager
@@ -178,9 +190,8 @@ class _Run:
             self._spools[log.server].place(chunk, draft.body)
         self._ledger.mark(chunk, "spooled" if draft.body else "done")
         total = draft.counts.total()
-        valid = sum(n for (_, reason), n in draft.counts.items() if reason == VALID)
         self._progress.lines += total
-        self._progress.invalid += total - valid
+        self._progress.invalid += total - _valid(draft)
         self._progress.bytes_done += draft.stop - draft.start
 
     def _pieces(self, server: str, entries: list[Entry]) -> Iterator[_Piece]:
@@ -206,14 +217,18 @@ class _Run:
         with logs.plain(opener, entry.path) as stream:
             logs.skip(stream, place.offset)
             hashed = logs.Hashed(stream, place.digest)
-            offset = place.offset
+            offset, lines, valid = place.offset, 0, 0
             if place.known and place.known.open_tail:
                 offset += _end_of_tail(hashed, place.known)
             for draft in drafts(hashed, server, file, offset, self._limits, last):
                 digest = place.digest.hexdigest()
                 log = LogFile(server, file, entry.path, draft.stop, digest, draft.open_tail)
                 self._progress.logs += draft.start == offset
+                lines += draft.counts.total()
+                valid += _valid(draft)
                 yield _Piece(log, draft)
+        if place.known is None and valid == 0 < lines:
+            self._progress.worthless.append(entry.path)
 
     def _new_file(self, server: str, opener: logs.Opener, known: list[LogFile]) -> str:
         with logs.plain(opener, server) as stream:
@@ -283,6 +298,10 @@ def _logs(hdfs: Hdfs, settings: Settings, server: str) -> list[Entry]:
     """The source logs of a server, in the order of their names."""
     found = hdfs.list(f"{settings.hdfs.source}/{server}")
     return [entry for entry in found if not entry.is_dir and entry.name[0] not in "._"]
+
+
+def _valid(draft: Draft) -> int:
+    return sum(n for (_, reason), n in draft.counts.items() if reason == VALID)
 
 
 def _end_of_tail(stream: logs.Hashed, log: LogFile) -> int:

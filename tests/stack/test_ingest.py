@@ -168,6 +168,21 @@ def test_replay_without_agents_says_what_to_do(run, tmp_path):
     assert "clickstream ingest start" in failed.stderr
 
 
+def test_worthless_logs_that_came_another_way(fresh, run):
+    """Stored without `weblog put`: what has no valid line, or the wrong format, is told loudly."""
+    hdfs = Hdfs.connect(fresh)
+    hdfs.write(f"{fresh.hdfs.source}/weblog1/junk.log", [b"hello\nworld\n"])
+    run("ingest", "start")
+    failed = run("ingest", "replay", "--wait", code=1)
+    assert "not one line of" in failed.stderr
+    assert "junk.log" in failed.stderr
+    assert len(closed_lines(fresh, fresh.hdfs.quarantine)) == 2
+    vhost = b"www.example.org:80 203.0.113.9 - " + (OK % (1, 1, b"x")).partition(b" ")[2] + b"\n"
+    hdfs.write(f"{fresh.hdfs.source}/weblog1/vhost.log", [vhost * 20])
+    assert "vhost_combined" in run("ingest", "replay", code=1).stderr
+    assert in_kafka(fresh) == []
+
+
 def test_replay_without_a_log_says_what_to_do(run):
     assert "weblog put" in run("ingest", "replay", code=1).stderr
 
