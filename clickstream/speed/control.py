@@ -50,14 +50,15 @@ def attend(settings: Settings, driver: Child, say: Callable[[str], None]) -> Non
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    told, running = None, True
+    told, running = "", True
     try:
         while running:
             running = driver.running() is not None
             status = progress.read(settings)
-            if status and status != told:
-                say(show.live_line(status))
-                told = status
+            line = show.live_line(status) if status else told
+            if line != told:
+                say(line)
+                told = line
             time.sleep(POLL_S)
     except BaseException:
         stop(settings)

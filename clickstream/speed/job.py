@@ -25,6 +25,7 @@ from clickstream.views.realtime.writer import Writer
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.streaming import StreamingQuery
+    from pyspark.sql.streaming.listener import StreamingQueryProgress
 
 POLL_S = 0.2
 SQL_CONF = {
@@ -143,10 +144,10 @@ def _stream(settings: Settings, given: argparse.Namespace, asked: Callable[[], b
         records = read(session, settings, given.max_rows or settings.speed.max_rows_per_batch)
         query = start(records, stream, settings, given.available_now)
         while query.isActive and not asked():
-            progress.write(settings, _status(query, stream, writer))
+            _tell(settings, query, stream, writer)
             time.sleep(POLL_S)
         _end(query, stream)
-        progress.write(settings, _status(query, stream, writer))
+        _tell(settings, query, stream, writer)
 
 
 def _end(query: "StreamingQuery", stream: Stream) -> None:
@@ -160,10 +161,15 @@ def _end(query: "StreamingQuery", stream: Stream) -> None:
         raise ServiceFailed(f"the stream ended: {spark.reason(error)}")
 
 
-def _status(query: "StreamingQuery", stream: Stream, writer: Writer) -> Status:
+def _tell(settings: Settings, query: "StreamingQuery", stream: Stream, writer: Writer) -> None:
     last = query.lastProgress
     if last is None:
-        return Status(stream.batch, servers=writer.servers)
+        progress.write(settings, Status())
+    elif last.batchId >= (stream.batch or 0):  # Spark reports a moment after a batch is stored.
+        progress.write(settings, _status(last, stream, writer))
+
+
+def _status(last: "StreamingQueryProgress", stream: Stream, writer: Writer) -> Status:
     behind = last.sources[0].metrics.get("maxOffsetsBehindLatest", 0) if last.sources else 0
     return Status(
         batch=stream.batch,
