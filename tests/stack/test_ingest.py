@@ -8,10 +8,12 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
 
+from clickstream.errors import ClickstreamError
 from clickstream.hdfs import Hdfs
 from clickstream.ingest import orphans
 from clickstream.ingest.agents import Agent
@@ -101,6 +103,14 @@ def test_a_log_counts_once_however_it_comes(fresh, run, tmp_path):
     assert len(set(in_kafka(fresh))) == 650
 
 
+def open_files_hold_lines(hdfs, settings):
+    for entry in orphans.in_use(hdfs, settings):
+        with suppress(ClickstreamError), hdfs.open(entry.path) as stream:
+            if stream.read(1):
+                return True
+    return False
+
+
 def test_a_killed_collector_loses_nothing(fresh, run, tmp_path):
     seed = random.randrange(10**6)
     print(f"seed {seed}")
@@ -112,7 +122,7 @@ def test_a_killed_collector_loses_nothing(fresh, run, tmp_path):
         [sys.executable, "-m", "clickstream.cli", "ingest", "replay"], env=fresh.child_env()
     )
     hdfs = Hdfs.connect(fresh)
-    while not orphans.in_use(hdfs, fresh):
+    while not open_files_hold_lines(hdfs, fresh):
         time.sleep(0.05)
     time.sleep(random.Random(seed).random() * 1.5)
     os.kill(Agent(fresh, "agent3").running().pid, signal.SIGKILL)
