@@ -38,12 +38,14 @@ SQL_CONF = {
 class Stream:
     """The query's batches, one after the other, into the views.
 
-    `batch` is the last one that is stored; `failure` is what ended the stream, if anything did.
+    `batch` is the last one that is stored, `servers` the books after it; `failure` is what ended
+    the stream, if anything did.
     """
 
     def __init__(self, settings: Settings, writer: Writer) -> None:
         self.failure: ClickstreamError | None = None
         self.batch: int | None = None
+        self.servers: dict[str, dict[str, int]] = {}
         self._between = threading.Lock()
         self._ended = False
         self._settings = settings
@@ -79,7 +81,7 @@ class Stream:
         ahead = self._settings.speed.max_ahead_seconds
         rows = transform(records, self._writer.highest, ahead).collect()
         self._writer.write(number, batch_of(rows))
-        self.batch = number
+        self.servers, self.batch = self._writer.servers, number
 
 
 def failure_of(error: Exception, number: int) -> ClickstreamError:
@@ -144,10 +146,10 @@ def _stream(settings: Settings, given: argparse.Namespace, asked: Callable[[], b
         records = read(session, settings, given.max_rows or settings.speed.max_rows_per_batch)
         query = start(records, stream, settings, given.available_now)
         while query.isActive and not asked():
-            _tell(settings, query, stream, writer)
+            _tell(settings, query, stream)
             time.sleep(POLL_S)
         _end(query, stream)
-        _tell(settings, query, stream, writer)
+        _tell(settings, query, stream)
 
 
 def _end(query: "StreamingQuery", stream: Stream) -> None:
@@ -161,15 +163,15 @@ def _end(query: "StreamingQuery", stream: Stream) -> None:
         raise ServiceFailed(f"the stream ended: {spark.reason(error)}")
 
 
-def _tell(settings: Settings, query: "StreamingQuery", stream: Stream, writer: Writer) -> None:
+def _tell(settings: Settings, query: "StreamingQuery", stream: Stream) -> None:
     last = query.lastProgress
     if last is None:
         progress.write(settings, Status())
     elif last.batchId >= (stream.batch or 0):  # Spark reports a moment after a batch is stored.
-        progress.write(settings, _status(last, stream, writer))
+        progress.write(settings, _status(last, stream))
 
 
-def _status(last: "StreamingQueryProgress", stream: Stream, writer: Writer) -> Status:
+def _status(last: "StreamingQueryProgress", stream: Stream) -> Status:
     behind = last.sources[0].metrics.get("maxOffsetsBehindLatest", 0) if last.sources else 0
     return Status(
         batch=stream.batch,
@@ -177,7 +179,7 @@ def _status(last: "StreamingQueryProgress", stream: Stream, writer: Writer) -> S
         batch_ms=last.durationMs.get("triggerExecution", 0),
         behind=int(behind),
         started=last.timestamp,
-        servers=writer.servers,
+        servers=stream.servers,
     )
 
 
