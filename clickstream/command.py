@@ -29,6 +29,6 @@ def settings() -> "Settings":
 
 def _pair(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
-    if not equals or "." not in key:
+    if not equals:
         raise UsageError(f"--set {text}: write it as section.key=value")
     return key.strip(), value

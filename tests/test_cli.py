@@ -106,6 +106,12 @@ def test_version(ask):
     assert ask("--version")[:2] == (0, f"clickstream {__version__}\n")
 
 
+def test_a_setting_without_a_section_can_be_set(ask):
+    code, out, _ = ask("--set", "collector=gatherer", "config", "show", "--format", "csv")
+    assert code == 0
+    assert "collector,gatherer,flag" in out
+
+
 def test_generate_prints_what_it_made(ask, tmp_path):
     code, out, _ = ask("weblog", "generate", "--out", tmp_path / "logs", "--scenario", "small")
     assert code == 0
