@@ -195,9 +195,12 @@ def start(settings: Settings, names: list[str], tell: Callable[[str], None]) -> 
 
 def stop(settings: Settings, names: list[str]) -> list[str]:
     """Stop the agents named (or all), the collector last; returns those that ran."""
-    wanted = flume.chosen(settings, names)
-    ordered = sorted(wanted, key=lambda name: name == settings.collector)
-    return [name for name in ordered if Agent(settings, name).stop()]
+    wanted = [Agent(settings, name) for name in flume.chosen(settings, names)]
+    with ThreadPoolExecutor() as pool:
+        stopped = list(pool.map(Agent.stop, (agent for agent in wanted if agent.server)))
+    stopped += [agent.stop() for agent in wanted if agent.server is None]
+    ordered = sorted(wanted, key=lambda agent: agent.server is None)
+    return [agent.name for agent, ran in zip(ordered, stopped, strict=True) if ran]
 
 
 def reserve_ports(settings: Settings, agent: str) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
@@ -63,6 +64,7 @@ def fresh_home(settings: Settings, home: Path, **flags: str) -> Iterator[Setting
         "hdfs.source": f"/{name}/source",
         "hdfs.master": f"/{name}/master",
         "hdfs.quarantine": f"/{name}/quarantine",
+        "flume.idle_timeout_seconds": "1",
     }
     made = config.load(home=home, flags=own | flags)
     _empty_database(made)
@@ -100,9 +102,10 @@ def runner(settings: Settings) -> Command:
 def stop_children(settings: Settings) -> None:
     """Stop every child of a home; the shared services are not among a fresh home's."""
     services = {"kafka", "namenode", "datanode", "cassandra", "mariadb"}
-    for state in settings.path("run").glob("*.json"):
-        if state.stem not in services:
-            Child(state.parent, state.stem, settings.path("logs", "stopped.log")).stop(5)
+    run_dir, log = settings.path("run"), settings.path("logs", "stopped.log")
+    names = [state.stem for state in run_dir.glob("*.json") if state.stem not in services]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda name: Child(run_dir, name, log).stop(5), names))
 
 
 def left_running(place: Path) -> list[str]:
