@@ -1,26 +1,15 @@
 """One real stack for the whole run: free ports, a home of its own, torn down whatever happens."""
 
 import os
-import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import count
+from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
-from clickstream import config, endpoints
+from clickstream import config
 from clickstream.config import Settings
-from clickstream.process import Child
-
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
-_numbers = count(1)
-
-Command = Callable[..., "subprocess.CompletedProcess[str]"]
+from tests.stack.homes import Command, fresh_home, left_running, runner, stop_children
 
 
 def pytest_configure() -> None:
@@ -52,82 +41,7 @@ def fresh(settings: Settings, tmp_path: Path) -> Iterator[Settings]:
     yield from fresh_home(settings, tmp_path / "home")
 
 
-def fresh_home(settings: Settings, home: Path, **flags: str) -> Iterator[Settings]:
-    """Settings for a new home on the shared stack; its children are stopped in the end."""
-    endpoints.remember_ports(home, _stack_ports(settings))
-    endpoints.password_file(home).parent.mkdir(parents=True)
-    shutil.copy(endpoints.password_file(settings.home), endpoints.password_file(home))
-    name = f"t{next(_numbers)}"
-    own = {
-        "kafka.topic": name,
-        "cassandra.keyspace": name,
-        "hdfs.source": f"/{name}/source",
-        "hdfs.master": f"/{name}/master",
-        "hdfs.quarantine": f"/{name}/quarantine",
-        "flume.idle_timeout_seconds": "1",
-    }
-    made = config.load(home=home, flags=own | flags)
-    _empty_database(made)
-    try:
-        yield made
-    finally:
-        stop_children(made)
-
-
 @pytest.fixture
 def run(fresh: Settings) -> Command:
     """Run a command line in the fresh home, as a user would."""
     return runner(fresh)
-
-
-def runner(settings: Settings) -> Command:
-    """Runs command lines in a home; `code` is the exit code that is expected."""
-
-    def run(*arguments: object, code: int = 0) -> "subprocess.CompletedProcess[str]":
-        done = subprocess.run(
-            [sys.executable, "-m", "clickstream.cli", *map(str, arguments)],
-            env=settings.child_env(),
-            capture_output=True,
-            text=True,
-            timeout=400,
-            check=False,
-        )
-        assert done.returncode == code, f"{arguments}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
-        return done
-
-    return run
-
-
-def stop_children(settings: Settings) -> None:
-    """Stop every child of a home; the shared services are not among a fresh home's."""
-    services = {"kafka", "namenode", "datanode", "cassandra", "mariadb"}
-    run_dir, log = settings.path("run"), settings.path("logs", "stopped.log")
-    names = [state.stem for state in run_dir.glob("*.json") if state.stem not in services]
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda name: Child(run_dir, name, log).stop(5), names))
-
-
-def left_running(place: Path) -> list[str]:
-    """The command lines of processes, other than this one, that name a place."""
-    lines = (
-        " ".join(process.info["cmdline"] or [])
-        for process in psutil.process_iter(["cmdline"])
-        if process.pid != os.getpid()
-    )
-    return [line for line in lines if str(place) in line]
-
-
-def _stack_ports(settings: Settings) -> dict[str, int]:
-    ports = endpoints.remembered_ports(settings.home)
-    return {name: port for name, port in ports.items() if name in config.Ports.model_fields}
-
-
-def _empty_database(settings: Settings) -> None:
-    from sqlalchemy import MetaData, create_engine
-
-    engine = create_engine(endpoints.database_url(settings))
-    tables = MetaData()
-    tables.reflect(engine)
-    tables.drop_all(engine)
-    engine.dispose()

@@ -12,7 +12,7 @@ import pytest
 
 from clickstream import weblog
 from clickstream.java import java_home_env
-from tests.stack.conftest import SHARED
+from tests.stack.homes import SHARED
 from tests.stack.stores import by_offset, closed_lines, offsets
 
 SEED = 20150518

@@ -15,7 +15,7 @@ import pytest
 from clickstream import scenario
 from clickstream.config import Settings
 from clickstream.ledger import VALID, Ledger
-from tests.stack.conftest import SHARED, fresh_home, runner
+from tests.stack.homes import SHARED, fresh_home, runner
 from tests.stack.stores import closed_lines
 from tests.truth import Truth, ranked
 
