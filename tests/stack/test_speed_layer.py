@@ -229,19 +229,11 @@ def kill_all(processes: list[psutil.Process], run) -> None:
     os.killpg(processes[0].pid, signal.SIGKILL)
 
 
-def kill_the_jvm(processes: list[psutil.Process], run) -> None:
-    processes[0].kill()
-
-
-def terminate_the_jvm(processes: list[psutil.Process], run) -> None:
-    processes[0].terminate()
-
-
 def ask_to_stop(processes: list[psutil.Process], run) -> None:
     assert f"pid {processes[0].pid}" in run("speed", "stop").stdout
 
 
-WAYS: list[Callable] = [kill_all, kill_the_jvm, terminate_the_jvm, ask_to_stop]
+WAYS: list[Callable] = [kill_all, ask_to_stop]
 
 
 def test_no_end_of_the_driver_changes_a_figure(fresh, run):
@@ -261,7 +253,7 @@ def test_no_end_of_the_driver_changes_a_figure(fresh, run):
         wait_until(lambda known=known: ended(known), 30, f"the end after {way.__name__}")
     interrupt_ends_it(fresh)
     assert "was not running" in run("speed", "stop").stdout
-    print(run("speed", "run", "--available-now", "--max-rows", 1000).stdout)
+    run("speed", "run", "--available-now", "--max-rows", 1000)
     assert answers(fresh, list(lines)) == expected({s: log_of(own) for s, own in lines.items()})
     status = json.loads(run("speed", "status", "--format", "json").stdout)
     assert {s: each["rows"] for s, each in status["servers"].items()} == {
@@ -274,8 +266,6 @@ def goes_on(settings: Settings) -> None:
     wait_until(lambda: batch(settings) >= 0, 60, "a first batch")
     first = batch(settings)
     wait_until(lambda: batch(settings) > first, 60, "another batch")
-    status = progress.read(settings)
-    print(f"batch {status.batch}: {status.rows} rows in {status.batch_ms} ms")
     time.sleep(random.random())
 
 
