@@ -67,18 +67,25 @@ def attend(settings: Settings, driver: Child, say: Callable[[str], None]) -> Non
 
 
 def wait_first(settings: Settings, driver: Child) -> None:
-    """Wait until the stream has started; raises as `check_end` where the driver ends before."""
+    """Wait until the stream has started; raises as `check_end` where the driver ends before.
+
+    Whatever ends this early ends the driver, too.
+    """
 
     def check() -> None:
         if driver.running() is None:
             check_end(settings, driver)
 
-    wait_until(
-        lambda: progress.read(settings) is not None,
-        READY_TIMEOUT_S,
-        "the speed layer's start",
-        check=check,
-    )
+    try:
+        wait_until(
+            lambda: progress.read(settings) is not None,
+            READY_TIMEOUT_S,
+            "the speed layer's start",
+            check=check,
+        )
+    except BaseException:
+        stop(settings)
+        raise
 
 
 def check_end(settings: Settings, driver: Child) -> None:
