@@ -172,7 +172,6 @@ class Speed(_Section):
     window_seconds: Positive = 300
     ddos_requests_per_second: Positive = 100
     health_non_200: Positive = 10
-    alert_gap_seconds: Positive = 60
     max_ahead_seconds: Positive = 86_400
 
 

@@ -135,19 +135,26 @@ def file_id(server: str, head: bytes, taken: set[str]) -> str:
     return next(name for name in names if name not in taken)
 
 
+def blocks(stream: BinaryIO, size: int) -> Iterator[bytes]:
+    """The next `size` bytes, or as many as there are, in blocks of BLOCK_BYTES at the most."""
+    while size > 0 and (block := stream.read(min(size, BLOCK_BYTES))):
+        yield block
+        size -= len(block)
+
+
 def feed(digest: "hashlib._Hash", stream: BinaryIO, size: int) -> int:
     """Read up to that many bytes into the digest; returns how many there were."""
-    left = size
-    while left > 0 and (block := stream.read(min(left, BLOCK_BYTES))):
+    done = 0
+    for block in blocks(stream, size):
         digest.update(block)
-        left -= len(block)
-    return size - left
+        done += len(block)
+    return done
 
 
 def skip(stream: BinaryIO, size: int) -> None:
     """Read and forget that many bytes."""
-    while size > 0 and (block := stream.read(min(size, BLOCK_BYTES))):
-        size -= len(block)
+    for _ in blocks(stream, size):
+        pass
 
 
 def _name(server: str, head: bytes, attempt: int) -> str:

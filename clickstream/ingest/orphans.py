@@ -14,11 +14,11 @@ from clickstream import endpoints, jars
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError
 from clickstream.hdfs import Entry, Hdfs
+from clickstream.ingest.logs import BLOCK_BYTES, blocks
 from clickstream.java import java
 
 PREFIX, SUFFIX = "_", ".tmp"
 RETRIES = 10
-BLOCK_BYTES = 1 << 20
 
 
 def in_use(hdfs: Hdfs, settings: Settings) -> list[Entry]:
@@ -92,6 +92,4 @@ def _whole_bytes(hdfs: Hdfs, path: str) -> int:
 
 def _head(hdfs: Hdfs, path: str, size: int) -> Iterator[bytes]:
     with hdfs.open(path) as stream:
-        while size > 0 and (block := stream.read(min(size, BLOCK_BYTES))):
-            yield block
-            size -= len(block)
+        yield from blocks(stream, size)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from clickstream.config import Settings
 from clickstream.errors import BadInput, ClickstreamError, NoData
 from clickstream.hdfs import Entry, Hdfs
-from clickstream.ingest import flow, logs
+from clickstream.ingest import flow, logs, source
 from clickstream.ingest.spool import Draft, Limits, Spool, drafts, quarantine_big
 from clickstream.ledger import VALID, Chunk, Ledger, LogFile
 from clickstream.weblog import sniff
@@ -77,7 +77,7 @@ def replay(settings: Settings, pace: Pace, observe: Observer) -> Progress:
     """
     hdfs = Hdfs.connect(settings)
     with locked(settings), Ledger.open(settings.path("ledger.db")) as ledger:
-        sources = {server: _logs(hdfs, settings, server) for server in settings.servers}
+        sources = {server: source.entries(hdfs, settings, server) for server in settings.servers}
         if not any(sources.values()):
             raise NoData(
                 f"there is no log below {settings.hdfs.source}",
@@ -292,12 +292,6 @@ def _merged(streams: list[Iterator[_Piece]]) -> Iterator[_Piece]:
         first = min(waiting, key=lambda index: (waiting[index].draft.first, index))
         yield waiting[first]
         heads[first] = next(streams[first], None)
-
-
-def _logs(hdfs: Hdfs, settings: Settings, server: str) -> list[Entry]:
-    """The source logs of a server, in the order of their names."""
-    found = hdfs.list(f"{settings.hdfs.source}/{server}")
-    return [entry for entry in found if not entry.is_dir and entry.name[0] not in "._"]
 
 
 def _valid(draft: Draft) -> int:

@@ -9,11 +9,9 @@ from typing import BinaryIO, NamedTuple, cast
 
 from clickstream.config import Settings
 from clickstream.errors import BadInput, UsageError
-from clickstream.hdfs import Hdfs
+from clickstream.hdfs import Entry, Hdfs
 from clickstream.ingest import logs
 from clickstream.weblog import judge, sniff
-
-BLOCK_BYTES = 1 << 20
 
 
 class Put(NamedTuple):
@@ -61,7 +59,7 @@ def put(settings: Settings, file: Path, server: str, name: str | None = None) ->
     size = file.stat().st_size
     if outcome != "already there":
         with file.open("rb") as stream:
-            hdfs.write(path, iter(partial(stream.read, BLOCK_BYTES), b""))
+            hdfs.write(path, iter(partial(stream.read, logs.BLOCK_BYTES), b""))
     return Put(server, path, outcome, size, counted.lines, counted.invalid)
 
 
@@ -71,9 +69,14 @@ def listing(settings: Settings) -> list[Source]:
     return [
         Source(server, entry.path, entry.size, _iso(entry.modified_ms))
         for server in settings.servers
-        for entry in hdfs.list(f"{settings.hdfs.source}/{server}")
-        if not entry.is_dir and entry.name[0] not in "._"
+        for entry in entries(hdfs, settings, server)
     ]
+
+
+def entries(hdfs: Hdfs, settings: Settings, server: str) -> list[Entry]:
+    """The source logs of a server, in the order of their names."""
+    found = hdfs.list(f"{settings.hdfs.source}/{server}")
+    return [entry for entry in found if not entry.is_dir and entry.name[0] not in "._"]
 
 
 def _checked(file: Path) -> _Count:
@@ -131,10 +134,11 @@ def _compare(hdfs: Hdfs, path: str, file: Path) -> str:
 
 
 def _pairs(old: BinaryIO, new: BinaryIO, size: int) -> Iterator[tuple[bytes, bytes]]:
-    while size > 0:
-        block = old.read(min(size, BLOCK_BYTES))
-        yield block, new.read(len(block)) if block else b"?"
-        size -= len(block) or size
+    for block in logs.blocks(old, size):
+        yield block, new.read(len(block))
+        size -= len(block)
+    if size:
+        yield b"", b"?"  # the old one was cut short: nothing can be said of the rest
 
 
 def _local(file: Path) -> BinaryIO:

@@ -135,17 +135,12 @@ def _logs(settings: Settings) -> dict[str, Rows]:
 def _caught_up(settings: Settings, driver: Child) -> None:
     """Until the real-time views know of every record of the topic."""
     records = sum(end - first for first, end in kafka.offsets(settings).values())
-
-    def alive() -> None:
-        if driver.running() is None:
-            speed.check_end(settings, driver)
-
     with RealTime.connect(settings) as views:
         wait_until(
             lambda: records == sum(s["rows"] for s in views.status()["servers"].values()),
             CATCH_UP_S,
             "the speed layer taking the whole topic",
-            check=alive,
+            check=lambda: speed.check_alive(settings, driver),
         )
 
 

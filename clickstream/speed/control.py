@@ -71,21 +71,22 @@ def wait_first(settings: Settings, driver: Child) -> None:
 
     Whatever ends this early ends the driver, too.
     """
-
-    def check() -> None:
-        if driver.running() is None:
-            check_end(settings, driver)
-
     try:
         wait_until(
             lambda: progress.read(settings) is not None,
             READY_TIMEOUT_S,
             "the speed layer's start",
-            check=check,
+            check=lambda: check_alive(settings, driver),
         )
     except BaseException:
         stop(settings)
         raise
+
+
+def check_alive(settings: Settings, driver: Child) -> None:
+    """For whoever waits on the driver: raises as `check_end` where it does not run any more."""
+    if driver.running() is None:
+        check_end(settings, driver)
 
 
 def check_end(settings: Settings, driver: Child) -> None:
