@@ -54,6 +54,7 @@ class Server(_Section):
     """A web server whose log is ingested."""
 
     agent: str
+    format: Literal["common", "combined", "vhost_combined"] = "combined"
 
 
 class Ports(_Section):
@@ -183,13 +184,15 @@ class Origin(NamedTuple):
     sources: tuple[tuple[str, Tree], ...]
 
 
+_SERVERS: Tree = {"servers": {"weblog1": {"agent": "agent1"}, "weblog2": {"agent": "agent2"}}}
+
+
 class Settings(_Section):
     """Everything that can be configured. `home` holds the state of one deployment."""
 
     home: Path = Path()
     servers: dict[str, Server] = {
-        "weblog1": Server(agent="agent1"),
-        "weblog2": Server(agent="agent2"),
+        name: Server(**server) for name, server in _SERVERS["servers"].items()
     }
     collector: str = "agent3"
     stack: Stack = Stack()
@@ -219,6 +222,12 @@ class Settings(_Section):
     def origin(self) -> Origin:
         """Where the values came from."""
         return self._origin
+
+    @property
+    def vhosts(self) -> tuple[str, ...]:
+        """The servers whose log has a column for the virtual host in front."""
+        named = self.servers.items()
+        return tuple(name for name, server in named if server.format == "vhost_combined")
 
     def path(self, *parts: str) -> Path:
         """A place in the home."""
@@ -257,7 +266,7 @@ def load(
         ("file", layers.read(found) if found else {}),
     )
     try:
-        settings = Settings.model_validate(layers.laid_over([tree for _, tree in sources]))
+        settings = Settings.model_validate(_merged([tree for _, tree in sources]))
     except ValidationError as error:
         hint = "clickstream config show lists every key"
         raise UsageError(_sentence(error, sources), hint) from None
@@ -274,6 +283,13 @@ def shown(settings: Settings) -> list[Shown]:
         source = next((name for name, keys in sources if key in keys), "default")
         rows.append(Shown(".".join(key), _masked(key[-1], value), source))
     return rows
+
+
+def _merged(trees: Sequence[Tree]) -> Tree:
+    """All keys. Servers replace those of the default, unless none of them comes with an agent."""
+    merged = layers.laid_over(trees)
+    agents = [key for key in layers.leaves(merged) if key[0] == "servers" and key[2:] == ("agent",)]
+    return merged if agents or not merged.get("servers") else layers.laid_over([merged, _SERVERS])
 
 
 def _home(home: Path | None) -> Path:

@@ -1,18 +1,19 @@
 """The log line: what is valid, what its fields are, and the stamp that identifies it.
 
-`LINE` is the one regular expression. It is written in the subset on which Python and Java agree
-(explicit classes, possessive quantifiers, a negative look-ahead for the end) and is rendered from
-here into Flume's extractor and Spark's SQL. Every engine sees the bytes as ISO-8859-1.
+The expressions of FORMATS are one family, made of the same pieces. They are written in the subset
+on which Python and Java agree (explicit classes, possessive quantifiers, a negative look-ahead for
+the end) and are rendered from here into Flume's extractor and Spark's SQL. Every engine sees the
+bytes as ISO-8859-1.
 
-Format: the Common and the Combined Log Format, as Apache httpd's mod_log_config documents them.
+Formats: Common, Combined and vhost_combined, as Apache httpd's mod_log_config documents them.
 """
 
 import datetime
 import ipaddress
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from clickstream.errors import BadInput
 
@@ -26,15 +27,51 @@ _DATE = r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}"
 _QUOTED = r'[^"\\]*+(?:\\[\s\S][^"\\]*+)*+'
 # No alternation here: a possessive group that backtracks inside is wrong in Python before 3.11.5.
 _USER = rf"(?! \[{_DATE}:)[^ ]*+(?: (?!\[{_DATE}:)[^ ]*+)*+"
-_HEAD = (
-    rf"([^ ]++) ([^ ]++) ({_USER}) "
-    rf"\[({_DATE}):([0-9]{{2}}):([0-9]{{2}}):([0-9]{{2}}) ([+-][0-9]{{4}})\] "
-)
+_TIME = rf"({_DATE}):([0-9]{{2}}):([0-9]{{2}}):([0-9]{{2}}) ([+-][0-9]{{4}})"
+_HEAD = rf"([^ ]++) ([^ ]++) ({_USER}) \[{_TIME}\] "
+_FIELDS = rf'{_HEAD}"({_QUOTED})" ([0-9]{{3}}) ([0-9]++|-)'
 _AGENT = rf' "({_QUOTED})" "({_QUOTED})"'
+# A possessive [^ ]++ would take the port, too: so up to each colon, and then digits.
+_VHOST = "[^ ](?:[^ :]*+:)++[0-9]++ "
+_STAMP = (
+    rf"^({STAMP_VERSION}):[A-Za-z0-9._-]++:[0-9a-f]{{16}}:[0-9]++\t-?[0-9]++\t"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})\t"
+)
 
-LINE = rf'{_HEAD}"({_QUOTED})" ([0-9]{{3}}) ([0-9]++|-)(?:{_AGENT})?+{_END}'
-"""Groups: 1 host, 2 ident, 3 user, 4 date, 5 hour, 6 minute, 7 second, 8 zone, 9 request,
-10 status, 11 size, 12 referer, 13 agent (the last two only in the Combined format)."""
+
+class Format(NamedTuple):
+    """A log format: `line` is the regular expression of a whole line.
+
+    Its groups: 1 host, 2 ident, 3 user, 4 date, 5 hour, 6 minute, 7 second, 8 zone, 9 request,
+    10 status, 11 size, 12 referer, 13 agent (the last two may be absent). `stamped` is that of a
+    whole valid stamped line; its group 1 is the version, group 2 the printed date. `compiled` is
+    `line`; `timed` is the same with the printed time as its only group.
+    """
+
+    name: str
+    line: str
+    stamped: str
+    compiled: re.Pattern[bytes]
+    timed: re.Pattern[bytes]
+
+
+def _format(name: str, line: str) -> Format:
+    first, second, third = (_ungrouped(part) for part in re.split(rf"({re.escape(_TIME)})", line))
+    timed = f"{first}({second}){third}"
+    stamped = _STAMP + _ungrouped(line)
+    return Format(name, line, stamped, re.compile(line.encode()), re.compile(timed.encode()))
+
+
+def _ungrouped(expression: str) -> str:
+    return re.sub(r"\((?!\?)", "(?:", expression)
+
+
+COMMON = _format("common", f"{_FIELDS}{_END}")
+COMBINED = _format("combined", f"{_FIELDS}(?:{_AGENT})?+{_END}")
+"""Common or Combined: the wider of the plain formats, in which both are read."""
+VHOST_COMBINED = _format("vhost_combined", f"{_VHOST}{_FIELDS}{_AGENT}{_END}")
+"""Combined behind a column `virtual host:port`; the visitor is still the host."""
+FORMATS = {each.name: each for each in (COMMON, COMBINED, VHOST_COMBINED)}
 
 REQUEST = (
     r"[A-Z][A-Z0-9_-]*+ (?! )(?:[A-Za-z][A-Za-z0-9+.-]*+://[^/?# ]*+)?+(/[^/?# ]*+)?+[^ ]*+"
@@ -42,16 +79,9 @@ REQUEST = (
 )
 """A request line; group 1 is the first path segment, absent where the target is no path."""
 
-STAMPED = (
-    rf"^({STAMP_VERSION}):[A-Za-z0-9._-]++:[0-9a-f]{{16}}:[0-9]++\t-?[0-9]++\t"
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})\t" + re.sub(r"\((?!\?)", "(?:", LINE)
-)
-"""A whole valid stamped line; group 1 is the version, group 2 the printed date."""
-
 BAD_REQUEST = "(bad-request-line)"
 NOT_A_PATH = "(not-a-path)"
 
-_LINE = re.compile(LINE.encode())
 _HEAD_ONLY = re.compile((_HEAD + '"').encode())
 _TIME_ONLY = re.compile(_HEAD.encode())
 _REQUEST_QUOTED = re.compile(rf'{_QUOTED}" '.encode())
@@ -79,6 +109,7 @@ REASONS = (
     "blank",
     "too-long",
     "binary",
+    "other-format",
     "impossible-time",
     "bad-quoting",
     "bad-status",
@@ -89,7 +120,8 @@ REASONS = (
 class Entry(NamedTuple):
     """A valid line. Text is ISO-8859-1 of the bytes; `instant` is UTC, in epoch seconds.
 
-    `day` (yyyy-mm-dd), `hour` and `minute` are the wall clock as printed.
+    `day` (yyyy-mm-dd), `hour` and `minute` are the wall clock as printed. `vhost` (host:port) only
+    in VHOST_COMBINED.
     """
 
     host: str
@@ -104,6 +136,7 @@ class Entry(NamedTuple):
     size: str
     referer: str | None
     agent: str | None
+    vhost: str | None = None
 
 
 class Verdict(NamedTuple):
@@ -119,16 +152,16 @@ class Verdict(NamedTuple):
     stamp: bytes
 
 
-def parse(raw: bytes) -> Entry:
+def parse(raw: bytes, form: Format = COMBINED) -> Entry:
     """The fields of a line without its line end; raises Reject."""
-    match = _LINE.match(raw)
-    if match is None or len(raw) > MAX_LINE_BYTES:
-        raise Reject(_reason(raw))
-    time = _time(raw[match.start(4) : match.end(8)])
-    if time is None:
-        raise Reject("impossible-time")
+    match = form.compiled.match(raw)
+    reason = judge(raw, form).reason
+    if match is None or reason is not None:
+        raise Reject(reason or "")
+    time = cast(_Time, _time(raw[match.start(4) : match.end(8)]))
     text = [None if g is None else g.decode("iso-8859-1") for g in match.groups()]
-    host, ident, user, _, hour, minute, _, _, request, status, size, referer, agent = text
+    host, ident, user, _, hour, minute, _, _, request, status, size, *quoted = text
+    referer, agent = quoted or (None, None)
     return Entry(
         str(host),
         str(ident),
@@ -142,14 +175,15 @@ def parse(raw: bytes) -> Entry:
         str(size),
         referer,
         agent,
+        raw[: match.start(1) - 1].decode("iso-8859-1") if match.start(1) else None,
     )
 
 
-def judge(raw: bytes) -> Verdict:
+def judge(raw: bytes, form: Format = COMBINED) -> Verdict:
     """Whether a line is valid, and its time: all that the spooler needs, and quick."""
-    match = _LINE.match(raw)
+    match = form.timed.match(raw)
     if match is not None and len(raw) <= MAX_LINE_BYTES:
-        time = _time(raw[match.start(4) : match.end(8)])
+        time = _time(match[1])
         if time is not None:
             return time.valid
         return _UNTIMED["impossible-time"]
@@ -174,18 +208,38 @@ def line_id(server: str, file: str, offset: int) -> str:
     return f"{STAMP_VERSION}:{server}:{file}:{offset}"
 
 
-def stamp(server: str, file: str, offset: int, raw: bytes) -> bytes:
+def stamp(server: str, file: str, offset: int, raw: bytes, form: Format = COMBINED) -> bytes:
     """The stamped line: id, epoch ms, printed date and the raw line, split by TABs; no line end."""
-    return b"%s\t%s\t%s" % (line_id(server, file, offset).encode(), judge(raw).stamp, raw)
+    identity = line_id(server, file, offset).encode()
+    return b"%s\t%s\t%s" % (identity, judge(raw, form).stamp, raw)
 
 
-def sql_line(line: str) -> str:
+def reader(form: Format) -> Format:
+    """The format in which the stored lines of a server with this format are read.
+
+    Two formats with the same reader may be exchanged at any time; others may not, once there are
+    valid lines: a vhost_combined line passes as a combined one with its columns shifted.
+    """
+    return VHOST_COMBINED if form is VHOST_COMBINED else COMBINED
+
+
+def sql_line(line: str, server: str = "", vhosts: Collection[str] = ()) -> str:
     """Spark SQL: array [host, dd/Mon/yyyy, hour, minute, status, request] of a column of lines.
 
     Anything but a valid line gives an array of one element. Fields are split at line feeds, which
-    no line can hold; a TAB can stand in a host.
+    no line can hold; a TAB can stand in a host. `vhosts` are the servers that are read as
+    VHOST_COMBINED; `server` is the column, looked at only if there are any.
     """
-    return f"split(regexp_replace({line}, r'^{LINE}', '$1\\n$4\\n$5\\n$6\\n$10\\n$9'), '\\n')"
+    fields = _sql_fields(line, COMBINED)
+    if vhosts:
+        names = ", ".join(f"'{name}'" for name in vhosts)
+        other = _sql_fields(line, VHOST_COMBINED)
+        fields = f"CASE WHEN {server} IN ({names}) THEN {other} ELSE {fields} END"
+    return f"split({fields}, '\\n')"
+
+
+def _sql_fields(line: str, form: Format) -> str:
+    return f"regexp_replace({line}, r'^{form.line}', '$1\\n$4\\n$5\\n$6\\n$10\\n$9')"
 
 
 def sql_segment(request: str) -> str:
@@ -205,22 +259,27 @@ def sql_category(segment: str) -> str:
     )
 
 
-def sniff(lines: Iterable[bytes], name: str) -> None:
-    """Refuse a log in the vhost_combined format: its first column would pass as the visitor.
+def sniff(lines: Iterable[bytes], name: str, form: Format = COMBINED) -> None:
+    """Refuse a log whose first column is a virtual host: it would pass as the visitor.
 
-    Looks at the first SNIFFED_LINES lines. Raises BadInput.
+    Looks at the first SNIFFED_LINES lines; no log of a server that is VHOST_COMBINED is refused.
+    Raises BadInput.
     """
-    seen = shifted = 0
+    seen = shifted = vhosts = 0
     for _, raw in zip(range(SNIFFED_LINES), lines, strict=False):
-        match = _LINE.match(raw)
+        match = COMBINED.compiled.match(raw)
         if match is not None:
             seen += 1
             shifted += _is_address(match[2].decode("latin-1"), match[1].decode("latin-1"))
-    if shifted * 2 > seen:
+            vhosts += VHOST_COMBINED.timed.match(raw) is not None
+    if shifted * 2 > seen and form is not VHOST_COMBINED:
         raise BadInput(
             f"{name} looks like the vhost_combined format: in {shifted} of {seen} lines the second"
             " column is an address, so the virtual host would be counted as the visitor",
-            "log with the common or combined format, or cut the first column off",
+            'set servers.NAME.format = "vhost_combined"'
+            if vhosts * 2 > shifted
+            else "log with one of the formats that clickstream weblog check knows, or cut the first"
+            " column off",
         )
 
 
@@ -267,12 +326,23 @@ _UNTIMED = {reason: Verdict(reason, None, 0, NO_TIME + b"\t" + NO_TIME) for reas
 
 
 def _judge_invalid(raw: bytes) -> Verdict:
+    """Of a line that does not have the form: whatever that is, so is the time that it shows."""
+    if (time := _time_elsewhere(raw)) is not None:
+        return Verdict("other-format", time.day, time.instant, time.valid.stamp)
     reason = _reason(raw)
     match = _TIME_ONLY.match(raw)
     time = _time(raw[match.start(4) : match.end(8)]) if match else None
     if time is None:
         return _UNTIMED[reason]
     return Verdict(reason, time.day, time.instant, time.valid.stamp)
+
+
+def _time_elsewhere(raw: bytes) -> _Time | None:
+    """The time of a line that is valid in any of our formats."""
+    if len(raw) > MAX_LINE_BYTES:
+        return None
+    found = (form.timed.match(raw) for form in FORMATS.values())
+    return next((time for match in found if match and (time := _time(match[1]))), None)
 
 
 def _reason(raw: bytes) -> str:

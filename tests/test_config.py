@@ -134,6 +134,27 @@ def test_names_that_no_server_may_have(home: Path, name: str) -> None:
         config.load(None, home, {"servers": json.dumps({name: {"agent": "agent1"}})})
 
 
+def test_a_format_alone_is_added_to_the_servers_of_the_default(home: Path, file: Path) -> None:
+    file.write_text('[servers.weblog2]\nformat = "vhost_combined"\n')
+    servers = config.load(file, home, {"servers.weblog1.format": "common"}).servers
+    assert [(name, each.agent, each.format) for name, each in servers.items()] == [
+        ("weblog1", "agent1", "common"),
+        ("weblog2", "agent2", "vhost_combined"),
+    ]
+    assert config.load(file, home).vhosts == ("weblog2",)
+
+
+@pytest.mark.parametrize("servers", ["{'shop': {'format': 'common'}}", "{'weblog1': 3}", "3"])
+def test_servers_that_cannot_be_are_refused(home: Path, servers: str) -> None:
+    with pytest.raises(UsageError, match="servers"):
+        config.load(None, home, {"servers": servers.replace("'", '"')})
+
+
+def test_a_format_that_is_none_is_refused(home: Path) -> None:
+    with pytest.raises(UsageError, match=r"servers\.weblog1\.format \(flag\).*vhost_combined"):
+        config.load(None, home, {"servers.weblog1.format": "w3c"})
+
+
 def test_two_servers_need_two_agents(home: Path) -> None:
     same = json.dumps({"a": {"agent": "agent1"}, "b": {"agent": "agent1"}})
     with pytest.raises(UsageError, match="same agent"):
@@ -210,4 +231,4 @@ def test_every_key_of_the_file_of_defaults_is_explained() -> None:
         for line in block.splitlines()
         if "#" not in block and not line.startswith("[servers.")
     ]
-    assert [line for line in unexplained if not line.startswith("agent")] == []
+    assert [line for line in unexplained if not line.startswith(("agent", "format"))] == []

@@ -7,7 +7,7 @@ import pytest
 from clickstream import config
 from clickstream.errors import ClickstreamError, UsageError
 from clickstream.ingest import flume
-from clickstream.weblog import STAMPED, stamp
+from clickstream.weblog import FORMATS, stamp
 
 CLUSTER = {
     "hdfs.url": "hdfs://namenode:8020",
@@ -37,11 +37,22 @@ def test_an_edge_agent(settings):
     assert conf["agent2.sinks.collector.port"] == "4545"
 
 
-def test_the_expression_survives_a_property_file(settings):
-    value = properties(settings, "agent1")["agent1.sources.spool.interceptors.valid.regex"]
-    line = b'h - - [18/May/2015:09:05:59 +0000] "GET / HTTP/1.1" 200 1'
-    assert value.replace("\\\\", "\\") == STAMPED
-    assert re.match(STAMPED, stamp("w", "0" * 16, 0, line).decode())
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("common", b'h - - [18/May/2015:09:05:59 +0000] "GET / HTTP/1.1" 200 1'),
+        ("combined", b'h - - [18/May/2015:09:05:59 +0000] "GET / HTTP/1.1" 200 1 "-" "-"'),
+        ("vhost_combined", b'v:1 h - - [18/May/2015:09:05:59 +0000] "GET /" 200 1 "-" "-"'),
+    ],
+)
+def test_the_expression_of_a_server_survives_a_property_file(tmp_path, name, line):
+    settings = config.load(home=tmp_path, flags=CLUSTER | {"servers.weblog2.format": name})
+    value = properties(settings, "agent2")["agent2.sources.spool.interceptors.valid.regex"]
+    expression = value.replace("\\\\", "\\")
+    assert expression == FORMATS[name].stamped
+    assert re.match(expression, stamp("w", "0" * 16, 0, line, FORMATS[name]).decode())
+    other = properties(settings, "agent1")["agent1.sources.spool.interceptors.valid.regex"]
+    assert other.replace("\\\\", "\\") == FORMATS["combined"].stamped
 
 
 def test_the_collector(settings):

@@ -1,5 +1,6 @@
 """The log line: verdicts, fields, time, category, stamp."""
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -13,6 +14,8 @@ from clickstream.errors import BadInput
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 LINE = b'1.2.3.4 - bob [18/May/2015:09:05:59 +0200] "GET /blog/a?b HTTP/1.1" 404 12 "-" "agent"'
+AGENTLESS = LINE[: LINE.index(b' "-"')]
+VHOST = b"www.example.org:80 203.0.113.9 " + LINE[LINE.index(b"- bob") :]
 
 
 def with_(old: bytes, new: bytes) -> bytes:
@@ -162,14 +165,14 @@ def test_status_class(status, kind):
 def test_stamp_keeps_the_line():
     stamped = weblog.stamp("weblog1", "0123456789abcdef", 42, LINE)
     assert stamped == b"v1:weblog1:0123456789abcdef:42\t1431932759000\t2015-05-18\t" + LINE
-    assert re.match(weblog.STAMPED, stamped.decode("latin-1"))
+    assert re.match(weblog.COMBINED.stamped, stamped.decode("latin-1"))
 
 
 def test_stamp_of_a_line_without_a_possible_time():
     line = with_(b"18/May", b"31/Feb")
     stamped = weblog.stamp("weblog1", "0123456789abcdef", 0, line)
     assert stamped == b"v1:weblog1:0123456789abcdef:0\t-\t-\t" + line
-    assert not re.match(weblog.STAMPED, stamped.decode("latin-1"))
+    assert not re.match(weblog.COMBINED.stamped, stamped.decode("latin-1"))
 
 
 def test_a_bad_line_with_a_time_keeps_it():
@@ -183,24 +186,103 @@ def test_a_bad_line_with_a_time_keeps_it():
 
 @given(st.binary(max_size=200).filter(lambda raw: b"\n" not in raw))
 def test_judge_and_parse_and_the_stamped_pattern_agree(raw):
-    for line in (raw, with_(b"agent", raw), with_(b"bob", raw), with_(b"/blog/a?b", raw)):
-        verdict = weblog.judge(line)
-        stamped = weblog.stamp("w", "0" * 16, 1, line).decode("latin-1")
-        assert (verdict.reason is None) == bool(re.match(weblog.STAMPED, stamped))
-        if verdict.reason is None:
-            entry = weblog.parse(line)
-            assert (verdict.day, verdict.instant) == (entry.day, entry.instant)
-        else:
-            with pytest.raises(weblog.Reject, match=verdict.reason):
-                weblog.parse(line)
+    lines = [raw, with_(b"agent", raw), with_(b"bob", raw), with_(b"/blog/a?b", raw)]
+    lines += [AGENTLESS.replace(b"/blog", raw), VHOST.replace(b"www", raw)]
+    for line, form in itertools.product(lines, weblog.FORMATS.values()):
+        agree(line, form)
 
 
-VHOST = b"www.example.org:80 203.0.113.9 - " + LINE[LINE.index(b"- bob") :]
+def agree(line, form):
+    """What a format makes of a line, said four times."""
+    verdict = weblog.judge(line, form)
+    stamped = weblog.stamp("w", "0" * 16, 1, line, form).decode("latin-1")
+    assert (verdict.reason is None) == bool(re.match(form.stamped, stamped))
+    if verdict.reason is None:
+        entry = weblog.parse(line, form)
+        assert (verdict.day, verdict.instant) == (entry.day, entry.instant)
+    else:
+        with pytest.raises(weblog.Reject, match=verdict.reason):
+            weblog.parse(line, form)
+    known = any(weblog.judge(line, each).reason is None for each in weblog.FORMATS.values())
+    assert known == (verdict.reason in (None, "other-format"))
+
+
+COMMON, COMBINED, VHOSTS = weblog.FORMATS.values()
+
+
+@pytest.mark.parametrize(
+    ("line", "valid"),
+    [
+        (AGENTLESS, {"common", "combined"}),
+        (LINE, {"combined"}),
+        (VHOST, {"combined", "vhost_combined"}),
+        (VHOST[: VHOST.index(b' "-"')], {"common", "combined"}),
+        (VHOST.replace(b":80 ", b" "), {"combined"}),
+        (VHOST.replace(b":80 ", b": "), {"combined"}),
+        (VHOST.replace(b":80 ", b":80x "), {"combined"}),
+        (VHOST.replace(b"www.example.org:80", b":80"), {"combined"}),
+        (VHOST.replace(b"www.example.org", b"[2001:db8::1]"), {"combined", "vhost_combined"}),
+        (VHOST.replace(b"18/May", b"31/Feb"), set()),
+        (VHOST + b" more", set()),
+        (b"", set()),
+    ],
+)
+def test_which_formats_a_line_has(line, valid):
+    found = {name for name, form in weblog.FORMATS.items() if not weblog.judge(line, form).reason}
+    assert found == valid
+
+
+def test_a_line_of_another_format_is_told_and_keeps_its_time():
+    for line, form in ((LINE, COMMON), (VHOST, COMMON), (LINE, VHOSTS), (AGENTLESS, VHOSTS)):
+        verdict = weblog.judge(line, form)
+        assert (verdict.reason, verdict.day, verdict.instant) == (
+            "other-format",
+            "2015-05-18",
+            1431932759,
+        )
+
+
+@pytest.mark.parametrize("form", weblog.FORMATS.values(), ids=lambda form: form.name)
+def test_the_reason_of_a_broken_line_is_the_same_in_every_format(form):
+    broken = VHOST if form is VHOSTS else AGENTLESS
+    assert weblog.judge(broken.replace(b"18/May", b"31/Feb"), form).reason == "impossible-time"
+    assert weblog.judge(broken.replace(b" 404 ", b" 40x "), form).reason == "bad-status"
+    assert weblog.judge(broken.replace(b"/blog", b'"'), form).reason == "bad-quoting"
+    assert weblog.judge(broken + b" " * weblog.MAX_LINE_BYTES, form).reason == "too-long"
+
+
+def test_the_visitor_of_a_virtual_host_is_the_client():
+    entry = weblog.parse(VHOST, VHOSTS)
+    assert (entry.vhost, entry.host, entry.ident) == ("www.example.org:80", "203.0.113.9", "-")
+    assert weblog.parse(LINE, COMBINED).vhost is None
+    assert entry._replace(vhost=None, host="1.2.3.4") == weblog.parse(LINE)
+
+
+def test_common_and_combined_are_read_alike():
+    assert weblog.reader(COMMON) is weblog.reader(COMBINED) is COMBINED
+    assert weblog.reader(VHOSTS) is VHOSTS
+
+
+def test_without_virtual_hosts_spark_reads_as_before():
+    assert weblog.sql_line("x", "s", ()) == weblog.sql_line("x")
+    assert "CASE" not in weblog.sql_line("x")
+    some = weblog.sql_line("x", "s", ["a", "b"])
+    assert some.startswith("split(CASE WHEN s IN ('a', 'b') THEN regexp_replace(x, ")
 
 
 def test_sniff_refuses_vhost_combined():
-    with pytest.raises(BadInput, match="vhost_combined"):
+    with pytest.raises(BadInput, match="vhost_combined") as caught:
         weblog.sniff([VHOST] * 6 + [LINE] * 5, "log")
+    assert 'format = "vhost_combined"' in caught.value.hint
+    with pytest.raises(BadInput, match="vhost_combined"):
+        weblog.sniff([VHOST] * 6 + [LINE] * 5, "log", COMMON)
+    weblog.sniff([VHOST] * 6 + [LINE] * 5, "log", VHOSTS)
+
+
+def test_sniff_offers_no_format_to_a_host_without_port():
+    with pytest.raises(BadInput, match="vhost_combined") as caught:
+        weblog.sniff([VHOST.replace(b":80 ", b" ")], "log")
+    assert "column off" in caught.value.hint
 
 
 def test_sniff_takes_what_is_mostly_combined():

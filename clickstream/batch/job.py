@@ -7,6 +7,7 @@ workers. What comes to the driver is one row per day, with that day's counts as 
 import json
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,16 +23,22 @@ if TYPE_CHECKING:
 
 PARTITION_BYTES = 64 * 2**20
 
+VALUES = {"hosts": HOSTS}
+
+
 # `fields`: the text source hands on a line's bytes as they are; read as UTF-8 they would merge
 # categories.
 # `once`: a copy's fields are those of its line, so they are all keys beside the id. By the id alone
 # it would need first(text), which Spark can only do by sorting (twice the time).
 # `hosts_of`: a visitor of two servers is one visitor of all; so first the set of servers of each
 # host, then how many hosts have each set. The other rows pass through both steps as they are.
-DAYS = rf"""
+def sql(vhosts: Collection[str]) -> str:
+    """The query over `master`; `vhosts` are the servers read as vhost_combined."""
+    line = weblog.sql_line("get(p, 3)", "split_part(get(p, 0), ':', 2)", vhosts)
+    return rf"""
 WITH fields AS (
     SELECT p[0] AS id, get(p, 2) AS date,
-        {weblog.sql_line("get(p, 3)")} AS f
+        {line} AS f
     FROM (SELECT split(decode(cast(value AS binary), 'ISO-8859-1'), '\t', 4) AS p FROM master)
 ), requests AS (
     SELECT *, {weblog.sql_segment("get(f, 5)")} AS segment FROM fields
@@ -59,8 +66,7 @@ WITH fields AS (
 SELECT date, to_json(collect_list(struct(
     g, servers, minute, status, category, n, seen, hosts))) AS counts
 FROM slices GROUP BY date
-"""  # noqa: S608 (constants of ours only)
-VALUES = {"hosts": HOSTS}
+"""  # noqa: S608 (constants of ours, and servers whose names are checked)
 
 
 def main() -> dict[str, Any]:
@@ -76,7 +82,7 @@ def main() -> dict[str, Any]:
     root = endpoints.hdfs_url(settings) + settings.hdfs.master.rstrip("/")
     files = [file for day in plan.values() for file in day]
     spark.note(stage=f"counting {sum(file.size for file in files) / 1e6:,.1f} MB")
-    counted = count(read(session, root, files))
+    counted = count(read(session, root, files), settings.vhosts)
     check(counted, plan)
     with BatchViews.connect(settings) as views:
         for number, (day, manifest) in enumerate(sorted(plan.items()), 1):
@@ -97,10 +103,10 @@ def read(session: "SparkSession", root: str, files: list[File]) -> "DataFrame":
     return reader.text([f"{root}/{file.path}" for file in files])
 
 
-def count(lines: "DataFrame") -> dict[str | None, str]:
+def count(lines: "DataFrame", vhosts: Collection[str] = ()) -> dict[str | None, str]:
     """Stamped lines -> for each day its counts as JSON, in one scan."""
     lines.createOrReplaceTempView("master")
-    return {row.date: row.counts for row in lines.sparkSession.sql(DAYS, VALUES).collect()}
+    return {row.date: row.counts for row in lines.sparkSession.sql(sql(vhosts), VALUES).collect()}
 
 
 def check(counted: dict[str | None, str], plan: dict[str, list[File]]) -> None:

@@ -11,7 +11,7 @@ from clickstream import endpoints, kafka
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, UsageError
 from clickstream.render import File, render
-from clickstream.weblog import MAX_LINE_BYTES, STAMP_VERSION, STAMPED
+from clickstream.weblog import FORMATS, MAX_LINE_BYTES, STAMP_VERSION
 
 CONF = "flume.conf"
 MAX_STAMPED_BYTES = MAX_LINE_BYTES + 4096
@@ -122,7 +122,7 @@ def _edge(settings: Settings, agent: str, server: str) -> str:
         server=server,
         partition=kafka.partition_of(settings, server),
         spool=_escaped(str(settings.path("spool", server))),
-        regex=_escaped(STAMPED),
+        regex=_escaped(FORMATS[settings.servers[server].format].stamped),
         max_line=MAX_STAMPED_BYTES,
         collector_host=settings.flume.collector_host,
         **_shared(settings, agent),

@@ -79,7 +79,8 @@ class Stream:
         if self.batch is None:
             self._writer.resume(self._query, number)
         ahead = self._settings.speed.max_ahead_seconds
-        rows = transform(records, self._writer.highest, ahead).collect()
+        vhosts = self._settings.vhosts
+        rows = transform(records, self._writer.highest, ahead, vhosts).collect()
         self._writer.write(number, batch_of(rows))
         self.servers, self.batch = self._writer.servers, number
 

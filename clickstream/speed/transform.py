@@ -9,7 +9,7 @@ ANSI mode kills the query at a bad cast or index: only `get`, `try_cast`, `split
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from clickstream import weblog
@@ -45,13 +45,17 @@ _COUNTED = (
     _struct(MINUTE, "clock", _CLASS, "outcome = 'counted'"),
 )
 
-SQL = f"""
+
+def sql(vhosts: Collection[str]) -> str:
+    """The query over RECORDS; `vhosts` are the servers read as vhost_combined."""
+    line = weblog.sql_line("get(p, 3)", "split_part(get(p, 0), ':', 2)", vhosts)
+    return f"""
 WITH stamped AS (
   SELECT offset AS place, unix_seconds(timestamp) AS received,
     split(regexp_replace(get(p, 0), r'{_ID}', '$1\\n$2\\n$3'), '\\n', 3) AS id,
     try_cast(get(p, 1) AS BIGINT) DIV 1000 AS second,
     unix_date(try_cast(get(p, 2) AS DATE)) AS day,
-    {weblog.sql_line("get(p, 3)")} AS f
+    {line} AS f
   FROM (SELECT *, split(decode(value, 'ISO-8859-1'), '\\t', 4) AS p FROM {RECORDS})
 ), requests AS (
   SELECT *, {weblog.sql_segment("get(f, 5)")} AS segment FROM stamped
@@ -85,19 +89,24 @@ WITH stamped AS (
 SELECT metric, server, second DIV {SLOT_S} * {SLOT_S} AS slot,
   to_json(collect_list(struct(second AS t, key AS k, n))) AS sums
 FROM summed GROUP BY metric, server, slot
-"""  # noqa: S608 (constants of ours only)
+"""  # noqa: S608 (constants of ours, and servers whose names are checked)
 
 
 def transform(
-    records: "DataFrame", highest: Mapping[tuple[str, str], int], max_ahead_s: int
+    records: "DataFrame",
+    highest: Mapping[tuple[str, str], int],
+    max_ahead_s: int,
+    vhosts: Collection[str] = (),
 ) -> "DataFrame":
     """(metric, server, slot, sums) of Kafka's records; `sums` is a JSON array of t, k, n.
 
-    `highest` is the highest offset of each (server, file) before these records.
+    `highest` is the highest offset of each (server, file) before these records; `vhosts` are the
+    servers read as vhost_combined.
     """
     known = json.dumps({f"{server}:{file}": offset for (server, file), offset in highest.items()})
     records.createOrReplaceTempView(RECORDS)
-    return records.sparkSession.sql(SQL, args={"highest": known, "ahead": max_ahead_s})
+    args = {"highest": known, "ahead": max_ahead_s}
+    return records.sparkSession.sql(sql(vhosts), args=args)
 
 
 def batch_of(rows: Iterable[Any]) -> Batch:
