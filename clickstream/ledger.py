@@ -163,6 +163,17 @@ class Ledger:
         )
         return list(rows)
 
+    def noted(self, key: str) -> str | None:
+        """What `note` has kept under that key; None where it has not."""
+        row = self._sql.execute("SELECT value FROM meta WHERE key = ?", (f"note.{key}",)).fetchone()
+        return None if row is None else str(row[0])
+
+    def note(self, key: str, value: str) -> None:
+        """Keep a value under a key."""
+        with self._sql:
+            row = (f"note.{key}", value)
+            self._sql.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", row)
+
     def _meta(self, key: str, value: str) -> None:
         self._sql.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, value))
 

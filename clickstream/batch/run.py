@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from clickstream import spark
+from clickstream import formats, spark
 from clickstream.batch import master
 from clickstream.batch.master import File
 from clickstream.config import Settings
@@ -75,6 +75,7 @@ def run(
     `watch` hears each stage. Raises NoData, NotRunning, ServiceFailed; the previous rows of a day
     then stand. One run at a time in a home.
     """
+    formats.check_home(settings)
     with _alone(settings), BatchViews.connect(settings) as views:
         _publish_books(settings, views)
         watch("listing the master copy")

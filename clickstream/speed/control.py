@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from clickstream import jars, kafka, spark
+from clickstream import formats, jars, kafka, spark
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, ServiceFailed
 from clickstream.process import Child, Running, wait_until
@@ -34,6 +34,7 @@ def launch(settings: Settings, available_now: bool = False, max_rows: int | None
         raise ClickstreamError(
             f"the speed layer runs already (pid {running.pid})", "clickstream speed stop ends it"
         )
+    formats.check_home(settings)
     kafka.offsets(settings)
     with RealTime.connect(settings):
         spark.prepare(settings)

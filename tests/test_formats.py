@@ -1,0 +1,74 @@
+"""A change of format that would misread what is stored is refused; any other is free."""
+
+import pytest
+
+from clickstream import config, formats
+from clickstream.errors import BadInput
+from clickstream.ledger import VALID, Ledger, LogFile
+
+LOG = LogFile("weblog1", "0123456789abcdef", "/source/weblog1/a", 100, "d1", False)
+
+
+@pytest.fixture
+def home(tmp_path):
+    def of(name):
+        return config.load(home=tmp_path, flags={"servers.weblog1.format": name})
+
+    return of
+
+
+def opened(settings):
+    return Ledger.open(settings.path("ledger.db"))
+
+
+def spool(settings, reason):
+    """As a spooler does: settle first, then plan a chunk."""
+    with opened(settings) as ledger:
+        formats.settle(ledger, settings, settings.servers)
+        ledger.plan(LOG, 0, {("2015-05-18", reason): 3})
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("combined", "vhost_combined"), ("vhost_combined", "common")]
+)
+def test_a_change_that_would_misread_valid_lines_is_refused(home, before, after):
+    spool(home(before), VALID)
+    with opened(home(after)) as ledger, pytest.raises(BadInput, match="misread") as caught:
+        formats.settle(ledger, home(after), ["weblog1"])
+    assert "servers.weblog1.format" in caught.value.message
+    with pytest.raises(BadInput, match="misread"):
+        formats.check_home(home(after))
+    formats.check_home(home(before))
+
+
+@pytest.mark.parametrize(("before", "after"), [("common", "combined"), ("combined", "common")])
+def test_the_plain_formats_may_be_exchanged(home, before, after):
+    spool(home(before), VALID)
+    spool(home(after), VALID)
+    formats.check_home(home(before))
+
+
+def test_rejects_alone_do_not_hold_a_format(home):
+    spool(home("combined"), "other-format")
+    spool(home("vhost_combined"), VALID)
+    with pytest.raises(BadInput, match="misread"):
+        formats.check_home(home("combined"))
+
+
+def test_lines_of_before_there_were_formats_are_combined(home):
+    with opened(home("combined")) as ledger:
+        ledger.plan(LOG, 0, {("2015-05-18", VALID): 3})
+    with pytest.raises(BadInput, match="taken as combined"):
+        formats.check_home(home("vhost_combined"))
+
+
+def test_another_server_is_not_held(home):
+    spool(home("combined"), VALID)
+    with opened(home("combined")) as ledger:
+        ledger.plan(LOG._replace(server="weblog2"), 0, {("2015-05-18", VALID): 3})
+        formats.check(ledger, home("combined"), "weblog2")
+
+
+def test_a_home_without_a_ledger_holds_nothing(home, tmp_path):
+    formats.check_home(home("vhost_combined"))
+    assert list(tmp_path.iterdir()) == []
