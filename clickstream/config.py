@@ -154,6 +154,7 @@ class Replay(_Section):
     pause_fill_percent: Annotated[float, Field(gt=0, le=100)] = 80
     max_spooled_chunks: Positive = 20
     wait_timeout_seconds: Positive = 120
+    max_invalid_percent: Annotated[float, Field(ge=0, le=100)] = 50
 
 
 class Spark(_Section):

@@ -1,5 +1,7 @@
 """Hostile text on a terminal: what a log line holds is shown, never obeyed."""
 
+EXCERPT_BYTES = 160
+
 
 def show_bytes(latin1: str) -> str:
     """Text that stands for bytes (ISO-8859-1) as UTF-8 where it is that, else `\\xhh`; one line.
@@ -11,6 +13,16 @@ def show_bytes(latin1: str) -> str:
     except UnicodeEncodeError:
         text = latin1
     return printable(text).replace("\n", "\\n")
+
+
+def excerpt(raw: bytes, size: int = 0) -> str:
+    """The beginning of a line of a log, as `show_bytes`; where it is cut, its length in bytes.
+
+    `size` is that length where `raw` is not all of it.
+    """
+    shown = show_bytes(raw[:EXCERPT_BYTES].decode("iso-8859-1"))
+    size = max(size, len(raw))
+    return shown if size <= EXCERPT_BYTES else f"{shown}… ({size:,} bytes)"
 
 
 def printable(text: str) -> str:

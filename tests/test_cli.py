@@ -62,7 +62,7 @@ def test_what_goes_wrong_is_one_clear_error(ask, words, code, said):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"", "is empty"), (b"hello\n", "not one of the 1 lines"), (None, "No such file")],
+    [(b"", "is empty"), (b"hello\n", "1 of the 1 lines"), (None, "No such file")],
 )
 def test_a_log_that_cannot_be_taken(ask, tmp_path, content, said):
     path = tmp_path / "access.log"

@@ -32,11 +32,15 @@ def log(tmp_path):
     ("content", "problem"),
     [
         (b"", "is empty"),
-        (b"no log\n\nat all\n", "not one of the 3 lines .* not-a-log-line"),
+        (
+            b"no log\n\nat all\n",
+            "3 of the 3 lines .* not valid combined lines .*not-a-log-line, byte 0: no log",
+        ),
         (VHOST * 10, "vhost_combined"),
         (gzip.compress(VHOST * 10), "vhost_combined"),
         (gzip.compress(LINE * 1000)[:-9], "broken gzip"),
         (gzip.compress(b""), "is empty"),
+        (LINE * 9 + b"x\n" * 10, "10 of the 19 lines"),
     ],
 )
 def test_content_that_is_refused(settings, log, content, problem):

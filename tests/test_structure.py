@@ -102,7 +102,8 @@ def test_help_imports_nothing_heavy():
 def test_the_contract_of_names():
     known = {" ".join(path) for path, _ in every_command()}
     wanted = """demo, stack up, stack down, stack status, stack logs, stack clean, weblog generate,
-    weblog put, weblog list, ingest render, ingest start, ingest stop, ingest status, ingest replay,
+    weblog put, weblog list, weblog check,
+    ingest render, ingest start, ingest stop, ingest status, ingest replay,
     speed run, speed status, speed stop, speed reset, batch run, batch status, report popularity,
     report ddos, report health, report visitors, report responses, report distribution,
     report hourly, report categories, config show"""

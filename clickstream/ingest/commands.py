@@ -83,6 +83,30 @@ def list_(form: Form = "table") -> None:
     show(found, source.Source._fields, form)
 
 
+@weblog_app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="A log file, plain or gzipped.")],
+    server: Annotated[str | None, typer.Option(help="Read it as this server's log.")] = None,
+    as_format: Annotated[
+        Literal["common", "combined", "vhost_combined"] | None,
+        typer.Option(help="Read it in this format; by default in the one detected."),
+    ] = None,
+    lines: Annotated[int, typer.Option(min=0, help="Lines shown field by field.")] = 3,
+    form: Form = "table",
+) -> None:
+    """Which format a log has, how its first lines are read, and what in it is not valid, and why.
+
+    Exit code 1 when `weblog put` would refuse it. Example: clickstream weblog check access.log
+    """
+    from clickstream.ingest import check as checks
+    from clickstream.output import show
+
+    found = checks.check(command.settings(), file, server, as_format, lines)
+    show(found.rows, checks.COLUMNS, form)
+    if found.problem:
+        raise found.problem
+
+
 @app.command()
 def render(
     agents: Agents = None,
