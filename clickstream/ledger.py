@@ -1,42 +1,61 @@
 """The ledger: what was spooled, line by line accounted for (SQLite, one per home).
 
-A chunk is *planned* (its lines are counted, its name and bounds are fixed), then *spooled* (it lies
-in the spooling directory), then *done* (its agent has taken all of it). Only then is it removed.
+A chunk is planned: its lines are counted, its name and bounds are fixed, and its stamped lines lie
+beside the spooling directory already. From then on it will appear there, whatever happens. Its row
+goes once its agent has taken all of it.
+
+A log is known by the SHA-256 of what was spooled of it, and a *mark* of that digest at every line
+end: so a beginning of a known log is recognised though the log itself is gone.
 """
 
+import hashlib
 import sqlite3
+import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from clickstream.errors import ClickstreamError
 
-SCHEMA = 1
+SCHEMA = 2
 VALID = ""
 UNDATED = "-"
+MARK_BYTES = 8
+_MARKS_BYTES = 32_768
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS files (
   server TEXT, file TEXT, path TEXT NOT NULL, bytes INTEGER NOT NULL, digest TEXT NOT NULL,
   open_tail INTEGER NOT NULL, PRIMARY KEY (server, file)) STRICT;
+CREATE TABLE IF NOT EXISTS marks (
+  server TEXT, file TEXT, stop INTEGER, digests BLOB NOT NULL, PRIMARY KEY (server, file, stop))
+  STRICT;
 CREATE TABLE IF NOT EXISTS chunks (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, server TEXT NOT NULL, file TEXT NOT NULL,
-  start INTEGER NOT NULL, stop INTEGER NOT NULL, lines INTEGER NOT NULL, state TEXT NOT NULL)
-  STRICT;
-CREATE INDEX IF NOT EXISTS chunks_open ON chunks (state) WHERE state <> 'done';
+  start INTEGER NOT NULL, stop INTEGER NOT NULL, lines INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS counts (
   server TEXT, file TEXT, day TEXT, reason TEXT, lines INTEGER NOT NULL,
   PRIMARY KEY (server, file, day, reason)) STRICT;
+CREATE TABLE IF NOT EXISTS drained (
+  server TEXT, file TEXT, offset INTEGER, PRIMARY KEY (server, file, offset))
+  STRICT, WITHOUT ROWID;
 """
+_ADD = (
+    "INSERT INTO counts VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+    " SET lines = lines + excluded.lines"
+)
+
+Counts = Mapping[tuple[str, str], int]
 
 
 class LogFile(NamedTuple):
     """A log as far as it was spooled: `digest` is the SHA-256 of its first `bytes` bytes.
 
-    `open_tail`: the last line counted had no line end.
+    `path` lies in HDFS, or is `file:///...` for a log that is followed. `open_tail`: the last line
+    counted had no line end.
     """
 
     server: str
@@ -47,8 +66,21 @@ class LogFile(NamedTuple):
     open_tail: bool
 
 
+class Count(NamedTuple):
+    """Lines of one log and printed day: `reason` is VALID or why they were rejected.
+
+    `day` is UNDATED for lines without a possible time.
+    """
+
+    server: str
+    file: str
+    day: str
+    reason: str
+    lines: int
+
+
 class Chunk(NamedTuple):
-    """A piece of a log, `[start, stop)` in bytes, that goes through a spool under one name."""
+    """Stamped lines of a log, from `[start, stop)` in its bytes, that go through a spool as one."""
 
     seq: int
     server: str
@@ -56,7 +88,6 @@ class Chunk(NamedTuple):
     start: int
     stop: int
     lines: int
-    state: str
 
     @property
     def name(self) -> str:
@@ -64,17 +95,38 @@ class Chunk(NamedTuple):
         return f"{self.server}-{self.file}-{self.start}-{self.stop}-{self.seq}.log"
 
 
+class Acceptance(NamedTuple):
+    """A reject that is valid now: it was counted under (`day`, `reason`), and is of `new_day`."""
+
+    offset: int
+    day: str
+    reason: str
+    new_day: str
+
+
+def mark(digest: "hashlib._Hash") -> bytes:
+    """What is noted of a log's running SHA-256 at a line end: its first MARK_BYTES bytes."""
+    return digest.copy().digest()[:MARK_BYTES]
+
+
 class Ledger:
-    """The open ledger of a home. One process writes (replay holds the lock), others read."""
+    """The open ledger of a home. Who writes of a server holds that server's lock; others read."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._sql = connection
         self._sql.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _TABLES)
         with self._sql:
             self._meta("schema", str(SCHEMA))
-            self._meta("uuid", str(uuid.uuid4()))
+            if self._meta("uuid", str(uuid.uuid4())):
+                # Names must differ from those that an earlier ledger of this home has given.
+                self._sql.execute(
+                    "INSERT INTO sqlite_sequence VALUES ('chunks', ?)", (int(time.time()),)
+                )
         if (found := self._value("schema")) != str(SCHEMA):
-            raise ClickstreamError(f"the ledger has schema {found}, this version reads {SCHEMA}")
+            raise ClickstreamError(
+                f"the ledger has schema {found}, this version reads {SCHEMA}",
+                "make it anew from the master copy: clickstream ingest ledger rebuild",
+            )
 
     @classmethod
     @contextmanager
@@ -101,33 +153,68 @@ class Ledger:
             " WHERE ? IS NULL OR server = ? ORDER BY server, file",
             (server, server),
         )
-        return [LogFile(*row) for row in rows]
+        return [LogFile(*row)._replace(open_tail=bool(row[5])) for row in rows]
 
-    def plan(self, log: LogFile, start: int, counts: Mapping[tuple[str, str], int]) -> Chunk:
+    def has_mark(self, log: LogFile, offset: int, digest: bytes) -> bool:
+        """Whether a known log has a line end at this offset, and this mark there."""
+        row = self._sql.execute(
+            "SELECT digests FROM marks WHERE server = ? AND file = ? AND stop >= ?"
+            " ORDER BY stop LIMIT 1",
+            (log.server, log.file, offset),
+        ).fetchone()
+        marks = row[0] if row else b""
+        return any(marks[at : at + MARK_BYTES] == digest for at in range(0, len(marks), MARK_BYTES))
+
+    def plan(
+        self, log: LogFile, start: int, counts: Counts, marks: bytes, lines: int
+    ) -> Chunk | None:
         """Note that `[start, log.bytes)` is to be spooled; `counts` is (day, reason) -> lines.
 
-        The log's new end and digest, the chunk and the counts become true together.
+        The log's new end, digest and marks, the counts and the chunk become true together. `lines`
+        go into the chunk (not those that are too long for an agent); without any there is none.
         """
-        lines = sum(counts.values())
         with self._sql:
-            self._sql.execute(
-                "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (server, file) DO UPDATE"
-                " SET path = excluded.path, bytes = excluded.bytes, digest = excluded.digest,"
-                " open_tail = excluded.open_tail",
-                log,
-            )
+            self._put_file(log)
+            self._add_marks(log, start, marks)
+            self._add(log, counts)
+            return self._chunk(log, start, log.bytes, lines) if lines else None
+
+    def accept(self, log: LogFile, lines: Iterable[Acceptance]) -> Chunk:
+        """Note that these rejects of a log, not drained before, are to be spooled as valid lines.
+
+        They move from rejected to accepted, together with the chunk that carries them: from the
+        first one's offset to just behind the last one's. Raises ClickstreamError where the ledger
+        has fewer rejects of that day and reason.
+        """
+        moved = sorted(lines)
+        gone = Counter((each.day, each.reason) for each in moved)
+        with self._sql:
+            self._drain(log, (each.offset for each in moved))
+            self._add(log, Counter((each.new_day, VALID) for each in moved))
+            for (day, reason), number in gone.items():
+                self._take(log, day, reason, number)
+            return self._chunk(log, moved[0].offset, moved[-1].offset + 1, len(moved))
+
+    def restore(
+        self,
+        log: LogFile,
+        counts: Counts,
+        marks: Iterable[tuple[int, bytes]],
+        drained: Iterable[int],
+    ) -> None:
+        """Write all there is to know of a log that this ledger does not know, at once.
+
+        `marks` are (stop, digests): those of every line end since the stop before; `drained` the
+        offsets of rejects that were accepted later.
+        """
+        with self._sql:
+            self._put_file(log)
             self._sql.executemany(
-                "INSERT INTO counts VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
-                " SET lines = lines + excluded.lines",
-                [(log.server, log.file, day, why, n) for (day, why), n in counts.items()],
+                "INSERT INTO marks VALUES (?, ?, ?, ?)",
+                ((log.server, log.file, stop, digests) for stop, digests in marks),
             )
-            row = (log.server, log.file, start, log.bytes, lines, "planned")
-            seq = self._sql.execute(
-                "INSERT INTO chunks (server, file, start, stop, lines, state)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                row,
-            ).lastrowid
-        return Chunk(int(seq or 0), *row)
+            self._drain(log, drained)
+            self._add(log, counts)
 
     def moved(self, log: LogFile, path: str) -> None:
         """Note that a known log lies at another path now."""
@@ -137,31 +224,49 @@ class Ledger:
                 (path, log.server, log.file),
             )
 
-    def mark(self, chunk: Chunk, state: str) -> None:
-        """Move a chunk on to `spooled` or `done`."""
+    def finish(self, chunk: Chunk) -> None:
+        """Forget a chunk: its agent has taken all of it."""
         with self._sql:
-            self._sql.execute("UPDATE chunks SET state = ? WHERE seq = ?", (state, chunk.seq))
+            self._sql.execute("DELETE FROM chunks WHERE seq = ?", (chunk.seq,))
 
-    def open_chunks(self) -> list[Chunk]:
-        """Chunks that are not done, oldest first."""
-        rows = self._sql.execute("SELECT * FROM chunks WHERE state <> 'done' ORDER BY seq")
+    def open_chunks(self, server: str | None = None) -> list[Chunk]:
+        """Chunks that are not finished, oldest first."""
+        rows = self._sql.execute(
+            "SELECT * FROM chunks WHERE ? IS NULL OR server = ? ORDER BY seq", (server, server)
+        )
         return [Chunk(*row) for row in rows]
 
-    def totals(self, server: str | None = None) -> Counter[str]:
-        """Lines by reason; VALID is the key of the valid ones."""
+    def counts(self, server: str | None = None) -> list[Count]:
+        """Lines by log, day and reason."""
         rows = self._sql.execute(
-            "SELECT reason, sum(lines) FROM counts WHERE ? IS NULL OR server = ? GROUP BY reason",
+            "SELECT server, file, day, reason, lines FROM counts"
+            " WHERE lines > 0 AND (? IS NULL OR server = ?) ORDER BY 1, 2, 3, 4",
             (server, server),
         )
-        return Counter(dict(rows))
+        return [Count(*row) for row in rows]
+
+    def totals(self, server: str | None = None, file: str | None = None) -> Counter[str]:
+        """Lines by reason, of one log or of many; VALID is the key of the valid ones."""
+        totals = Counter[str]()
+        for count in self.counts(server):
+            if file in (None, count.file):
+                totals[count.reason] += count.lines
+        return totals
+
+    def drained(self, server: str | None = None) -> Iterator[tuple[str, str, int]]:
+        """(server, file, offset) of each reject that was accepted later."""
+        yield from self._sql.execute(
+            "SELECT server, file, offset FROM drained WHERE ? IS NULL OR server = ?",
+            (server, server),
+        )
 
     def books(self) -> list[tuple[str, str, str, int]]:
         """(server, file, day, valid lines): what the batch views are held against."""
-        rows = self._sql.execute(
-            "SELECT server, file, day, lines FROM counts WHERE reason = ? ORDER BY 1, 2, 3",
-            (VALID,),
-        )
-        return list(rows)
+        return [
+            (count.server, count.file, count.day, count.lines)
+            for count in self.counts()
+            if count.reason == VALID
+        ]
 
     def noted(self, key: str) -> str | None:
         """What `note` has kept under that key; None where it has not."""
@@ -174,8 +279,60 @@ class Ledger:
             row = (f"note.{key}", value)
             self._sql.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", row)
 
-    def _meta(self, key: str, value: str) -> None:
-        self._sql.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, value))
+    def _put_file(self, log: LogFile) -> None:
+        self._sql.execute(
+            "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (server, file) DO UPDATE"
+            " SET path = excluded.path, bytes = excluded.bytes, digest = excluded.digest,"
+            " open_tail = excluded.open_tail",
+            log,
+        )
+
+    def _add_marks(self, log: LogFile, start: int, marks: bytes) -> None:
+        """Small ones are added to the row before: a log that is followed has many chunks."""
+        key = (log.server, log.file, start)
+        row = self._sql.execute(
+            "SELECT digests FROM marks WHERE server = ? AND file = ? AND stop = ?", key
+        ).fetchone()
+        if row and len(row[0]) + len(marks) <= _MARKS_BYTES:
+            self._sql.execute("DELETE FROM marks WHERE server = ? AND file = ? AND stop = ?", key)
+            marks = row[0] + marks
+        self._sql.execute(
+            "INSERT INTO marks VALUES (?, ?, ?, ?)", (log.server, log.file, log.bytes, marks)
+        )
+
+    def _add(self, log: LogFile, counts: Counts) -> None:
+        rows = [(log.server, log.file, day, why, n) for (day, why), n in counts.items()]
+        self._sql.executemany(_ADD, rows)
+
+    def _take(self, log: LogFile, day: str, reason: str, number: int) -> None:
+        done = self._sql.execute(
+            "UPDATE counts SET lines = lines - ? WHERE server = ? AND file = ? AND day = ?"
+            " AND reason = ? AND lines >= ?",
+            (number, log.server, log.file, day, reason, number),
+        )
+        if done.rowcount == 0:
+            raise ClickstreamError(
+                f"the ledger has fewer than {number} lines of {log.server}/{log.file}, day {day},"
+                f" rejected as {reason}",
+                "make it anew: clickstream ingest ledger rebuild",
+            )
+
+    def _drain(self, log: LogFile, offsets: Iterable[int]) -> None:
+        self._sql.executemany(
+            "INSERT INTO drained VALUES (?, ?, ?)",
+            ((log.server, log.file, offset) for offset in offsets),
+        )
+
+    def _chunk(self, log: LogFile, start: int, stop: int, lines: int) -> Chunk:
+        row = (log.server, log.file, start, stop, lines)
+        seq = self._sql.execute(
+            "INSERT INTO chunks (server, file, start, stop, lines) VALUES (?, ?, ?, ?, ?)", row
+        ).lastrowid
+        return Chunk(int(seq or 0), *row)
+
+    def _meta(self, key: str, value: str) -> bool:
+        done = self._sql.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, value))
+        return done.rowcount > 0
 
     def _value(self, key: str) -> str:
         return str(self._sql.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0])

@@ -25,7 +25,8 @@ def spool(settings, reason):
     """As a spooler does: settle first, then plan a chunk."""
     with opened(settings) as ledger:
         formats.settle(ledger, settings, settings.servers)
-        ledger.plan(LOG, 0, {("2015-05-18", reason): 3})
+        stop = sum(log.bytes for log in ledger.files()) + 3
+        ledger.plan(LOG._replace(bytes=stop), stop - 3, {("2015-05-18", reason): 3}, b"", 3)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_rejects_alone_do_not_hold_a_format(home):
 
 def test_lines_of_before_there_were_formats_are_combined(home):
     with opened(home("combined")) as ledger:
-        ledger.plan(LOG, 0, {("2015-05-18", VALID): 3})
+        ledger.plan(LOG, 0, {("2015-05-18", VALID): 3}, b"", 3)
     with pytest.raises(BadInput, match="taken as combined"):
         formats.check_home(home("vhost_combined"))
 
@@ -65,7 +66,7 @@ def test_lines_of_before_there_were_formats_are_combined(home):
 def test_another_server_is_not_held(home):
     spool(home("combined"), VALID)
     with opened(home("combined")) as ledger:
-        ledger.plan(LOG._replace(server="weblog2"), 0, {("2015-05-18", VALID): 3})
+        ledger.plan(LOG._replace(server="weblog2"), 0, {("2015-05-18", VALID): 3}, b"", 3)
         formats.check(ledger, home("combined"), "weblog2")
 
 

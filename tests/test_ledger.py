@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 from clickstream.errors import ClickstreamError
-from clickstream.ledger import VALID, Ledger, LogFile
+from clickstream.ledger import VALID, Count, Ledger, LogFile
 
 LOG = LogFile("weblog1", "0123456789abcdef", "/source/weblog1/a", 100, "d1", False)
 
@@ -15,44 +15,92 @@ def path(tmp_path):
     return tmp_path / "deep" / "ledger.db"
 
 
+def plan(ledger, log, start, counts, marks=b""):
+    return ledger.plan(log, start, counts, marks, sum(counts.values()))
+
+
 def test_a_planned_chunk_is_there_after_a_crash(path):
     with Ledger.open(path) as ledger:
-        planned = ledger.plan(LOG, 0, {("2015-05-18", VALID): 3, ("-", "blank"): 1})
+        planned = plan(ledger, LOG, 0, {("2015-05-18", VALID): 3, ("-", "blank"): 1})
     with Ledger.open(path) as ledger:
-        assert ledger.open_chunks() == [planned]
+        assert ledger.open_chunks() == ledger.open_chunks("weblog1") == [planned]
+        assert ledger.open_chunks("weblog2") == []
         assert (planned.start, planned.stop, planned.lines) == (0, 100, 4)
         assert ledger.files() == [LOG]
 
 
-def test_names_are_never_used_twice(path):
+def test_lines_that_go_into_no_chunk_are_counted(path):
     with Ledger.open(path) as ledger:
-        first = ledger.plan(LOG, 0, {("2015-05-18", VALID): 1})
-        ledger.mark(first, "done")
-        second = ledger.plan(LOG._replace(bytes=150), 100, {("2015-05-18", VALID): 1})
-    assert first.name != second.name
-
-
-def test_marks_move_a_chunk_on(path):
-    with Ledger.open(path) as ledger:
-        chunk = ledger.plan(LOG, 0, {("2015-05-18", VALID): 1})
-        ledger.mark(chunk, "spooled")
-        assert [each.state for each in ledger.open_chunks()] == ["spooled"]
-        ledger.mark(chunk, "done")
+        assert ledger.plan(LOG, 0, {("-", "too-long"): 1}, b"", 0) is None
+        assert ledger.totals() == {"too-long": 1}
         assert ledger.open_chunks() == []
+
+
+def test_names_are_never_used_twice(path):
+    names = set()
+    for opening in range(2):
+        with Ledger.open(path) as ledger:
+            for turn in range(2):
+                log = LOG._replace(bytes=100 + 2 * opening + turn)
+                chunk = plan(ledger, log, log.bytes - 1, {("2015-05-18", VALID): 1})
+                names.add(chunk.seq)
+                ledger.finish(chunk)
+            assert ledger.open_chunks() == []
+    assert len(names) == 4
+
+
+def test_a_new_ledger_gives_other_names_than_an_old_one(path, monkeypatch):
+    names = []
+    for now in (1000.0, 2000.0):
+        monkeypatch.setattr("time.time", lambda now=now: now)
+        with Ledger.open(path) as ledger:
+            names.append(plan(ledger, LOG, 0, {("2015-05-18", VALID): 1}).name)
+        path.unlink()
+    assert names[0] != names[1]
 
 
 def test_counts_add_up_over_chunks_and_servers(path):
     other = LOG._replace(server="weblog2")
     with Ledger.open(path) as ledger:
-        ledger.plan(LOG, 0, {("2015-05-18", VALID): 3, ("-", "blank"): 1})
-        ledger.plan(LOG._replace(bytes=200), 100, {("2015-05-18", VALID): 2})
-        ledger.plan(other, 0, {("2015-05-19", VALID): 7})
+        plan(ledger, LOG, 0, {("2015-05-18", VALID): 3, ("-", "blank"): 1})
+        plan(ledger, LOG._replace(bytes=200), 100, {("2015-05-18", VALID): 2})
+        plan(ledger, other, 0, {("2015-05-19", VALID): 7})
         assert ledger.totals("weblog1") == {VALID: 5, "blank": 1}
         assert ledger.totals() == {VALID: 12, "blank": 1}
         assert ledger.books() == [
             ("weblog1", LOG.file, "2015-05-18", 5),
             ("weblog2", LOG.file, "2015-05-19", 7),
         ]
+        assert ledger.counts("weblog1") == [
+            Count("weblog1", LOG.file, "-", "blank", 1),
+            Count("weblog1", LOG.file, "2015-05-18", VALID, 5),
+        ]
+
+
+def test_marks_are_found_at_their_line_ends_only(path):
+    marks = [bytes([number]) * 8 for number in range(6)]
+    with Ledger.open(path) as ledger:
+        plan(ledger, LOG._replace(bytes=20), 0, {("-", "blank"): 2}, marks[0] + marks[1])
+        plan(ledger, LOG._replace(bytes=40), 20, {("-", "blank"): 2}, marks[2] + marks[3])
+        big = bytes(40_000)
+        plan(ledger, LOG._replace(bytes=60), 40, {("-", "blank"): 2}, marks[4] + big)
+        assert all(ledger.has_mark(LOG, 35, mark) for mark in marks[:4])
+        assert ledger.has_mark(LOG, 50, marks[4])
+        assert not ledger.has_mark(LOG, 50, marks[1])
+        assert not ledger.has_mark(LOG, 35, marks[0][:4] + marks[1][:4])
+        assert not ledger.has_mark(LOG, 61, marks[4])
+        assert not ledger.has_mark(LOG._replace(server="weblog2"), 35, marks[0])
+
+
+def test_a_restored_log_is_as_the_lost_one(path):
+    counts = {("2015-05-18", VALID): 3, ("-", "blank"): 1}
+    with Ledger.open(path) as ledger:
+        ledger.restore(LOG, counts, [(50, b"1" * 8), (100, b"2" * 16)], [7, 9])
+        assert ledger.files() == [LOG]
+        assert ledger.totals() == {VALID: 3, "blank": 1}
+        assert ledger.has_mark(LOG, 100, b"2" * 8)
+        assert [offset for _, _, offset in ledger.drained("weblog1")] == [7, 9]
+        assert list(ledger.drained("weblog2")) == []
 
 
 def test_the_identity_stays(path):

@@ -1,19 +1,17 @@
 """Pace, order and the lock of a replay, without a stack."""
 
 import hashlib
-import io
-import os
 
 import pytest
 
 from clickstream import config
-from clickstream.errors import BadInput, ClickstreamError
+from clickstream.errors import ClickstreamError
 from clickstream.ingest import flow, progress, replay
 from clickstream.ingest.flow import Backlog
-from clickstream.ingest.logs import Hashed
+from clickstream.ingest.logs import Place
 from clickstream.ingest.replay import Pace
 from clickstream.ingest.spool import Draft
-from clickstream.ledger import LogFile
+from clickstream.ingest.spooler import OpenLog
 
 
 def draft(first, last, lines=1):
@@ -23,7 +21,8 @@ def draft(first, last, lines=1):
 
 
 def piece(server, first):
-    return replay._Piece(LogFile(server, "0" * 16, server, 1, "", False), draft(first, first))
+    log = OpenLog(server, "0" * 16, server, Place(None, 0, hashlib.sha256()))
+    return replay._Piece(log, draft(first, first))
 
 
 @pytest.fixture
@@ -75,29 +74,6 @@ def test_servers_are_merged_by_event_time_and_keep_their_own_order():
     merged = replay._merged([iter(one), iter(two)])
     found = [(each.log.server, each.draft.first) for each in merged]
     assert found == [("two", 5), ("one", 10), ("two", 15), ("one", 40), ("one", 20), ("two", 45)]
-
-
-def test_the_lock_names_who_holds_it(settings):
-    with (
-        replay.locked(settings),
-        pytest.raises(ClickstreamError, match=f"pid {os.getpid()}"),
-        replay.locked(settings),
-    ):
-        pass
-    with replay.locked(settings):
-        pass
-
-
-@pytest.mark.parametrize(("rest", "size"), [(b"", 0), (b"\n", 1), (b"\r\n", 2), (b"\nnext", 1)])
-def test_the_end_of_a_counted_tail(rest, size):
-    log = LogFile("weblog1", "0" * 16, "a.log", 7, "", True)
-    assert replay._end_of_tail(Hashed(io.BytesIO(rest), hashlib.sha256()), log) == size
-
-
-def test_a_counted_tail_that_goes_on_is_refused_with_its_place():
-    log = LogFile("weblog1", "0" * 16, "a.log", 7, "", True)
-    with pytest.raises(BadInput, match=r"a\.log, counted at byte 7, goes on"):
-        replay._end_of_tail(Hashed(io.BytesIO(b"more\n"), hashlib.sha256()), log)
 
 
 def test_a_backlog_that_stands_still_is_an_error():

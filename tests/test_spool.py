@@ -1,23 +1,25 @@
 """Drafts and the spooling directory."""
 
+import hashlib
 import io
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.ingest.logs import Hashed
-from clickstream.ingest.spool import Limits, Spool, drafts
-from clickstream.ledger import VALID, Chunk
-from clickstream.weblog import MAX_LINE_BYTES, stamp
+from clickstream.ingest.spool import Cutter, Limits, Spool
+from clickstream.ledger import MARK_BYTES, VALID, Chunk
+from clickstream.weblog import COMBINED, MAX_LINE_BYTES, stamp
 
 GOOD = b'1.2.3.4 - - [18/May/2015:09:05:%02d +0000] "GET / HTTP/1.1" 200 1'
 FILE = "0123456789abcdef"
 ANY = Limits(10**9, 10**9)
 
 
-def cut(content, limits=ANY, offset=0):
-    return list(drafts(io.BytesIO(content), "weblog1", FILE, offset, limits))
+def cut(content, limits=ANY, offset=0, tail=True):
+    cutter = Cutter("weblog1", FILE, COMBINED, hashlib.sha256())
+    return list(cutter.drafts(io.BytesIO(content), offset, limits, tail=tail))
 
 
 def test_every_line_is_stamped_with_its_offset():
@@ -43,13 +45,24 @@ def test_limits_never_change_the_lines(lines, size, span):
     assert all(piece.counts.total() <= lines for piece in pieces)
 
 
-def test_a_draft_is_yielded_before_more_is_read():
-    import hashlib
+def test_a_draft_knows_the_digest_of_the_log_up_to_its_end():
+    long = b"x" * (MAX_LINE_BYTES + 1)
+    content = GOOD % 1 + b"\r\n" + long + b"\n" + GOOD % 2 + b"\n" + b"tail"
+    for lines in (1, 2, 9):
+        marks = b""
+        for draft in cut(content, Limits(lines, 10**6)):
+            assert draft.digest == hashlib.sha256(content[: draft.stop]).hexdigest()
+            marks += draft.marks
+        ends = [at + 1 for at, byte in enumerate(content) if byte == 10]
+        assert marks == b"".join(
+            hashlib.sha256(content[:end]).digest()[:MARK_BYTES] for end in ends
+        )
 
-    content = GOOD % 1 + b"\n" + GOOD % 2 + b"\n"
-    hashed = Hashed(io.BytesIO(content), hashlib.sha256())
-    for draft in drafts(hashed, "weblog1", FILE, 0, Limits(1, 10**6)):
-        assert hashed.digest.hexdigest() == hashlib.sha256(content[: draft.stop]).hexdigest()
+
+def test_a_tail_is_left_out_where_it_is_no_line_yet():
+    (draft,) = cut(GOOD % 1 + b"\nta", tail=False)
+    assert (draft.stop, draft.counts.total()) == (len(GOOD % 1) + 1, 1)
+    assert cut(b"ta", tail=False) == []
 
 
 def test_event_time_never_goes_back():
@@ -66,25 +79,47 @@ def test_a_line_too_long_never_reaches_an_agent():
     assert [(offset, big.read()) for offset, big in draft.big] == [(0, b"x" * (MAX_LINE_BYTES + 1))]
 
 
-def test_a_chunk_appears_whole_and_behind_its_predecessors(tmp_path):
-    spool = Spool(tmp_path / "weblog1")
-    spool.make()
-    chunks = [Chunk(seq, "weblog1", FILE, 0, 1, 1, "planned") for seq in (2, 1)]
+@pytest.fixture
+def spool(tmp_path):
+    made = Spool(tmp_path / "weblog1")
+    made.make()
+    return made
+
+
+def staged(spool, chunk, body=b"line\n"):
+    spool.stage(chunk.file, chunk.start, chunk.stop, body)
+    return chunk
+
+
+def test_a_chunk_appears_whole_and_behind_its_predecessors(spool):
+    chunks = [Chunk(seq, "weblog1", FILE, seq, seq + 1, 1) for seq in (2, 1)]
     for chunk in chunks:
-        spool.place(chunk, b"line\n")
+        spool.keep(staged(spool, chunk))
     oldest = min(spool.directory.iterdir(), key=lambda path: path.stat().st_mtime)
     assert oldest.name == chunks[1].name
     assert oldest.read_bytes() == b"line\n"
     assert spool.state(chunks[0]) == "waiting"
 
 
-def test_what_the_agent_has_taken_is_removed(tmp_path):
-    spool = Spool(tmp_path / "weblog1")
-    spool.make()
-    chunk = Chunk(1, "weblog1", FILE, 0, 1, 1, "spooled")
-    spool.place(chunk, b"line\n")
+def test_what_the_agent_has_taken_is_removed(spool):
+    chunk = Chunk(1, "weblog1", FILE, 0, 1, 1)
+    spool.keep(staged(spool, chunk))
     path = spool.directory / chunk.name
     path.rename(f"{path}.COMPLETED")
     assert spool.state(chunk) == "completed"
     spool.remove_completed(chunk)
     assert spool.state(chunk) == "absent"
+
+
+def test_recovery_lets_planned_chunks_appear_and_removes_what_is_over(spool):
+    planned = Chunk(1, "weblog1", FILE, 0, 1, 1)
+    staged(spool, planned)
+    staged(spool, Chunk(2, "weblog1", FILE, 1, 2, 1), b"never planned\n")
+    over = spool.directory / f"{Chunk(3, 'weblog1', FILE, 2, 3, 1).name}.COMPLETED"
+    over.write_bytes(b"")
+    strange = spool.directory / "strange.COMPLETED"
+    strange.write_bytes(b"")
+    spool.recover([planned])
+    assert {path.name for path in spool.directory.iterdir()} == {planned.name, strange.name}
+    assert list(spool._staging.iterdir()) == []
+    spool.recover([planned])

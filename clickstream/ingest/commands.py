@@ -186,7 +186,7 @@ def replay(
         if wait:
             flow.drain(settings, lambda where: observe(_waiting(done, where)))
     typer.echo(progress.summary(done))
-    replays.refuse_worthless(done)
+    replays.report_refused(done)
 
 
 def _waiting(done: "Progress", where: str) -> "Progress":

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from clickstream import kafka
+from clickstream import faultpoints, kafka
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning, ServiceFailed
 from clickstream.hdfs import Hdfs
@@ -37,13 +37,14 @@ def require_edges(settings: Settings, servers: Iterable[str]) -> None:
 def tidy(ledger: Ledger, spools: Mapping[str, Spool]) -> dict[str, int]:
     """Note and remove the chunks that agents have taken; how many still wait, by server."""
     waiting = dict.fromkeys(spools, 0)
-    for chunk in ledger.open_chunks():
-        spool = spools[chunk.server]
-        if chunk.state == "spooled" and spool.state(chunk) == "completed":
-            ledger.mark(chunk, "done")
-            spool.remove_completed(chunk)
-        else:
-            waiting[chunk.server] += 1
+    for server, spool in spools.items():
+        for chunk in ledger.open_chunks(server):
+            if spool.state(chunk) == "completed":
+                ledger.finish(chunk)
+                faultpoints.reached("finished")
+                spool.remove_completed(chunk)
+            else:
+                waiting[server] += 1
     return waiting
 
 

@@ -10,12 +10,14 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO, NamedTuple, Protocol, cast
 
 from clickstream.errors import BadInput
-from clickstream.ledger import LogFile
+from clickstream.ledger import Ledger, LogFile, mark
 from clickstream.weblog import MAX_LINE_BYTES
 
 GZIP_MAGIC = b"\x1f\x8b"
 BLOCK_BYTES = 1 << 20
 HEAD_BYTES = 4096
+PIECE_BYTES = MAX_LINE_BYTES + 2
+"""The longest line that is not too long, with its line end: what `readline` is asked for."""
 _IN_MEMORY_BYTES = 8 << 20
 
 Opener = Callable[[], AbstractContextManager[BinaryIO]]
@@ -58,29 +60,14 @@ def lines(stream: Readable, offset: int = 0) -> Iterator[Line]:
 
     A line ends at LF; one CR before it belongs to the line end.
     """
-    limit = MAX_LINE_BYTES + 2
-    while piece := stream.readline(limit):
+    while piece := stream.readline(PIECE_BYTES):
         raw = chomp(piece)
         if len(raw) <= MAX_LINE_BYTES:
             line = Line(offset, offset + len(piece), raw, piece.endswith(b"\n"))
         else:
-            line = _long_line(stream, piece, offset)
+            line = long_line(stream, piece, offset)
         yield line
         offset = line.stop
-
-
-class Hashed:
-    """A stream whose every byte read has gone through a digest; made to be read by `lines`."""
-
-    def __init__(self, stream: BinaryIO, digest: "hashlib._Hash") -> None:
-        self._stream = stream
-        self.digest = digest
-
-    def readline(self, limit: int) -> bytes:
-        """The next line, or as much of it as the limit allows."""
-        piece = self._stream.readline(limit)
-        self.digest.update(piece)
-        return piece
 
 
 def chomp(piece: bytes) -> bytes:
@@ -93,37 +80,106 @@ def chomp(piece: bytes) -> bytes:
 class Place(NamedTuple):
     """Where a log stands: the known log it continues (or None), and what was read of it so far.
 
-    `offset` is the next byte to spool; `digest` covers the bytes before it.
+    `offset` is the next byte to spool; `digest` covers the bytes before it. `whole`: there is
+    nothing to spool, for the log is a beginning of the known one, or (where a tail is no line) of
+    any: it has no whole line yet. `last` is the byte before `offset`.
     """
 
     known: LogFile | None
     offset: int
     digest: "hashlib._Hash"
+    whole: bool = False
+    last: bytes = b""
 
 
 def place(
-    known: list[LogFile], opener: Opener, name: str, source: Callable[[LogFile], Opener | None]
+    ledger: Ledger,
+    server: str,
+    opener: Opener,
+    name: str,
+    source: Callable[[LogFile], Opener | None],
+    tail: bool = True,
 ) -> Place:
-    """Recognise a log by its content among the known ones of its server.
+    """Recognise a log by its content among those that the ledger knows of its server.
 
     The longest known log that this one begins with is continued. A log that is a beginning of a
-    known one adds nothing; `source` opens a known log to compare with. Raises BadInput where
-    they cannot be compared.
+    known one adds nothing: its last line end must bear the known log's mark. What stands behind
+    that line end is no line yet where there is no `tail`; else `source` opens the known log to
+    compare with. Raises BadInput where that one is gone.
     """
-    digest, at = hashlib.sha256(), 0
+    known = sorted(ledger.files(server), key=lambda log: log.bytes)
     best = Place(None, 0, hashlib.sha256())
     with plain(opener, name) as stream:
-        for log in sorted(known, key=lambda each: each.bytes):
-            at += feed(digest, stream, log.bytes - at)
-            if at < log.bytes:
+        reading = _Reading(stream)
+        for log in known:
+            if not reading.reach(log.bytes):
                 break
-            if digest.hexdigest() == log.digest:
-                best = Place(log, log.bytes, digest.copy())
-    if best.known is None:
-        longer = [log for log in known if log.bytes > at]
-        whole = next((log for log in longer if _begins(log, at, digest, name, source)), None)
-        best = Place(whole, at, digest) if whole else best
-    return best
+            if reading.digest.hexdigest() == log.digest:
+                best = Place(log, log.bytes, reading.digest.copy(), last=reading.last)
+    longer = [log for log in known if log.bytes > reading.at]
+    if best.known or not longer:
+        return best
+    if not tail and reading.line_end == 0:
+        return best._replace(whole=True)
+    whole = next((log for log in longer if _begins(ledger, log, reading, source, tail)), None)
+    return Place(whole, reading.at, reading.digest, True) if whole else best
+
+
+class _Reading:
+    """A log read up to `at`; its SHA-256 there and at the last line end."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.at = self.line_end = 0
+        self.last = b""
+        self.digest, self.line_digest = hashlib.sha256(), hashlib.sha256()
+
+    def reach(self, size: int) -> bool:
+        """Read on up to that many bytes in all; False where the log has fewer."""
+        for block in blocks(self._stream, size - self.at):
+            end = block.rfind(b"\n") + 1
+            if end:
+                self.digest.update(block[:end])
+                self.line_end, self.line_digest = self.at + end, self.digest.copy()
+            self.digest.update(block[end:])
+            self.at += len(block)
+            self.last = block[-1:]
+        return self.at == size
+
+
+def _begins(
+    ledger: Ledger,
+    log: LogFile,
+    reading: _Reading,
+    source: Callable[[LogFile], Opener | None],
+    tail: bool,
+) -> bool:
+    """Whether the known log begins with all that was read."""
+    end = reading.line_end
+    if end and not ledger.has_mark(log, end, mark(reading.line_digest)):
+        return False
+    if end == reading.at or not tail:
+        return end > 0
+    same = _same_start(log, reading, source(log))
+    if same is None:
+        raise BadInput(
+            f"the last line, at byte {end}, is cut off, and it cannot be told whether the rest of"
+            f" it stands in a log spooled before ({log.path}), which is gone",
+            "give the whole log, or end it with a whole line",
+        )
+    return same
+
+
+def _same_start(log: LogFile, reading: _Reading, opener: Opener | None) -> bool | None:
+    """Whether they begin alike; None where the known log cannot be read any more."""
+    if opener is None:
+        return None
+    with plain(opener, log.path) as stream:
+        known = _Reading(stream)
+        known.reach(reading.at)
+        same = known.digest.digest() == reading.digest.digest()
+        whole = known.reach(log.bytes) and known.digest.hexdigest() == log.digest
+    return same if whole else None
 
 
 def file_id(server: str, head: bytes, taken: set[str]) -> str:
@@ -142,15 +198,6 @@ def blocks(stream: BinaryIO, size: int) -> Iterator[bytes]:
         size -= len(block)
 
 
-def feed(digest: "hashlib._Hash", stream: BinaryIO, size: int) -> int:
-    """Read up to that many bytes into the digest; returns how many there were."""
-    done = 0
-    for block in blocks(stream, size):
-        digest.update(block)
-        done += len(block)
-    return done
-
-
 def skip(stream: BinaryIO, size: int) -> None:
     """Read and forget that many bytes."""
     for _ in blocks(stream, size):
@@ -162,32 +209,17 @@ def _name(server: str, head: bytes, attempt: int) -> str:
     return hashlib.sha256(seed).hexdigest()[:16]
 
 
-def _begins(
-    log: LogFile,
-    size: int,
-    digest: "hashlib._Hash",
-    name: str,
-    source: Callable[[LogFile], Opener | None],
-) -> bool:
-    """Whether the known log begins with those `size` bytes."""
-    opener = source(log)
-    if opener is None:
-        raise BadInput(
-            f"{name} is shorter than a log spooled before ({log.path}), which is gone, so it cannot"
-            " be told whether it is a part of that one",
-            f"put {log.path} back, or give the whole log",
-        )
-    earlier = hashlib.sha256()
-    with plain(opener, log.path) as stream:
-        feed(earlier, stream, size)
-    return earlier.digest() == digest.digest()
+def long_line(
+    stream: Readable, piece: bytes, offset: int, read: Callable[[bytes], object] = lambda _: None
+) -> Line:
+    """A line over the limit that begins with a piece, kept in a temporary file where it is big.
 
-
-def _long_line(stream: Readable, piece: bytes, offset: int) -> Line:
-    """The rest of a line over the limit, kept in a temporary file where it is big."""
+    `read` is told each piece.
+    """
     big = cast(BinaryIO, tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES))  # noqa: SIM115
     size = 0
     while piece:
+        read(piece)
         big.write(piece)
         size += len(piece)
         if piece.endswith(b"\n"):

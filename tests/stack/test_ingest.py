@@ -178,19 +178,26 @@ def test_replay_without_agents_says_what_to_do(run, tmp_path):
     assert "clickstream ingest start" in failed.stderr
 
 
-def test_worthless_logs_that_came_another_way(fresh, run):
-    """Stored without `weblog put`: what has no valid line, or the wrong format, is told loudly."""
+def test_bad_logs_that_came_another_way_are_left_out(fresh, run, tmp_path):
+    """Stored without `weblog put`: mostly invalid, or of the wrong format; the others go on."""
     hdfs = Hdfs.connect(fresh)
-    hdfs.write(f"{fresh.hdfs.source}/weblog1/junk.log", [b"hello\nworld\n"])
-    run("ingest", "start")
-    failed = run("ingest", "replay", "--wait", code=1)
-    assert "not one line of" in failed.stderr
-    assert "junk.log" in failed.stderr
-    assert len(closed_lines(fresh, fresh.hdfs.quarantine)) == 2
+    put(run, tmp_path / "good.log", log_of(7))
+    half = log_of(5, b"half")
+    hdfs.write(f"{fresh.hdfs.source}/weblog1/a-half.log", [half + b"hello\n" * 5])
+    hdfs.write(f"{fresh.hdfs.source}/weblog1/a-junk.log", [half + b"hello\n" * 6])
     vhost = b"www.example.org:80 203.0.113.9 - " + (OK % (1, 1, b"x")).partition(b" ")[2] + b"\n"
     hdfs.write(f"{fresh.hdfs.source}/weblog1/vhost.log", [vhost * 20])
-    assert "vhost_combined" in run("ingest", "replay", code=1).stderr
-    assert in_kafka(fresh) == []
+    run("ingest", "start")
+    failed = run("ingest", "replay", "--wait", code=1)
+    assert "a-junk.log" in failed.stderr
+    assert "max_invalid_percent" in failed.stderr
+    assert "vhost_combined" in failed.stderr
+    assert "a-half.log" not in failed.stderr
+    assert len(in_kafka(fresh)) == 12
+    assert len(closed_lines(fresh, fresh.hdfs.quarantine)) == 5
+    run("--set", "replay.max_invalid_percent=60", "ingest", "replay", "--wait", code=1)
+    assert len(in_kafka(fresh)) == 17
+    assert len(closed_lines(fresh, fresh.hdfs.quarantine)) == 11
 
 
 def test_replay_without_a_log_says_what_to_do(run):
@@ -234,6 +241,7 @@ def test_another_homes_master_is_refused(fresh, run, tmp_path):
     fresh.path("ledger.db").unlink()
     failed = run("ingest", "replay", code=1)
     assert "another ledger" in failed.stderr
+    assert "ingest ledger rebuild" in failed.stderr
 
 
 @pytest.mark.parametrize("kind", ["memory"])
