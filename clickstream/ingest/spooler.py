@@ -248,8 +248,11 @@ def sign(hdfs: Hdfs, settings: Settings, ledger: Ledger, server: str) -> None:
 
 
 def sign_path(settings: Settings, server: str) -> str:
-    """Where the UUID of the ledger that accounts for a server stands."""
-    return f"{settings.hdfs.master}/{SIGN}/{server}"
+    """Where the UUID of the ledger that accounts for a server stands.
+
+    Readers of the master copy pass by names that begin with `_`.
+    """
+    return f"{settings.hdfs.master}/{SIGN}.{server}"
 
 
 @contextmanager
