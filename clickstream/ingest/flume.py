@@ -154,7 +154,8 @@ def _shared(settings: Settings, agent: str) -> dict[str, object]:
         "home": _escaped(str(settings.path("agents", agent))),
         "kind": settings.flume.channel,
         "capacity": settings.flume.capacity,
-        "transaction": max(10_000, settings.flume.batch_size),
+        # Flume refuses a transaction that is larger than its channel.
+        "transaction": min(max(10_000, settings.flume.batch_size), settings.flume.capacity),
         "minimum_free": settings.flume.minimum_free_mb * 2**20,
         "batch": settings.flume.batch_size,
         "collector_port": collector_port(settings),

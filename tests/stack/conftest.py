@@ -1,6 +1,5 @@
 """One real stack for the whole run: free ports, a home of its own, torn down whatever happens."""
 
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,14 @@ import pytest
 
 from clickstream import config
 from clickstream.config import Settings
-from tests.stack.homes import Command, fresh_home, left_running, runner, stop_children
+from tests.stack.homes import (
+    Command,
+    forget_environment,
+    fresh_home,
+    left_running,
+    runner,
+    stop_children,
+)
 
 
 def pytest_configure() -> None:
@@ -22,9 +28,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """The settings of a home whose stack runs."""
     from clickstream.stack import local
 
-    for name in [name for name in os.environ if name.startswith(config.PREFIX)]:
-        if config.NESTED in name or name in ("CLICKSTREAM_HOME", "CLICKSTREAM_CONFIG"):
-            del os.environ[name]
+    forget_environment()
     settings = config.load(home=tmp_path_factory.mktemp("stack") / "home")
     try:
         local.up(settings)

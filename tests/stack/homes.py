@@ -21,11 +21,19 @@ _numbers = count(1)
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+def forget_environment() -> None:
+    """Whatever the environment says of this project's settings shall not reach a test."""
+    for name in [name for name in os.environ if name.startswith(config.PREFIX)]:
+        if config.NESTED in name or name in ("CLICKSTREAM_HOME", "CLICKSTREAM_CONFIG"):
+            del os.environ[name]
+
+
 def fresh_home(settings: Settings, home: Path, **flags: str) -> Iterator[Settings]:
     """Settings for a new home on the shared stack; its children are stopped in the end."""
     endpoints.remember_ports(home, _stack_ports(settings))
-    endpoints.password_file(home).parent.mkdir(parents=True)
-    shutil.copy(endpoints.password_file(settings.home), endpoints.password_file(home))
+    if endpoints.password_file(settings.home).exists():
+        endpoints.password_file(home).parent.mkdir(parents=True)
+        shutil.copy(endpoints.password_file(settings.home), endpoints.password_file(home))
     name = f"t{next(_numbers)}"
     own = {
         "kafka.topic": name,

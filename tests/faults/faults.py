@@ -1,0 +1,226 @@
+"""The faults: what each does to a run that is under way, at a moment that the seed chooses."""
+
+import signal
+import time
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+from clickstream.hdfs import Hdfs
+from clickstream.ingest import flow
+from clickstream.ingest.agents import Agent
+from tests.faults import services
+from tests.faults.run import Run, Strike
+
+OUTAGE_S = 60
+CALL_TIMEOUT_S = 5
+TINY = 2000
+TINY_BATCH = 200
+FILLS_S = 60
+
+
+class Fault(NamedTuple):
+    """`parts` logs per server; `flags` its home's settings; `make test` has the `cheap` ones."""
+
+    name: str
+    title: str
+    strike: Strike
+    parts: int = 1
+    flags: dict[str, str] = {}  # noqa: RUF012 - never changed
+    cheap: bool = False
+
+
+def kill_of(agent: str) -> Strike:
+    """kill -9 of one agent."""
+
+    def strike(run: Run) -> None:
+        run.until(run.moment())
+        run.kill(agent)
+        run.lift()
+
+    return strike
+
+
+def kill_all(run: Run) -> None:
+    """kill -9 of all agents, which then start one by one in a seeded order."""
+    run.until(run.moment())
+    order = run.rng.sample(run.agents(), k=len(run.agents()))
+    run.note = f"started again: {', '.join(order)}"
+    run.kill(*run.agents())
+    run.lift()
+    for agent in order:
+        run.clickstream("ingest", "start", agent)
+
+
+def kill_replay(run: Run) -> None:
+    """kill -9 of replay, up to three times, each of which the next one continues."""
+    moments = sorted(run.moment() for _ in range(run.rng.randint(1, 3)))
+    run.note = f"{len(moments)} times"
+    for number, moment in enumerate(moments):
+        if number:
+            run.begin()
+        run.until(moment)
+        run.kill_replay()
+    run.lift()
+
+
+def kafka(run: Run) -> None:
+    """The broker hangs, or is killed, for a minute; meanwhile the master copy is completed."""
+    run.until(run.moment())
+    with _outage(run, "kafka"):
+        services.pause(OUTAGE_S)
+        run.end_of_replay()
+        assert not _open_or_missing(run), "the HDFS branch did not go on without Kafka"
+        run.lift()
+    run.stack.await_ready("kafka")
+
+
+def namenode(run: Run) -> None:
+    """The NameNode is killed, or ended politely, and starts again."""
+    run.may_fail = True
+    run.until(run.moment())
+    number = run.rng.choice((signal.SIGKILL, signal.SIGTERM))
+    seconds = run.rng.uniform(0, 5)
+    run.note = f"{number.name}, down {seconds:.1f} s"
+    with run.stack.down("namenode", number):
+        services.pause(seconds)
+        run.lift()
+    run.stack.await_ready("namenode")
+
+
+def datanode(run: Run) -> None:
+    """The DataNode hangs longer than the HDFS sink waits for a call."""
+    run.may_fail = True
+    run.until(run.moment())
+    seconds = CALL_TIMEOUT_S + run.rng.uniform(1, 6)
+    run.note = f"paused {seconds:.1f} s, callTimeout {CALL_TIMEOUT_S} s"
+    with run.stack.paused("datanode"):
+        services.pause(seconds)
+        run.lift()
+
+
+def tiny_channel(run: Run) -> None:
+    """A store hangs until a channel of the collector is full, and a little longer."""
+    process = run.rng.choice(("kafka", "datanode"))
+    run.note = f"{process} paused"
+    run.until(run.rng.uniform(0.05, 0.2))
+    with run.stack.paused(process):
+        full = _until_full(run)
+        services.pause(run.rng.uniform(1, 4))
+        run.lift()
+    run.note += f", {full} full"
+
+
+def missing_component(run: Run) -> None:
+    """An agent is killed and started with a broken part: refused by name, then started right."""
+    run.until(run.moment())
+    agent = run.rng.choice(run.agents())
+    run.kill(agent)
+    channel = run.rng.choice(
+        sorted(c.name for c in Agent(run.settings, agent).declared() if c.kind == "channel")
+    )
+    run.note = f"{agent} without channel {channel}"
+    place = run.settings.path("agents", agent, "channels", channel)
+    aside = place.with_name(f"{channel}.aside")
+    place.rename(aside)
+    place.write_text("a file in the way of the channel's directories")
+    try:
+        failed = run.clickstream(
+            "--set", "flume.start_timeout_seconds=8", "ingest", "start", agent, code=1
+        )
+    finally:
+        place.unlink()
+        aside.rename(place)
+    assert agent in failed.stderr, failed.stderr
+    assert channel in failed.stderr, failed.stderr
+    assert Agent(run.settings, agent).running() is None, f"{agent} was left running"
+    run.lift()
+
+
+def source_deleted(run: Run) -> None:
+    """A source log vanishes before, while or after it is read; put back, all goes on."""
+    how = run.rng.choice(("to come", "being read", "planned"))
+    run.note = how
+    hdfs = Hdfs.connect(run.settings)
+    if how == "planned":
+        _delete_planned(run, hdfs)
+        return
+    run.may_fail = True
+    run.until(run.rng.uniform(0.05, 0.25))
+    wanted = run.rng.choice([log for log in run.logs if ("-0." in log.name) == (how != "to come")])
+    assert hdfs.delete(f"{run.settings.hdfs.source}/{wanted.server}/{wanted.name}")
+    told = run.end_of_replay()
+    assert told or how == "being read", "replay did not tell that a log had vanished"
+    assert not told or wanted.name in told, told
+    run.put([wanted])
+    run.lift()
+
+
+def _delete_planned(run: Run, hdfs: Hdfs) -> None:
+    """Killed when all is planned: what is left to do needs the ledger and no source."""
+    run.kill("agent1")
+    run.until(1)
+    run.kill_replay()
+    wanted = [log for log in run.logs if log.server == "weblog1"]
+    for log in wanted:
+        assert hdfs.delete(f"{run.settings.hdfs.source}/{log.server}/{log.name}")
+    run.lift()
+
+
+FAULTS = {
+    fault.name: fault
+    for fault in (
+        Fault("agent1", "kill -9 agent1", kill_of("agent1")),
+        Fault("agent2", "kill -9 agent2", kill_of("agent2")),
+        Fault("agent3", "kill -9 agent3", kill_of("agent3"), cheap=True),
+        Fault("all-agents", "kill -9 of all agents at once", kill_all, cheap=True),
+        Fault("replay", "kill -9 replay", kill_replay, cheap=True),
+        Fault("kafka", f"Kafka stopped {OUTAGE_S} s", kafka),
+        Fault("namenode", "NameNode restarted", namenode),
+        Fault(
+            "datanode",
+            "DataNode paused beyond callTimeout",
+            datanode,
+            flags={"flume.call_timeout_seconds": str(CALL_TIMEOUT_S)},
+        ),
+        Fault(
+            "tiny-channel",
+            f"channels of {TINY:,} lines fill",
+            tiny_channel,
+            flags={
+                "flume.capacity": str(TINY),
+                "flume.batch_size": str(TINY_BATCH),
+                "replay.pause_fill_percent": "100",
+            },
+            cheap=True,
+        ),
+        Fault("missing-component", "agent with a missing component", missing_component),
+        Fault("source-deleted", "source log deleted meanwhile", source_deleted, 3, cheap=True),
+    )
+}
+
+
+def _outage(run: Run, process: str) -> AbstractContextManager[None]:
+    number = run.rng.choice((signal.SIGSTOP, signal.SIGKILL))
+    run.note = number.name
+    return run.stack.paused(process) if number == signal.SIGSTOP else run.stack.down(process)
+
+
+def _open_or_missing(run: Run) -> int:
+    """How many of this run's valid lines are not in a closed master file."""
+    from tests.stack.stores import closed_lines, identity
+
+    there = {identity(line)[::2] for line in closed_lines(run.settings, run.settings.hdfs.master)}
+    return sum((log.server, offset) not in there for log in run.logs for offset in log.valid)
+
+
+def _until_full(run: Run) -> str:
+    """Wait for a channel of the collector to be full; its name."""
+    deadline = time.monotonic() + FILLS_S
+    while time.monotonic() < deadline:
+        fills = flow.fills(run.settings)
+        no_room = 100 * (1 - TINY_BATCH / TINY)
+        full = [name for name, fill in fills.items() if fill > no_room and "agent3" in name]
+        if full:
+            return full[0]
+        services.pause(0.1)
+    raise AssertionError(f"no channel filled: {fills}")

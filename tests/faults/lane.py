@@ -1,0 +1,145 @@
+"""A lane: a stack of its own, on which runs follow one another; a home for each fault's runs."""
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from clickstream import config
+from clickstream.config import Settings
+from tests.faults import account
+from tests.faults.faults import Fault
+from tests.faults.logs import Log
+from tests.faults.run import Run
+from tests.faults.services import Services
+from tests.stack.homes import forget_environment, fresh_home
+
+
+class Result(NamedTuple):
+    """What came of one run; `recovery_s` from the end of the fault to all lines in both stores."""
+
+    fault: str
+    seed: int
+    note: str
+    lines: int
+    lost: int
+    doubled: int
+    altered: int
+    copies: int
+    recovery_s: float
+    seconds: float
+    problems: list[str]
+
+    def good(self) -> bool:
+        """Whether nothing was lost, doubled, altered or left wrong."""
+        return not (self.lost or self.doubled or self.altered or self.problems)
+
+
+class Home:
+    """A home with its agents, through which several runs of one fault may go."""
+
+    def __init__(self, settings: Settings, stack: Services, place: Path) -> None:
+        self.settings = settings
+        self._stack = stack
+        self._place = place
+        self._logs: list[Log] = []
+        self._copies = 0
+
+    def run(self, fault: Fault, seed: int) -> Result:
+        """One run; never raises but for Ctrl-C: what went wrong stands in `problems`."""
+        began = time.monotonic()
+        place = self._place / f"{fault.name}-{seed}"
+        place.mkdir(parents=True)
+        run = Run(self.settings, self._stack, fault.name, seed, fault.parts, place)
+        self._logs += run.logs
+        problems: list[str] = []
+        recovery_s = 0.0
+        count = account.NOTHING
+        try:
+            recovery_s = _strike(run, fault)
+            count = account.take(self.settings, self._logs)
+            problems += count.problems + _audit(run)
+        except Exception as error:
+            problems.append(f"{type(error).__name__}: {error}")
+        finally:
+            run.abandon()
+        copies, self._copies = count.copies - self._copies, count.copies
+        return Result(
+            fault.name,
+            seed,
+            run.note,
+            sum(len(log.lines) for log in run.logs),
+            *(count.lost, count.doubled, count.altered, copies),
+            *(round(recovery_s, 1), round(time.monotonic() - began, 1)),
+            problems,
+        )
+
+
+class Lane:
+    """Runs faults on a stack; a fault's runs share a home until one of them goes wrong."""
+
+    def __init__(self, stack: Settings, place: Path) -> None:
+        self._stack = stack
+        self._services = Services(stack)
+        self._place = place
+
+    def runs(self, fault: Fault, seeds: list[int]) -> Iterator[Result]:
+        """A result for each seed."""
+        left = list(seeds)
+        while left:
+            with ExitStack() as held:
+                home = self._home(held, fault, left[0])
+                good = True
+                while left and good:
+                    result = home.run(fault, left.pop(0))
+                    good = result.good()
+                    yield result
+
+    def _home(self, held: ExitStack, fault: Fault, seed: int) -> Home:
+        place = self._place / f"{fault.name}-from-{seed}"
+        flags = fault.flags | {"database.url": f"sqlite:///{place}/views.db"}
+        made = contextmanager(fresh_home)(self._stack, place / "home", **flags)
+        return Home(held.enter_context(made), self._services, place / "logs")
+
+
+@contextmanager
+def lane() -> Iterator[Lane]:
+    """A lane whose stack runs; stopped in the end. What is needed to look into failures stays."""
+    from clickstream.stack import local
+
+    forget_environment()
+    place = Path(tempfile.mkdtemp(prefix="clickstream-faults-"))
+    stack = config.load(home=place / "stack")
+    try:
+        local.up(stack, ["kafka", "hdfs"])
+        yield Lane(stack, place)
+    finally:
+        local.down(stack)
+        print(f"homes and logs: {place}", file=sys.stderr)
+
+
+def _strike(run: Run, fault: Fault) -> float:
+    run.count_from_here()
+    run.put(run.logs)
+    run.clickstream("ingest", "start")
+    run.begin()
+    fault.strike(run)
+    return run.recover()
+
+
+def _audit(run: Run) -> list[str]:
+    """What `clickstream audit` says of the home when its books do not balance."""
+    from typer.main import get_command
+
+    from clickstream.cli import app
+
+    if "audit" not in getattr(get_command(app), "commands", {}):
+        return []
+    try:
+        run.clickstream("audit")
+    except AssertionError as error:
+        return [f"audit does not balance: {error}"]
+    return []

@@ -1,0 +1,138 @@
+"""One run: logs are put, a replay goes on, the fault strikes, and all must be there in the end."""
+
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from clickstream.config import Settings
+from clickstream.ingest import flume, source
+from clickstream.ingest.agents import Agent
+from clickstream.ledger import Ledger
+from clickstream.process import wait_until
+from tests.faults import services
+from tests.faults.logs import Log, make
+from tests.faults.services import Services
+from tests.stack.homes import runner
+
+RATES = (3000, 4000, 6000)
+SPOOLED_S = 90
+REPLAY_S = 300
+
+
+class Run:
+    """What a fault may do to a home while it replays. All chance comes out of `rng`.
+
+    `note` says afterwards what the seed chose. `lifted` is when the fault was over, by the
+    monotonic clock; `may_fail` says that the replay in the background may end with an error.
+    """
+
+    def __init__(
+        self, settings: Settings, stack: Services, name: str, seed: int, parts: int, place: Path
+    ) -> None:
+        self.settings = settings
+        self.stack = stack
+        self.rng = random.Random(f"moment/{name}/{seed}")
+        self.logs = make(name, seed, list(settings.servers), parts)
+        self.clickstream = runner(settings)
+        self.may_fail = False
+        self.note = ""
+        self.lifted = 0.0
+        self._place = place
+        self._rate = self.rng.choice(RATES)
+        self._replay: subprocess.Popen[bytes] | None = None
+        self._before = 0
+        self._complaints = place / "replay.err"
+
+    def put(self, logs: Sequence[Log]) -> None:
+        """Store logs as sources in HDFS."""
+        for log in logs:
+            path = self._place / log.name
+            path.write_bytes(log.content)
+            source.put(self.settings, path, log.server)
+
+    def begin(self) -> None:
+        """Start a paced replay in the background."""
+        argv = [sys.executable, "-m", "clickstream.cli", "ingest", "replay", "--rate"]
+        with self._complaints.open("ab") as errors:
+            self._replay = subprocess.Popen(
+                [*argv, str(self._rate)],
+                env=self.settings.child_env(),
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+            )
+
+    def count_from_here(self) -> None:
+        """What the ledger holds now belongs to earlier runs."""
+        self._before = self._spooled()
+
+    def moment(self) -> float:
+        """A seeded share of the lines, well inside the replay."""
+        return self.rng.uniform(0.1, 0.85)
+
+    def until(self, share: float) -> None:
+        """Wait until such a share of this run's lines is in the ledger, and a seeded bit longer."""
+        wanted = self._before + share * sum(len(log.lines) for log in self.logs)
+        what = f"{share:.0%} of the lines being spooled"
+        wait_until(lambda: self._spooled() >= wanted, SPOOLED_S, what, check=self._goes_on)
+        services.pause(self.rng.uniform(0, 0.3))
+
+    def kill_replay(self) -> None:
+        """kill -9 of the replay in the background."""
+        assert self._replay
+        self._replay.kill()
+        self._replay.wait()
+        self._replay = None
+
+    def kill(self, *agents: str) -> None:
+        """kill -9 of agents, all at once."""
+        pids = [running.pid for name in agents if (running := Agent(self.settings, name).running())]
+        assert len(pids) == len(agents), f"not all of {agents} were running"
+        services.kill_all(pids)
+
+    def agents(self) -> list[str]:
+        """The names of all agents, the collector last."""
+        return flume.agents(self.settings)
+
+    def lift(self) -> None:
+        """From here on the recovery is timed."""
+        self.lifted = time.monotonic()
+
+    def recover(self) -> float:
+        """What a user does after a fault; returns the seconds it took since it was lifted."""
+        self.clickstream("ingest", "start")
+        self.end_of_replay()
+        self.clickstream("ingest", "replay", "--wait")
+        return time.monotonic() - self.lifted
+
+    def end_of_replay(self) -> str:
+        """Wait for the replay in the background; its complaint, where it may fail and did."""
+        if self._replay is None:
+            return ""
+        code = self._replay.wait(REPLAY_S)
+        self._replay = None
+        told = self._complaints.read_text("utf-8", "replace")
+        assert "Traceback" not in told, told
+        assert code == 0 or (self.may_fail and "Error: " in told), (
+            f"replay ended with {code}\n{told}"
+        )
+        return told if code else ""
+
+    def abandon(self) -> None:
+        """Leave no replay behind, whatever happened."""
+        if self._replay is not None:
+            self.kill_replay()
+
+    def _spooled(self) -> int:
+        with Ledger.open(self.settings.path("ledger.db")) as ledger:
+            return ledger.totals().total()
+
+    def _goes_on(self) -> None:
+        assert self._replay is not None
+        if self._replay.poll():
+            raise AssertionError(self._complaints.read_text("utf-8", "replace"))
+
+
+Strike = Callable[[Run], None]
