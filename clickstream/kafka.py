@@ -97,7 +97,8 @@ def consume(settings: Settings) -> Iterator[Record]:
 def _until(consumer: Consumer, first: int, end: int) -> Iterator[Record]:
     position = first
     while position < end:
-        messages = consumer.consume(10_000, timeout=TIMEOUT_S)
+        # Asked for more than there are, it waits out its whole time.
+        messages = consumer.consume(min(10_000, end - position), timeout=TIMEOUT_S)
         if not messages:
             raise ClickstreamError(f"Kafka stopped answering at offset {position} of {end}")
         for message in messages:
