@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: install demo check test lock
+.PHONY: install demo check test faults lock
 
 install:
 	@tools/install
@@ -17,6 +17,10 @@ check: install
 
 test: check
 	$(BIN)/python -m pytest
+
+# Every fault, ten seeds each, on real services: prints the table that stands in the README.
+faults: install
+	$(BIN)/python -m tests.faults --lanes 2
 
 # For maintainers: needs uv and the network.
 lock: install

@@ -71,10 +71,14 @@ def _side_by_side(asked: argparse.Namespace) -> Iterator[Result]:
         held.callback(_end, lanes)
         for number, out in enumerate(outs):
             share = [f"--share={number}/{asked.lanes}", f"--out={out}"]
-            lanes.append(subprocess.Popen([sys.executable, "-m", "tests.faults", *own, *share]))
+            argv = [sys.executable, "-m", "tests.faults", *own, *share]
+            # In a session of its own: Ctrl-C reaches a lane once, through us.
+            lanes.append(subprocess.Popen(argv, start_new_session=True))
         for each in lanes:
             each.wait()
         for out in outs:
+            if not out.exists():
+                sys.exit("a lane broke down: its error is above")
             for row in json.loads(out.read_text("utf-8")):
                 yield Result(**row)
 

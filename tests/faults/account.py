@@ -47,12 +47,12 @@ def take(settings: Settings, logs: Iterable[Log]) -> Account:
     master, torn = _closed(settings, settings.hdfs.master)
     quarantine, torn_too = _closed(settings, settings.hdfs.quarantine)
     count: Counter[str] = Counter(altered=torn + torn_too)
-    claimed = _claim({*topic, *master, *quarantine}, (topic, master, quarantine), by_server)
+    claimed = claim({*topic, *master, *quarantine}, (topic, master, quarantine), by_server)
     for key, log in claimed.items():
         valid = {offset: log.lines[offset] for offset in log.valid} if log else {}
         rest = {o: raw for o, raw in log.lines.items() if o not in valid} if log else {}
         for found, wanted in ((topic, valid), (master, valid), (quarantine, rest)):
-            count += _compare(found.get(key, {}), wanted)
+            count += compare(found.get(key, {}), wanted)
     found_logs = {id(log) for log in claimed.values()}
     missing = (log for each in by_server.values() for log in each if id(log) not in found_logs)
     count["lost"] += sum(len(log.lines) for log in missing)
@@ -87,10 +87,13 @@ def _closed(settings: Settings, root: str) -> tuple[Copies, int]:
     return _copies(lines), torn
 
 
-def _claim(
+def claim(
     keys: set[Key], stores: tuple[Copies, ...], by_server: dict[str, list[Log]]
 ) -> dict[Key, Log | None]:
-    """Which log each file identity stands for; None for one that no log, or a taken one, claims."""
+    """Which log each file identity stands for; None for one that no log, or a taken one, claims.
+
+    By content, for what identity a log has is the product's choice.
+    """
     free = {server: list(logs) for server, logs in by_server.items()}
     claimed: dict[Key, Log | None] = {}
     for key in sorted(keys):
@@ -111,7 +114,8 @@ def _alike(log: Log, sample: list[tuple[int, bytes]]) -> int:
     return sum(log.lines.get(offset) == raw for offset, raw in sample)
 
 
-def _compare(found: dict[int, list[bytes]], wanted: dict[int, bytes]) -> Counter[str]:
+def compare(found: dict[int, list[bytes]], wanted: dict[int, bytes]) -> Counter[str]:
+    """What is lost, doubled, altered and an extra copy of one file in one store, by offset."""
     return Counter(
         {
             "lost": len(wanted.keys() - found.keys()),

@@ -8,7 +8,9 @@ from typing import NamedTuple
 from clickstream.hdfs import Hdfs
 from clickstream.ingest import flow
 from clickstream.ingest.agents import Agent
+from clickstream.ledger import Ledger
 from tests.faults import services
+from tests.faults.logs import Log
 from tests.faults.run import Run, Strike
 
 OUTAGE_S = 60
@@ -16,6 +18,7 @@ CALL_TIMEOUT_S = 5
 TINY = 2000
 TINY_BATCH = 200
 FILLS_S = 60
+POINTS = ("staging", "staged", "planned", "spooled")
 
 
 class Fault(NamedTuple):
@@ -52,14 +55,17 @@ def kill_all(run: Run) -> None:
 
 
 def kill_replay(run: Run) -> None:
-    """kill -9 of replay, up to three times, each of which the next one continues."""
-    moments = sorted(run.moment() for _ in range(run.rng.randint(1, 3)))
-    run.note = f"{len(moments)} times"
-    for number, moment in enumerate(moments):
-        if number:
-            run.begin()
+    """kill -9 of replay, up to three times; the last time by itself, at a point of its code."""
+    moments = sorted(run.rng.uniform(0, 0.6) for _ in range(run.rng.randint(0, 2)))
+    for moment in moments:
         run.until(moment)
         run.kill_replay()
+        run.begin()
+    point = f"{run.rng.choice(POINTS)}:1"
+    run.note = f"{len(moments)} times, then at {point}"
+    run.kill_replay()
+    run.begin(point)
+    run.await_suicide()
     run.lift()
 
 
@@ -145,9 +151,10 @@ def source_deleted(run: Run) -> None:
         _delete_planned(run, hdfs)
         return
     run.may_fail = True
-    run.until(run.rng.uniform(0.05, 0.25))
-    wanted = run.rng.choice([log for log in run.logs if ("-0." in log.name) == (how != "to come")])
-    assert hdfs.delete(f"{run.settings.hdfs.source}/{wanted.server}/{wanted.name}")
+    run.until(run.rng.uniform(0.05, 0.2))
+    last = f"-{run.parts - 1}." if how == "to come" else "-0."
+    wanted = run.rng.choice([log for log in run.logs if last in log.name])
+    _delete(run, hdfs, wanted)
     told = run.end_of_replay()
     assert told or how == "being read", "replay did not tell that a log had vanished"
     assert not told or wanted.name in told, told
@@ -156,14 +163,26 @@ def source_deleted(run: Run) -> None:
 
 
 def _delete_planned(run: Run, hdfs: Hdfs) -> None:
-    """Killed when all is planned: what is left to do needs the ledger and no source."""
-    run.kill("agent1")
-    run.until(1)
+    """Replay dies with a chunk planned that has not appeared; no source that was read is left."""
     run.kill_replay()
-    wanted = [log for log in run.logs if log.server == "weblog1"]
-    for log in wanted:
-        assert hdfs.delete(f"{run.settings.hdfs.source}/{log.server}/{log.name}")
+    run.begin(f"planned:{run.rng.randint(2, 4)}")
+    run.await_suicide()
+    with Ledger.open(run.settings.path("ledger.db")) as ledger:
+        spooled = {log.path: log.bytes for log in ledger.files()}
+    done = [log for log in run.logs if spooled.get(_source(run, log)) == len(log.content)]
+    assert done, "no log was wholly planned"
+    for log in done:
+        _delete(run, hdfs, log)
+    run.note += f", {len(done)} logs"
     run.lift()
+
+
+def _delete(run: Run, hdfs: Hdfs, log: Log) -> None:
+    assert hdfs.delete(_source(run, log)), f"{log.name} was not there"
+
+
+def _source(run: Run, log: Log) -> str:
+    return f"{run.settings.hdfs.source}/{log.server}/{log.name}"
 
 
 FAULTS = {

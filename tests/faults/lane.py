@@ -118,7 +118,7 @@ def lane() -> Iterator[Lane]:
         yield Lane(stack, place)
     finally:
         local.down(stack)
-        print(f"homes and logs: {place}", file=sys.stderr)
+        print(f"homes and logs: {place}", *left_running(place), sep="\n", file=sys.stderr)
 
 
 def _strike(run: Run, fault: Fault) -> float:

@@ -1,6 +1,7 @@
 """One run: logs are put, a replay goes on, the fault strikes, and all must be there in the end."""
 
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -35,6 +36,7 @@ class Run:
         self.settings = settings
         self.stack = stack
         self.rng = random.Random(f"moment/{name}/{seed}")
+        self.parts = parts
         self.logs = make(name, seed, list(settings.servers), parts)
         self.clickstream = runner(settings)
         self.may_fail = False
@@ -53,13 +55,14 @@ class Run:
             path.write_bytes(log.content)
             source.put(self.settings, path, log.server)
 
-    def begin(self) -> None:
-        """Start a paced replay in the background."""
+    def begin(self, fault_point: str = "") -> None:
+        """Start a paced replay in the background; it kills itself at a fault point `name:n`."""
+        env = self.settings.child_env() | {"CLICKSTREAM_FAULT": fault_point}
         argv = [sys.executable, "-m", "clickstream.cli", "ingest", "replay", "--rate"]
         with self._complaints.open("ab") as errors:
             self._replay = subprocess.Popen(
                 [*argv, str(self._rate)],
-                env=self.settings.child_env(),
+                env=env,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
             )
@@ -85,6 +88,13 @@ class Run:
         self._replay.kill()
         self._replay.wait()
         self._replay = None
+
+    def await_suicide(self) -> None:
+        """Wait until the replay in the background has killed itself at its fault point."""
+        assert self._replay
+        code = self._replay.wait(REPLAY_S)
+        self._replay = None
+        assert code == -signal.SIGKILL, f"replay ended with {code} before its fault point"
 
     def kill(self, *agents: str) -> None:
         """kill -9 of agents, all at once."""
