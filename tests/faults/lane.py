@@ -1,5 +1,6 @@
 """A lane: a stack of its own, on which runs follow one another; a home for each fault's runs."""
 
+import shutil
 import sys
 import tempfile
 import time
@@ -15,7 +16,7 @@ from tests.faults.faults import Fault
 from tests.faults.logs import Log
 from tests.faults.run import Run
 from tests.faults.services import Services
-from tests.stack.homes import forget_environment, fresh_home
+from tests.stack.homes import forget_environment, fresh_home, left_running
 
 
 class Result(NamedTuple):
@@ -85,6 +86,7 @@ class Lane:
         self._stack = stack
         self._services = Services(stack)
         self._place = place
+        self.failed = False
 
     def runs(self, fault: Fault, seeds: list[int]) -> Iterator[Result]:
         """A result for each seed."""
@@ -96,6 +98,7 @@ class Lane:
                 while left and good:
                     result = home.run(fault, left.pop(0))
                     good = result.good()
+                    self.failed |= not good
                     yield result
 
     def _home(self, held: ExitStack, fault: Fault, seed: int) -> Home:
@@ -107,18 +110,23 @@ class Lane:
 
 @contextmanager
 def lane() -> Iterator[Lane]:
-    """A lane whose stack runs; stopped in the end. What is needed to look into failures stays."""
+    """A lane whose stack runs; it is stopped in the end, and removed where all went well."""
     from clickstream.stack import local
 
     forget_environment()
     place = Path(tempfile.mkdtemp(prefix="clickstream-faults-"))
     stack = config.load(home=place / "stack")
+    made = Lane(stack, place)
     try:
         local.up(stack, ["kafka", "hdfs"])
-        yield Lane(stack, place)
+        yield made
     finally:
         local.down(stack)
-        print(f"homes and logs: {place}", *left_running(place), sep="\n", file=sys.stderr)
+        print(*left_running(place), sep="\n", end="", file=sys.stderr)
+        if made.failed:
+            print(f"homes and logs are left in {place}", file=sys.stderr)
+        else:
+            shutil.rmtree(place)
 
 
 def _strike(run: Run, fault: Fault) -> float:
