@@ -92,10 +92,11 @@ def _end(lanes: list["subprocess.Popen[bytes]"]) -> None:
 
 def _tell(result: Result) -> None:
     verdict = "ok" if result.good() else "FAILED"
+    counts = ("lost", "doubled", "altered", "copies")
     print(
-        f"{result.fault} seed {result.seed}: {verdict}, {result.note or 'killed'}; lost"
-        f" {result.lost}, doubled {result.doubled}, copies {result.copies}; recovered in"
-        f" {result.recovery_s} s, {result.seconds} s in all",
+        f"{result.fault} seed {result.seed}: {verdict}, {result.note or 'killed'};",
+        *(f"{getattr(result, name)} {name}," for name in counts),
+        f"recovered in {result.recovery_s} s, {result.seconds} s in all",
         *(f"\n  {problem}" for problem in result.problems),
         file=sys.stderr,
         flush=True,

@@ -1,7 +1,7 @@
 """The independent count: what the stores hold, held against the bytes of the logs."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from clickstream import kafka
@@ -23,8 +23,8 @@ class Account(NamedTuple):
 
     `lost`: lines that are missing in Kafka, in the master copy, in the quarantine or in the
     ledger. `doubled`: ids that no line of the logs has (or that stand where they should not), and
-    lines that the ledger counts too often. `altered`: copies that differ from the log's bytes, and
-    torn lines. Extra copies under the same id are allowed. `problems` are other things left wrong.
+    lines that the ledger counts too often. `altered`: copies that differ from the log's bytes.
+    Extra copies under the same id are allowed. `problems` are other things left wrong.
     """
 
     lines: int
@@ -44,9 +44,10 @@ def take(settings: Settings, logs: Iterable[Log]) -> Account:
     for log in logs:
         by_server[log.server].append(log)
     topic = _copies(record.value for record in kafka.consume(settings))
-    master, torn = _closed(settings, settings.hdfs.master)
-    quarantine, torn_too = _closed(settings, settings.hdfs.quarantine)
-    count: Counter[str] = Counter(altered=torn + torn_too)
+    torn: list[str] = []
+    master = _copies(_closed(settings, settings.hdfs.master, torn))
+    quarantine = _copies(_closed(settings, settings.hdfs.quarantine, torn))
+    count: Counter[str] = Counter()
     claimed = claim({*topic, *master, *quarantine}, (topic, master, quarantine), by_server)
     for key, log in claimed.items():
         valid = {offset: log.lines[offset] for offset in log.valid} if log else {}
@@ -60,7 +61,7 @@ def take(settings: Settings, logs: Iterable[Log]) -> Account:
     return Account(
         sum(len(log.lines) for each in by_server.values() for log in each),
         *(count[name] for name in ("lost", "doubled", "altered", "copies")),
-        _left_behind(settings),
+        [*torn, *_left_behind(settings)],
     )
 
 
@@ -72,19 +73,20 @@ def _copies(stamped: Iterable[bytes]) -> Copies:
     return found
 
 
-def _closed(settings: Settings, root: str) -> tuple[Copies, int]:
+def _closed(settings: Settings, root: str, torn: list[str]) -> Iterator[bytes]:
     """What a batch job would see: files with a final name, as long as the NameNode says."""
     hdfs = Hdfs.connect(settings)
-    lines: list[bytes] = []
-    torn = 0
     for entry in hdfs.walk(root):
-        if entry.name.startswith(("_", ".")):
+        if entry.name.startswith(("_", ".")) or "/_" in entry.path:
             continue
         with hdfs.open(entry.path) as stream:
-            *whole, rest = stream.read()[: entry.size].split(b"\n")
-        torn += bool(rest)
-        lines += whole
-    return _copies(lines), torn
+            content = stream.read()
+        *whole, rest = content[: entry.size].split(b"\n")
+        if rest:
+            torn.append(f"{entry.path} ends within a line: {rest[:200]!r}")
+        if len(content) != entry.size:
+            torn.append(f"{entry.path} is not closed: {entry.size} of {len(content)} bytes")
+        yield from whole
 
 
 def claim(
