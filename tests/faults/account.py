@@ -45,8 +45,8 @@ def take(settings: Settings, logs: Iterable[Log]) -> Account:
         by_server[log.server].append(log)
     topic = _copies(record.value for record in kafka.consume(settings))
     torn: list[str] = []
-    master = _copies(_closed(settings, settings.hdfs.master, torn))
-    quarantine = _copies(_closed(settings, settings.hdfs.quarantine, torn))
+    master = _copies(closed(settings, settings.hdfs.master, torn))
+    quarantine = _copies(closed(settings, settings.hdfs.quarantine, torn))
     count: Counter[str] = Counter()
     claimed = claim({*topic, *master, *quarantine}, (topic, master, quarantine), by_server)
     for key, log in claimed.items():
@@ -73,8 +73,11 @@ def _copies(stamped: Iterable[bytes]) -> Copies:
     return found
 
 
-def _closed(settings: Settings, root: str, torn: list[str]) -> Iterator[bytes]:
-    """What a batch job would see: files with a final name, as long as the NameNode says."""
+def closed(settings: Settings, root: str, torn: list[str]) -> Iterator[bytes]:
+    """What a batch job would see: files with a final name, as long as the NameNode says.
+
+    Those that are not whole are told in `torn`.
+    """
     hdfs = Hdfs.connect(settings)
     for entry in hdfs.walk(root):
         if entry.name.startswith(("_", ".")) or "/_" in entry.path:

@@ -10,8 +10,10 @@ from clickstream.ingest import flow
 from clickstream.ingest.agents import Agent
 from clickstream.ledger import Ledger
 from tests.faults import services
+from tests.faults.account import closed
 from tests.faults.logs import Log
 from tests.faults.run import Run, Strike
+from tests.stack.stores import identity
 
 OUTAGE_S = 60
 CALL_TIMEOUT_S = 5
@@ -226,9 +228,7 @@ def _outage(run: Run, process: str) -> AbstractContextManager[None]:
 
 def _open_or_missing(run: Run) -> int:
     """How many of this run's valid lines are not in a closed master file."""
-    from tests.stack.stores import closed_lines, identity
-
-    there = {identity(line)[::2] for line in closed_lines(run.settings, run.settings.hdfs.master)}
+    there = {identity(line)[::2] for line in closed(run.settings, run.settings.hdfs.master, [])}
     return sum((log.server, offset) not in there for log in run.logs for offset in log.valid)
 
 
