@@ -35,6 +35,7 @@ app.add_typer(speed_commands.app, name="speed")
 app.add_typer(serve_commands.app, name="report")
 app.add_typer(config_commands.app, name="config")
 app.command()(ops_commands.demo)
+app.command()(ops_commands.audit)
 
 
 def _version(wanted: bool) -> None:

@@ -1,5 +1,7 @@
 """What every commands.py shares: the global options and the settings made from them."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,3 +34,16 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals:
         raise UsageError(f"--set {text}: write it as section.key=value")
     return key.strip(), value
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str], None]]:
+    """Shows the stage at work: one changing line on a terminal, a line each elsewhere."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda stage: print(stage, file=console.file)
+        return
+    with console.status("") as shown:
+        yield shown.update

@@ -106,7 +106,7 @@ def test_the_contract_of_names():
     ingest render, ingest start, ingest stop, ingest status, ingest replay,
     speed run, speed status, speed stop, speed reset, batch run, batch status, report popularity,
     report ddos, report health, report visitors, report responses, report distribution,
-    report hourly, report categories, config show"""
+    report hourly, report categories, config show, audit"""
     assert {" ".join(name.split()) for name in wanted.split(",")} <= known
 
 

@@ -1,7 +1,5 @@
 """`clickstream batch ...`: parse, compute, print."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Annotated, Literal
 
 import typer
@@ -40,7 +38,7 @@ def run(
     from clickstream.batch import run as batch
 
     choice = batch.Choice.parse(date, first, last, every)
-    with _stages() as watch:
+    with command.stages() as watch:
         rows = batch.run(command.settings(), choice, watch)
     if not rows:
         typer.echo("nothing to do: every chosen day is up to date", err=True)
@@ -74,16 +72,3 @@ def drop(
     if not yes:
         typer.confirm("Remove the batch views?", abort=True)
     batch.drop(settings)
-
-
-@contextmanager
-def _stages() -> Iterator[Callable[[str], None]]:
-    """Shows the stage at work: one changing line on a terminal, a line each elsewhere."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda stage: print(stage, file=console.file)
-        return
-    with console.status("") as shown:
-        yield shown.update

@@ -1,10 +1,14 @@
-"""`clickstream demo`: parse, call, print."""
+"""`clickstream demo`, `audit`: parse, call, print."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from clickstream import command
+
+Form = Annotated[
+    Literal["table", "json", "csv"], typer.Option("--format", help="How rows are printed.")
+]
 
 
 def demo(
@@ -33,3 +37,41 @@ def demo(
         for line in demos.TO_TRY:
             typer.echo(f"  .venv/bin/clickstream --home {demos.home_of(settings)} {line}")
     raise typer.Exit(0 if right == len(compared) else 1)
+
+
+def audit(
+    server: Annotated[str | None, typer.Option(help="One server; all by default.")] = None,
+    date: Annotated[
+        str | None, typer.Option("--date", help="One day, or yesterday (UTC), or latest.")
+    ] = None,
+    first: Annotated[str | None, typer.Option("--from", help="First day.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day.")] = None,
+    form: Form = "table",
+) -> None:
+    """Account for every line of every spooled log: source, ledger, Kafka, master copy, quarantine,
+    batch views, and the extra copies in each. Exit code 1 where the books do not balance.
+
+    Run it after `ingest replay --wait`: what is on its way is told as in flight.
+
+    Example: clickstream audit --server weblog1
+    """
+    from clickstream import output
+    from clickstream.batch.run import Choice
+    from clickstream.errors import ClickstreamError
+    from clickstream.ops import audit as audits
+    from clickstream.ops import balance
+    from clickstream.text import printable
+
+    choice = Choice.parse(date, first, last, False)
+    with command.stages() as watch:
+        done = audits.audit(command.settings(), choice, server, watch)
+    output.show(done.rows, balance.TABLE if form == "table" else balance.COLUMNS, form)
+    for note in done.notes:
+        typer.echo(f"Note: {printable(note)}", err=True)
+    for problem in done.problems:
+        typer.echo(printable(problem), err=True)
+    if done.problems:
+        raise ClickstreamError(
+            f"the books do not balance: {len(done.problems)} rows differ",
+            "the offsets above are bytes of the logs; what runs: clickstream ingest status",
+        )

@@ -1,0 +1,316 @@
+"""The audit: every line of every spooled log, accounted for in every store.
+
+The ledger says what there should be; a Spark job says what there is; the source logs are counted
+once more beside it, line end by line end. Nothing is changed.
+"""
+
+import datetime
+import gzip
+import hashlib
+import io
+import json
+import posixpath
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, cast
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from clickstream import endpoints, jars, kafka, spark
+from clickstream.batch import master
+from clickstream.batch.master import File
+from clickstream.batch.run import SHORT_BYTES, Choice
+from clickstream.config import Settings
+from clickstream.errors import BadInput, NoData, NotRunning, UsageError
+from clickstream.hdfs import Entry, Hdfs
+from clickstream.ledger import UNDATED, Ledger, LogFile
+from clickstream.ops import flight, stored
+from clickstream.ops.balance import Audit, Books, Log, Stores, balance
+from clickstream.views.batch import ALL as VIEWS_ALL
+from clickstream.views.batch import BatchViews
+
+NAME = "audit"
+JOB = Path(__file__).parent / "audit_job.py"
+JARS = "spark-kafka"
+BLOCK_BYTES = 1 << 20
+NAMED = 5
+
+Watch = Callable[[str], None]
+
+
+class Scope(NamedTuple):
+    """What is looked at: the days (None: all of them) and the servers."""
+
+    days: list[str] | None
+    servers: list[str]
+
+    def has(self, day: str) -> bool:
+        """Whether a day is asked for."""
+        return self.days is None or day in self.days
+
+
+class Files(NamedTuple):
+    """The closed files of both directories in HDFS, and the paths of those in use.
+
+    `manifests`: day -> the closed files of every server, as the batch layer knows them.
+    """
+
+    master: list[Entry]
+    quarantine: list[Entry]
+    in_use: list[str]
+    manifests: dict[str, list[File]]
+
+
+def audit(
+    settings: Settings,
+    choice: Choice = Choice(),
+    server: str | None = None,
+    watch: Watch = lambda _: None,
+) -> Audit:
+    """Hold the stores against the ledger; `watch` hears each stage.
+
+    Of chosen days the lines are counted and compared; gaps and the source logs need all days.
+    Raises NoData without a ledger or a day, UsageError for an unknown server, NotRunning.
+    """
+    if server and server not in settings.servers:
+        raise UsageError(f"there is no server {server}", f"servers: {', '.join(settings.servers)}")
+    hdfs = Hdfs.connect(settings)
+    watch("listing")
+    before = read_books(settings, server)
+    scope = Scope(_days(hdfs, settings, choice, before), [server] if server else [])
+    files = _files(hdfs, settings, scope)
+    offsets = _offsets(settings, server)
+    with _sources(settings, before.files if scope.days is None else []) as sources:
+        rows = _submit(settings, _plan(settings, scope, files, offsets, before), watch)
+        watch("counting the source logs")
+        counted = sources()
+    books = _settled(before, read_books(settings, server), files)
+    batch, notes = _batch(settings, files.manifests, scope)
+    cut = frozenset(name for name in settings.servers if _first(settings, offsets, name) > 0)
+    stores = Stores([row for row in rows if scope.has(row["day"])], cut, counted, batch)
+    whole = scope.days is None
+    counts = [count for count in books.counts if scope.has(count.day)]
+    done = balance(books._replace(counts=counts), stores, whole)
+    return done._replace(notes=[*_notes(books, files, cut, counted, whole), *notes])
+
+
+def read_books(settings: Settings, server: str | None = None) -> Books:
+    """What the ledger of this home says, of one server or of all; raises NoData without one."""
+    path = settings.path("ledger.db")
+    if not path.is_file():
+        raise NoData(
+            f"there is no ledger in {settings.home}: nothing was spooled there",
+            "is it lost? clickstream ingest ledger rebuild",
+        )
+    drained: dict[Log, list[int]] = defaultdict(list)
+    with Ledger.open(path) as ledger:
+        for name, file, offset in ledger.drained():
+            if server in (None, name):
+                drained[name, file].append(offset)
+        waiting = flight.waiting(settings, ledger.open_chunks())
+        return Books(ledger.files(server), ledger.counts(server), drained, waiting)
+
+
+def count_source(hdfs: Hdfs, log: LogFile) -> int | None:
+    """The lines of a source log, as far as it was spooled, by its line ends alone.
+
+    None where it is gone, or does not begin with what was spooled.
+    """
+    digest, lines, left, last = hashlib.sha256(), 0, log.bytes, b"\n"
+    try:
+        with _opened(hdfs, log.path) as stream:
+            while left > 0 and (block := stream.read(min(left, BLOCK_BYTES))):
+                digest.update(block)
+                lines += block.count(b"\n")
+                left, last = left - len(block), block[-1:]
+    except (OSError, EOFError, zlib.error, BadInput):
+        return None
+    return lines + (last != b"\n") if digest.hexdigest() == log.digest else None
+
+
+@contextmanager
+def _opened(hdfs: Hdfs, path: str) -> Iterator[BinaryIO]:
+    parts = urlsplit(path)
+    local = parts.scheme == "file"
+    with open(url2pathname(parts.path), "rb") if local else hdfs.open(path) as raw:
+        stream = io.BufferedReader(cast(io.RawIOBase, raw), BLOCK_BYTES)
+        packed = stream.peek(2)[:2] == b"\x1f\x8b"
+        yield cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if packed else stream
+
+
+@contextmanager
+def _sources(
+    settings: Settings, files: Iterable[LogFile]
+) -> Iterator[Callable[[], dict[Log, int | None]]]:
+    """Counts the source logs meanwhile; the value waits for the counts."""
+    with ThreadPoolExecutor(2) as pool:
+        counts = {
+            (log.server, log.file): pool.submit(count_source, Hdfs.connect(settings), log)
+            for log in files
+        }
+        try:
+            yield lambda: {log: count.result() for log, count in counts.items()}
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _days(hdfs: Hdfs, settings: Settings, choice: Choice, books: Books) -> list[str] | None:
+    if choice == Choice():
+        return None
+    known = {count.day for count in books.counts} - {UNDATED}
+    present = sorted(known | set(master.days(hdfs, settings.hdfs.master)))
+    days = choice.days(present, datetime.datetime.now(datetime.UTC).date())
+    if not days:
+        raise NoData("neither the ledger nor the master copy has a line of these days")
+    return days
+
+
+def _files(hdfs: Hdfs, settings: Settings, scope: Scope) -> Files:
+    root = settings.hdfs.master
+    days = master.days(hdfs, root)
+    found = [e for day in days if scope.has(day) for e in hdfs.walk(f"{root}/dt={day}")]
+    rejects = list(hdfs.walk(settings.hdfs.quarantine))
+    used = [entry.path for entry in found + rejects if stored.in_use(entry)]
+    closed, rejects = stored.closed(found), stored.closed(rejects)
+    return Files(_of(scope, closed), _of(scope, rejects), used, _manifests(root, closed))
+
+
+def _of(scope: Scope, entries: list[Entry]) -> list[Entry]:
+    """Those below the directories of the servers asked for."""
+    names = {f"server={server}" for server in scope.servers}
+    parents = (posixpath.basename(posixpath.dirname(entry.path)) for entry in entries)
+    pairs = zip(entries, parents, strict=True)
+    return [entry for entry, parent in pairs if not names or parent in names]
+
+
+def _manifests(root: str, entries: list[Entry]) -> dict[str, list[File]]:
+    files: dict[str, list[File]] = defaultdict(list)
+    for entry in entries:
+        path = entry.path.removeprefix(f"{root}/")
+        files[path[3:13]].append(File(path, entry.size, entry.modified_ms))
+    return {day: sorted(found) for day, found in files.items()}
+
+
+def _offsets(settings: Settings, server: str | None) -> dict[int, tuple[int, int]]:
+    """First and end offset of the partitions; of that of one server."""
+    only = {kafka.partition_of(settings, server)} if server else None
+    found = kafka.offsets(settings)
+    return {part: ends for part, ends in found.items() if only is None or part in only}
+
+
+def _first(settings: Settings, offsets: dict[int, tuple[int, int]], server: str) -> int:
+    return offsets.get(kafka.partition_of(settings, server), (0, 0))[0]
+
+
+def _plan(
+    settings: Settings,
+    scope: Scope,
+    files: Files,
+    offsets: dict[int, tuple[int, int]],
+    books: Books,
+) -> dict[str, Any]:
+    """What the Spark job is told, as JSON."""
+    root = endpoints.hdfs_url(settings)
+    records = sum(end - first for first, end in offsets.values())
+    cut = [name for name in settings.servers if _first(settings, offsets, name) > 0]
+    drained = [
+        {"server": server, "file": file, "offsets": lines}
+        for (server, file), lines in books.drained.items()
+    ]
+    days = scope.days or [""]
+    return {
+        "master": stored.directories(root, settings.hdfs.master, files.master),
+        "quarantine": stored.directories(root, settings.hdfs.quarantine, files.quarantine),
+        "kafka": {
+            "topic": settings.kafka.topic,
+            "starts": {part: first for part, (first, _) in offsets.items()},
+            "ends": {part: end for part, (_, end) in offsets.items()},
+            "records": records,
+        },
+        "bytes": sum(entry.size for entry in files.master + files.quarantine),
+        "records": records,
+        "values": {
+            "servers": ",".join(settings.servers),
+            "cut": ",".join(cut),
+            "drained": json.dumps(drained),
+            "whole": scope.days is None,
+            "first": days[0] or "0001-01-01",
+            "last": days[-1] or "0001-01-01",
+        },
+    }
+
+
+def _submit(settings: Settings, plan: dict[str, Any], watch: Watch) -> list[dict[str, Any]]:
+    spark.prepare(settings)
+    file = settings.path("run", "audit.plan")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(plan))
+    short = plan["bytes"] < SHORT_BYTES
+    options = spark.SHORT_JOB if short else ()
+    job = spark.Job(NAME, JOB, (str(file),), tuple(jars.files(JARS)), options)
+    rows: list[dict[str, Any]] = spark.submit(settings, job, watch)["rows"]
+    return rows
+
+
+def _settled(before: Books, after: Books, files: Files) -> Books:
+    """The ledger as it was before the stores were read; what moved since is in flight."""
+    moving = {log.server for log in set(after.files) - set(before.files)}
+    told = {name: list(filter(None, [text])) for name, text in before.flight.items()}
+    for name in moving:
+        told.setdefault(name, []).append("lines were spooled meanwhile")
+    if files.in_use:
+        for texts in told.values():
+            texts.append("files in HDFS are open")
+    return before._replace(flight={name: "; ".join(texts) for name, texts in told.items()})
+
+
+def _batch(
+    settings: Settings, present: dict[str, list[File]], scope: Scope
+) -> tuple[dict[tuple[str, str], int], list[str]]:
+    """Requests by server and day of the days that are computed from the present files; notes."""
+    try:
+        with BatchViews.connect(settings) as views:
+            manifests, visitors = views.manifests(), views.visitors()
+    except NotRunning as error:
+        return {}, [f"the batch views were not asked: {error.message}"]
+    known = {day: [File(*file) for file in files] for day, files in manifests.items()}
+    fresh = {day for day, files in present.items() if known.get(day) == files}
+    rows = {
+        (row["server"], row["date"]): int(row["requests"])
+        for row in visitors
+        if row["date"] in fresh and row["server"] != VIEWS_ALL
+        if not scope.servers or row["server"] in scope.servers
+    }
+    missing = sorted(present.keys() - known.keys())
+    dirty = sorted((present.keys() & known.keys()) - fresh)
+    texts = {"batch has not computed": missing, "batch is to compute again": dirty}
+    return rows, [f"{text} {_named(days)}" for text, days in texts.items() if days]
+
+
+def _notes(
+    books: Books,
+    files: Files,
+    cut: frozenset[str],
+    counted: dict[Log, int | None],
+    whole: bool,
+) -> list[str]:
+    gone = [f"{server} {file}" for (server, file), lines in counted.items() if lines is None]
+    flying = [f"{server} ({text})" for server, text in books.flight.items() if text]
+    texts = {
+        "open files in HDFS, whose lines are not counted:": files.in_use,
+        "in flight:": flying,
+        "retention has cut the Kafka partition of": sorted(cut),
+        "the source log is gone, or is another one by now, of": gone,
+    }
+    told = [f"{text} {_named(names)}" for text, names in texts.items() if names]
+    only = "of chosen days only the counts are compared; the audit of all days looks for gaps, too"
+    return told if whole else [*told, only]
+
+
+def _named(names: list[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,49 @@
+"""What may still bring lines to the stores: spools, the agents' channels, open files."""
+
+from collections.abc import Iterable
+
+from clickstream.config import Settings
+from clickstream.errors import NotRunning
+from clickstream.ingest.agents import Agent, Bean
+from clickstream.ingest.spool import Spool
+from clickstream.ledger import Chunk
+
+
+def waiting(settings: Settings, chunks: Iterable[Chunk]) -> dict[str, str]:
+    """For each server, in words, what is on its way; "" where nothing is known to be."""
+    lines = dict.fromkeys(settings.servers, 0)
+    for chunk in chunks:
+        if chunk.server in lines and not _taken(settings, chunk):
+            lines[chunk.server] += chunk.lines
+    collector = held(settings, settings.collector) or 0
+    return {
+        name: _told(lines[name], (held(settings, server.agent) or 0) + collector)
+        for name, server in settings.servers.items()
+    }
+
+
+def _told(lines: int, events: int) -> str:
+    texts = {f"{lines} lines in the spool": lines, f"{events} events in channels": events}
+    return ", ".join(text for text, number in texts.items() if number)
+
+
+def _taken(settings: Settings, chunk: Chunk) -> bool:
+    spool = Spool(settings.path("spool", chunk.server))
+    return spool.state(chunk) == "completed"
+
+
+def held(settings: Settings, agent: str) -> int | None:
+    """Events in the channels of an agent; None where it does not answer and may hold some."""
+    flow = Agent(settings, agent)
+    if flow.running() is None:
+        return None if (flow.home / "channels").exists() else 0
+    try:
+        beans = flow.beans()
+    except NotRunning:
+        return None
+    return sum(_in(bean) for bean in beans if bean.component.kind == "channel")
+
+
+def _in(channel: Bean) -> int:
+    taken = channel.number("EventTakeSuccessCount")
+    return max(channel.number("ChannelSize"), channel.number("EventPutSuccessCount") - taken)

@@ -1,0 +1,211 @@
+"""The audit's pure part: rows and problems out of the ledger's numbers and the job's rows."""
+
+import gzip
+import hashlib
+from contextlib import contextmanager
+from io import BytesIO
+
+import pytest
+
+from clickstream.errors import BadInput
+from clickstream.ledger import Count, LogFile
+from clickstream.ops import audit as audits
+from clickstream.ops.audit_job import ALTERED, NO_KAFKA, NO_MASTER, RANGES
+from clickstream.ops.balance import ALL, COLUMNS, TABLE, Books, Stores, balance, log_faults
+
+FILE = "0123456789abcdef"
+DAY = "2015-05-18"
+LOG = LogFile("weblog1", FILE, "/source/weblog1/a.log", 31, "", False)
+
+
+def row(**fields) -> dict:
+    """What the job tells of a log of three lines of 9 bytes each, all valid and everywhere."""
+    whole = {"server": "weblog1", "file": FILE, "bucket": 0, "day": DAY, "ids": 3}
+    whole |= dict.fromkeys(("master", "kafka", "m", "k"), 3)
+    whole |= dict.fromkeys(("quarantine", "q", "drained", "crlf"), 0)
+    whole |= dict.fromkeys(("master_copies", "quarantine_copies", "kafka_copies"), 0)
+    return whole | {"first": 0, "stop": 29, "missing": [], "wrong": [], "doubtful": []} | fields
+
+
+def books(flight: str = "", **reasons: int) -> Books:
+    counts = [Count("weblog1", FILE, DAY, "", 3)]
+    counts += [Count("weblog1", FILE, "-", reason, n) for reason, n in reasons.items()]
+    return Books([LOG._replace(bytes=30)], counts, {}, {"weblog1": flight})
+
+
+def mark(fault, run, offset, position, starts=True, ends=True) -> dict:
+    names = ("fault", "run", "offset", "position", "starts", "ends")
+    return dict(zip(names, (fault, run, offset, position, starts, ends), strict=True))
+
+
+def audited(stores: Stores, booked: Books | None = None) -> dict[tuple[str, str], dict]:
+    done = balance(booked or books(), stores, whole=True)
+    return {(each["file"], each["day"]): each for each in done.rows}
+
+
+def test_books_that_balance():
+    found = Stores([row()], sources={("weblog1", FILE): 3}, batch={("weblog1", DAY): 3})
+    done = balance(books(), found, whole=True)
+    assert done.problems == []
+    assert [(each["file"], each["day"]) for each in done.rows] == [
+        (FILE, ALL),
+        (FILE, DAY),
+        (ALL, DAY),
+    ]
+    assert [each["source"] for each in done.rows] == [3, None, None]
+    assert [each["batch"] for each in done.rows] == [None, None, 3]
+    assert {each["ledger"] for each in done.rows} == {3}
+    for names in (COLUMNS, TABLE):
+        assert set(names) <= set(done.rows[0])
+
+
+def test_a_log_of_which_nothing_came_and_one_that_is_empty():
+    done = audited(Stores([]))
+    assert done[FILE, ALL]["problem"] == "missing in every store, bytes 0-29"
+    assert done[FILE, DAY]["problem"] == "valid 3, in the master copy 0; valid 3, in Kafka 0"
+    flying = audited(Stores([]), books("3 lines in the spool"))
+    assert flying[FILE, ALL]["problem"].startswith("in flight (3 lines in the spool) in every")
+    assert "missing" not in flying[FILE, DAY]["problem"]
+    nothing = Books([LOG._replace(bytes=0)], [], {}, {})
+    assert balance(nothing, Stores([]), whole=True).problems == []
+
+
+def test_one_missing_and_one_too_many_do_not_cancel_out():
+    gone = row(kafka=3, m=3, wrong=[mark(NO_MASTER, 1, 10, 2), mark(NO_KAFKA, 2, 20, 3)])
+    done = audited(Stores([gone]))
+    assert done[FILE, ALL]["problem"] == (
+        "missing in the master copy: 1 line at 10; missing in Kafka: 1 line at 20"
+    )
+    assert done[FILE, DAY]["problem"] == ""
+
+
+def test_ranges_whose_ends_lie_in_rows_of_two_days():
+    first = row(wrong=[mark(ALTERED, 1, 0, 1, ends=False)])
+    second = row(day="2015-05-19", wrong=[mark(ALTERED, 1, 20, 3, starts=False)])
+    assert log_faults(LOG._replace(bytes=30), [first, second], "") == ["altered: 3 lines at 0-20"]
+
+
+def test_rejects_by_reason_and_drained_ones():
+    both = row(quarantine=3, q=3, drained=1)
+    done = audited(Stores([both]), books(blank=1, binary=1))
+    assert done[FILE, ALL]["rejects"] == "binary=1, blank=1"
+    assert done[FILE, ALL]["problem"] == ""
+    assert done[FILE, "-"]["problem"] == "invalid 2, in the quarantine 0"
+    assert done[FILE, DAY]["problem"] == "invalid 0, in the quarantine 2"
+
+
+def test_what_retention_has_cut_is_not_held_against_the_books():
+    found = row(kafka=1, k=1)
+    assert audited(Stores([found]))[FILE, ALL]["problem"]
+    done = balance(books(), Stores([found], frozenset({"weblog1"})), whole=True)
+    assert done.problems == []
+    assert done.rows[0]["kafka"] == 1
+
+
+@pytest.mark.parametrize(
+    ("found", "log", "told"),
+    [
+        ([row()], LOG._replace(bytes=30), ""),
+        ([row()], LOG._replace(bytes=31), ""),
+        ([row()], LOG._replace(bytes=29, open_tail=True), ""),
+        ([row()], LOG._replace(bytes=31, open_tail=True), "missing in every store, bytes 30"),
+        ([row()], LOG._replace(bytes=32), "missing in every store, bytes 30-31"),
+        ([row(first=10)], LOG._replace(bytes=30), "missing in every store, bytes 0-9"),
+        ([row(first=2)], LOG._replace(bytes=30), "missing in every store, bytes 0-1"),
+        ([row()], LOG._replace(bytes=20), "beyond the end that the ledger knows, bytes 20-29"),
+        (
+            [row(missing=[{"before": 9, "offset": 20}])],
+            LOG._replace(bytes=30),
+            "missing in every store, bytes 10-19",
+        ),
+        (
+            [row(crlf=2, missing=[{"before": 9, "offset": 20}])],
+            LOG._replace(bytes=31),
+            "missing in every store, bytes 11-19",
+        ),
+        (
+            [row(missing=[{"before": 9, "offset": 5}])],
+            LOG._replace(bytes=30),
+            "a line begins within another, at 5",
+        ),
+        ([row(), row(bucket=1, first=30, stop=40)], LOG._replace(bytes=41), ""),
+        (
+            [row(), row(bucket=2, first=60, stop=90)],
+            LOG._replace(bytes=91),
+            "missing in every store, bytes 30-59",
+        ),
+        ([row()], None, "the ledger does not know it: 3 lines at 0-29"),
+    ],
+)
+def test_gaps(found, log, told):
+    faults = log_faults(log, found, "")
+    assert len(faults) == bool(told)
+    assert told in "".join(faults)
+
+
+def test_no_more_than_some_ranges_are_named():
+    many = [mark(NO_KAFKA, n, n * 10, n) for n in range(1, RANGES + 5)]
+    (told,) = log_faults(LOG._replace(bytes=30), [row(wrong=many)], "")
+    assert told.endswith(f"{RANGES * 10}, …")
+
+
+def test_a_lost_blank_line_has_no_gap_but_a_place():
+    found = row(quarantine=0, doubtful=[11], crlf=1)
+    done = audited(Stores([found]), books(blank=1))
+    assert done[FILE, ALL]["problem"] == (
+        "invalid 1, in the quarantine 0; perhaps the blank line at 10"
+    )
+
+
+def test_source_and_batch_are_held_against_the_rest():
+    found = Stores([row()], sources={("weblog1", FILE): 4}, batch={("weblog1", DAY): 2})
+    done = balance(books(), found, whole=True)
+    assert done.problems == [
+        f"weblog1 {FILE} all: the source log has 4 lines, the ledger 3",
+        f"weblog1 all {DAY}: the master copy has 3 lines, the batch views count 2",
+    ]
+    gone = Stores([row()], sources={("weblog1", FILE): None})
+    assert balance(books(), gone, whole=True).problems == []
+
+
+def test_lines_without_a_stamp_are_a_problem_of_their_own():
+    stray = row(file="?", day="-", bucket=-1, m=2, q=1, k=0, ids=1, first=None, stop=None)
+    done = balance(books(), Stores([row(), stray]), whole=True)
+    told = "lines without a stamp: 2 in the master copy, 1 in the quarantine"
+    assert set(done.problems) == {
+        f"weblog1 ? all: {told}",
+        f"weblog1 ? -: {told}",
+    }
+
+
+class Shelf:
+    """Stands for HDFS: one file's bytes, or none."""
+
+    def __init__(self, content: bytes | None) -> None:
+        self._content = content
+
+    @contextmanager
+    def open(self, path):
+        if self._content is None:
+            raise BadInput("no such file")
+        yield BytesIO(self._content)
+
+
+@pytest.mark.parametrize(
+    ("spooled", "lines"),
+    [(b"a\nb\n", 2), (b"a\nb", 2), (b"\n\r\n", 2), (b"x" * 3_000_000 + b"\ny", 2)],
+)
+def test_a_source_is_counted_by_its_line_ends(spooled, lines):
+    log = LOG._replace(bytes=len(spooled), digest=hashlib.sha256(spooled).hexdigest())
+    packed = gzip.compress(spooled[:2]) + gzip.compress(spooled[2:] + b"later\n")
+    for content in (spooled, spooled + b"later\n", packed):
+        assert audits.count_source(Shelf(content), log) == lines
+    for content in (None, b"z" + spooled, packed[:15], spooled[:-1]):
+        assert audits.count_source(Shelf(content), log) is None
+
+
+def test_a_source_of_this_machine(tmp_path):
+    path = tmp_path / "a b.log"
+    path.write_bytes(b"a\nb\n")
+    log = LogFile("w", FILE, path.as_uri(), 4, hashlib.sha256(b"a\nb\n").hexdigest(), False)
+    assert audits.count_source(Shelf(None), log) == 2
