@@ -38,7 +38,7 @@ def kill_of(agent: str) -> Strike:
     """kill -9 of one agent."""
 
     def strike(run: Run) -> None:
-        run.until(run.moment())
+        run.until_collected(run.moment())
         run.kill(agent)
         run.lift()
 
@@ -47,7 +47,7 @@ def kill_of(agent: str) -> Strike:
 
 def kill_all(run: Run) -> None:
     """kill -9 of all agents, which then start one by one in a seeded order."""
-    run.until(run.moment())
+    run.until_collected(run.moment())
     order = run.rng.sample(run.agents(), k=len(run.agents()))
     run.note = f"started again: {', '.join(order)}"
     run.kill(*run.agents())
@@ -60,7 +60,7 @@ def kill_replay(run: Run) -> None:
     """kill -9 of replay, up to three times; the last time by itself, at a point of its code."""
     moments = sorted(run.rng.uniform(0, 0.6) for _ in range(run.rng.randint(0, 2)))
     for moment in moments:
-        run.until(moment)
+        run.until_spooled(moment)
         run.kill_replay()
         run.begin()
     point = f"{run.rng.choice(POINTS)}:1"
@@ -73,7 +73,7 @@ def kill_replay(run: Run) -> None:
 
 def kafka(run: Run) -> None:
     """The broker hangs, or is killed, for a minute; meanwhile the master copy is completed."""
-    run.until(run.moment())
+    run.until_collected(run.moment())
     with _outage(run, "kafka"):
         services.pause(OUTAGE_S)
         run.end_of_replay()
@@ -85,7 +85,7 @@ def kafka(run: Run) -> None:
 def namenode(run: Run) -> None:
     """The NameNode is killed, or ended politely, and starts again."""
     run.may_fail = True
-    run.until(run.moment())
+    run.until_collected(run.moment())
     number = run.rng.choice((signal.SIGKILL, signal.SIGTERM))
     seconds = run.rng.uniform(0, 5)
     run.note = f"{number.name}, down {seconds:.1f} s"
@@ -98,7 +98,7 @@ def namenode(run: Run) -> None:
 def datanode(run: Run) -> None:
     """The DataNode hangs longer than the HDFS sink waits for a call."""
     run.may_fail = True
-    run.until(run.moment())
+    run.until_collected(run.moment())
     seconds = CALL_TIMEOUT_S + run.rng.uniform(1, 6)
     run.note = f"paused {seconds:.1f} s, callTimeout {CALL_TIMEOUT_S} s"
     with run.stack.paused("datanode"):
@@ -110,7 +110,7 @@ def tiny_channel(run: Run) -> None:
     """A store hangs until a channel of the collector is full, and a little longer."""
     process = run.rng.choice(("kafka", "datanode"))
     run.note = f"{process} paused"
-    run.until(run.rng.uniform(0.05, 0.2))
+    run.until_collected(run.rng.uniform(0.05, 0.2))
     with run.stack.paused(process):
         full = _until_full(run)
         services.pause(run.rng.uniform(1, 4))
@@ -120,7 +120,7 @@ def tiny_channel(run: Run) -> None:
 
 def missing_component(run: Run) -> None:
     """An agent is killed and started with a broken part: refused by name, then started right."""
-    run.until(run.moment())
+    run.until_collected(run.moment())
     agent = run.rng.choice(run.agents())
     run.kill(agent)
     channel = run.rng.choice(
@@ -153,7 +153,7 @@ def source_deleted(run: Run) -> None:
         _delete_planned(run, hdfs)
         return
     run.may_fail = True
-    run.until(run.rng.uniform(0.05, 0.2))
+    run.until_spooled(run.rng.uniform(0.05, 0.2))
     last = f"-{run.parts - 1}." if how == "to come" else "-0."
     wanted = run.rng.choice([log for log in run.logs if last in log.name])
     _delete(run, hdfs, wanted)

@@ -130,9 +130,9 @@ def lane() -> Iterator[Lane]:
 
 
 def _strike(run: Run, fault: Fault) -> float:
-    run.count_from_here()
     run.put(run.logs)
     run.clickstream("ingest", "start")
+    run.count_from_here()
     run.begin()
     fault.strike(run)
     return run.recover()

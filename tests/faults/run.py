@@ -19,7 +19,7 @@ from tests.faults.services import Services
 from tests.stack.homes import runner
 
 RATES = (3000, 4000, 6000)
-SPOOLED_S = 90
+MOMENT_S = 120
 REPLAY_S = 300
 
 
@@ -45,7 +45,7 @@ class Run:
         self._place = place
         self._rate = self.rng.choice(RATES)
         self._replay: subprocess.Popen[bytes] | None = None
-        self._before = 0
+        self._before = (0, 0)
         self._complaints = place / "replay.err"
 
     def put(self, logs: Sequence[Log]) -> None:
@@ -68,19 +68,20 @@ class Run:
             )
 
     def count_from_here(self) -> None:
-        """What the ledger holds now belongs to earlier runs."""
-        self._before = self._spooled()
+        """What the ledger and the collector have seen by now belongs to earlier runs."""
+        self._before = (self._spooled(), self._collected())
 
     def moment(self) -> float:
         """A seeded share of the lines, well inside the replay."""
         return self.rng.uniform(0.1, 0.85)
 
-    def until(self, share: float) -> None:
+    def until_spooled(self, share: float) -> None:
         """Wait until such a share of this run's lines is in the ledger, and a seeded bit longer."""
-        wanted = self._before + share * sum(len(log.lines) for log in self.logs)
-        what = f"{share:.0%} of the lines being spooled"
-        wait_until(lambda: self._spooled() >= wanted, SPOOLED_S, what, check=self._goes_on)
-        services.pause(self.rng.uniform(0, 0.3))
+        self._until(lambda: self._spooled() - self._before[0], share, "spooled")
+
+    def until_collected(self, share: float) -> None:
+        """Wait until agent3 has taken such a share of the lines, and a seeded bit longer."""
+        self._until(lambda: self._collected() - self._before[1], share, "collected")
 
     def kill_replay(self) -> None:
         """kill -9 of the replay in the background."""
@@ -138,6 +139,17 @@ class Run:
     def _spooled(self) -> int:
         with Ledger.open(self.settings.path("ledger.db")) as ledger:
             return ledger.totals().total()
+
+    def _collected(self) -> int:
+        collector = Agent(self.settings, self.settings.collector)
+        sources = (bean for bean in collector.beans() if bean.component.kind == "source")
+        return sum(bean.number("EventAcceptedCount") for bean in sources)
+
+    def _until(self, count: Callable[[], int], share: float, what: str) -> None:
+        wanted = share * sum(len(log.lines) for log in self.logs)
+        what = f"{share:.0%} of the lines being {what}"
+        wait_until(lambda: count() >= wanted, MOMENT_S, what, interval_s=0.02, check=self._goes_on)
+        services.pause(self.rng.uniform(0, 0.3))
 
     def _goes_on(self) -> None:
         assert self._replay is not None
