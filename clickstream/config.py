@@ -23,6 +23,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from clickstream import layers
@@ -144,6 +145,15 @@ class Flume(_Section):
     idle_timeout_seconds: Annotated[int, Field(gt=0, le=10)] = 3
     call_timeout_seconds: Positive = 30
     start_timeout_seconds: Positive = 60
+    restart_attempts: Positive = 10
+    restart_max_delay_seconds: Positive = 60
+    restart_reset_seconds: Positive = 300
+
+    @model_validator(mode="after")
+    def _batch_fits(self) -> "Flume":
+        if self.batch_size > self.capacity:
+            raise ValueError(f"batch_size {self.batch_size} is above capacity {self.capacity}")
+        return self
 
 
 class Replay(_Section):

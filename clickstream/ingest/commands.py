@@ -123,13 +123,26 @@ def render(
 
 
 @app.command()
-def start(agents: Agents = None) -> None:
-    """Start the agents that do not run, and wait until every component is up.
+def start(
+    agents: Agents = None,
+    supervise: Annotated[
+        bool, typer.Option("--supervise", help="Stay, and start again what dies; Ctrl-C stops all.")
+    ] = False,
+) -> None:
+    """Start the agents that do not run or have a part down, and wait until every component is up.
 
-    Example: clickstream ingest start
+    With --supervise it stays in the foreground and starts an agent again that dies, after 1, 2, 4 …
+    seconds (flume.restart_*). Ctrl-C or SIGTERM stops the agents and exits with 130; an agent that
+    cannot be kept up stops them too, and exits with 1. One that `ingest stop` ends rests.
+
+    Example: clickstream ingest start --supervise
     """
     from clickstream.ingest import agents as flume_agents
+    from clickstream.ingest import supervise as supervision
 
+    if supervise:
+        supervision.supervise(command.settings(), agents or [], typer.echo)
+        return
     started = flume_agents.start(command.settings(), agents or [], typer.echo)
     typer.echo(f"started {', '.join(started)}" if started else "already running")
 
@@ -147,16 +160,29 @@ def stop(agents: Agents = None) -> None:
 
 
 @app.command()
-def status(agents: Agents = None, form: Form = "table") -> None:
-    """Each agent's components: up or down, events in and out, fill of the channels.
+def status(
+    agents: Agents = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 unless every component is up.")
+    ] = False,
+    form: Form = "table",
+) -> None:
+    """Each agent's components: up or down, events in and out, fill and guarantee of the channels.
+
+    Below the table: the last error of an agent since its start, and a configuration that differs
+    from the settings. The exit code is 0 whatever the answer; --check makes it 1 when a component
+    is down.
 
     Example: clickstream ingest status agent3
     """
-    from clickstream.ingest import agents as flume_agents
+    from clickstream.ingest import status as agent_status
     from clickstream.output import show
 
-    rows = [row._asdict() for row in flume_agents.status(command.settings(), agents or [])]
-    show(rows, flume_agents.Status._fields, form)
+    rows = agent_status.status(command.settings(), agents or [])
+    columns = agent_status.TABLE if form == "table" else agent_status.Status._fields
+    show([row._asdict() for row in rows], columns, form, footer=agent_status.notes(rows))
+    if check and not agent_status.all_up(rows):
+        raise typer.Exit(1)
 
 
 @app.command()

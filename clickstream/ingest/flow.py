@@ -9,7 +9,7 @@ from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning, ServiceFailed
 from clickstream.hdfs import Hdfs
 from clickstream.ingest import flume, orphans
-from clickstream.ingest.agents import Agent, Bean
+from clickstream.ingest.agent import Agent, Bean
 from clickstream.ingest.spool import Spool
 from clickstream.ledger import VALID, Ledger
 

@@ -90,6 +90,13 @@ def components(conf: str, agent: str) -> set[Component]:
     }
 
 
+def channel_type(conf: str, agent: str) -> str:
+    """The type of an agent's channels, which is one for all; empty for an empty configuration."""
+    channel = re.escape(agent) + r"\.channels\.[^.]+\.type"
+    pairs = _properties(conf)
+    return next((pairs[key] for key in pairs if re.fullmatch(channel, key)), "")
+
+
 def check(conf: str, agent: str) -> None:
     """Refuse a configuration with a key that its component does not know, or an empty value."""
     pairs = _properties(conf)

@@ -1,0 +1,180 @@
+"""Supervision: an agent that dies is started again, later each time, and given up loudly."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from clickstream.config import Settings
+from clickstream.errors import NotRunning, ServiceFailed
+from clickstream.ingest import agents, flume
+from clickstream.ingest.agent import Agent, Tell
+
+POLL_S = 1.0
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+
+class Policy(NamedTuple):
+    """How long to go on: `attempts` restarts, none of which lasted `reset_s` seconds.
+
+    They are `first_s`, twice that, … at most `most_s` seconds apart.
+    """
+
+    attempts: int
+    reset_s: float
+    most_s: float
+    first_s: float = 1.0
+
+
+class Restarts:
+    """When an agent may be started again. Pure: `now` is handed in, seconds of any clock."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.made = 0
+        self._policy = policy
+        self._up_since: float | None = None
+
+    def up(self, now: float) -> None:
+        """The agent is up; when it has been so for long enough, all is forgiven."""
+        if self._up_since is None:
+            self._up_since = now
+        elif now - self._up_since >= self._policy.reset_s:
+            self.made = 0
+
+    def down(self) -> float | None:
+        """The agent is down: seconds until it should be started again; None = give up."""
+        self._up_since = None
+        if self.made >= self._policy.attempts:
+            return None
+        self.made += 1
+        doubled: float = self._policy.first_s * 2 ** min(self.made - 1, 30)
+        return min(self._policy.most_s, doubled)
+
+
+def supervise(settings: Settings, names: list[str], tell: Tell) -> None:
+    """Start the agents named (or all) and keep them up; returns when all were stopped elsewhere.
+
+    Whatever ends it (KeyboardInterrupt by Ctrl-C, SIGTERM or a hang-up; ServiceFailed that names
+    an agent it gave up and its last error), the agents are stopped. What an agent's start mends
+    (orphaned files, a strange spool) is mended before each restart.
+    """
+    chosen = flume.chosen(settings, names)
+    wards = [_Ward(settings, name, tell) for name in chosen]
+    with _signals_interrupt():
+        try:
+            _start_all(settings, chosen, tell)
+            while wards := [ward for ward in wards if ward.wanted()]:
+                for ward in wards:
+                    ward.look(time.monotonic())
+                time.sleep(POLL_S)
+        finally:
+            with _signals_ignored():
+                tell(f"stopping {', '.join(chosen)}")
+                agents.stop(settings, chosen)
+
+
+def policy(settings: Settings) -> Policy:
+    """The policy that the settings ask for."""
+    ours = settings.flume
+    return Policy(ours.restart_attempts, ours.restart_reset_seconds, ours.restart_max_delay_seconds)
+
+
+class _Ward:
+    """An agent under supervision; `due` is when it is to be started again."""
+
+    def __init__(self, settings: Settings, name: str, tell: Tell) -> None:
+        self._settings = settings
+        self._tell = tell
+        self._agent = Agent(settings, name)
+        self._restarts = Restarts(policy(settings))
+        self._due: float | None = None
+        self._silent_since: float | None = None
+
+    def wanted(self) -> bool:
+        """Whether it is still to be kept up; one that was stopped on purpose is let go."""
+        stopped = self._agent.note().stopped
+        if stopped:
+            self._tell(f"{self._agent.name} was stopped, and is supervised no more")
+        return not stopped
+
+    def look(self, now: float) -> None:
+        """See to the agent once; raises ServiceFailed when it is given up."""
+        if self._due is None:
+            trouble = self._trouble(now)
+            if trouble:
+                self._fell(trouble, now)
+            else:
+                self._restarts.up(now)
+        elif now >= self._due:
+            self._due = None
+            self._start_again()
+
+    def _start_again(self) -> None:
+        name = self._agent.name
+        try:
+            agents.start(self._settings, [name], self._tell)
+        except Exception as error:  # whatever it is, the answer is to try again or to give up
+            self._fell(str(error) or type(error).__name__, time.monotonic())
+        else:
+            self._tell(f"{name} is up again")
+
+    def _trouble(self, now: float) -> str:
+        """Silence is borne for as long as a start may take: a busy machine is no dead agent."""
+        try:
+            trouble = self._agent.trouble()
+        except NotRunning as silence:
+            self._silent_since = self._silent_since or now
+            patience = self._settings.flume.start_timeout_seconds
+            return silence.message if now - self._silent_since > patience else ""
+        self._silent_since = None
+        return trouble
+
+    def _fell(self, why: str, now: float) -> None:
+        delay = self._restarts.down()
+        name, made = self._agent.name, self._restarts.made
+        if delay is None:
+            raise ServiceFailed(
+                f"gave up on {name} after {made} restarts: {why}", f"log: {self._agent.child.log}"
+            )
+        self._tell(f"{why}; starting {name} again in {delay:g} s ({made})")
+        self._due = now + delay
+
+
+def _start_all(settings: Settings, names: list[str], tell: Tell) -> None:
+    """A first start that fails is no end: the agents that are down will be started again."""
+    for name in names:
+        Agent(settings, name).want(True)
+    try:
+        agents.start(settings, names, tell)
+    except Exception as error:
+        tell(str(error))
+    tell(f"supervising {', '.join(names)}; Ctrl-C stops them")
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM and a hang-up end us as Ctrl-C does (signals are the main thread's alone)."""
+    with _handled(signal.default_int_handler, _ENDING):
+        yield
+
+
+@contextmanager
+def _signals_ignored() -> Iterator[None]:
+    """While agents are stopped, which ends by itself, a second Ctrl-C would leave some running."""
+    with _handled(signal.SIG_IGN, (signal.SIGINT, *_ENDING)):
+        yield
+
+
+@contextmanager
+def _handled(handler: Any, numbers: tuple[signal.Signals, ...]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
