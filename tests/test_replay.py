@@ -77,10 +77,10 @@ def test_servers_are_merged_by_event_time_and_keep_their_own_order():
 
 
 def test_a_backlog_that_stands_still_is_an_error():
-    watch = flow._Watch(timeout_s=-1)
+    watch = flow._Watch(timeout_s=-1, reason=lambda: "; because of Kafka")
     watch.see(Backlog("the spools to empty", 3, 0))
     watch.see(Backlog("the spools to empty", 2, 0))
-    with pytest.raises(ClickstreamError, match="waited for the spools to empty"):
+    with pytest.raises(ClickstreamError, match="moved for -1 s; because of Kafka"):
         watch.see(Backlog("the spools to empty", 2, 0))
 
 

@@ -247,7 +247,10 @@ class Agent:
         spool = self._settings.path("spool", self.server)
         Spool(spool).make()
         for path, target in strange.clear(spool, self.server):
-            tell(f"{path.name!r} lay strange in the spool of {self.server}; moved to {target}")
+            tell(f"{path.name!r} does not belong in the spool of {self.server}: moved to {target}")
+        # With the mark of how far a chunk was taken, one taken to its end gives an empty line more;
+        # without it the chunk is taken again, which gives copies only.
+        shutil.rmtree(self.home / "tracker", ignore_errors=True)
 
     def _let_drain(self) -> None:
         """What a memory channel holds is lost when the agent ends: let its sinks take it first."""

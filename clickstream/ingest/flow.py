@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from clickstream import faultpoints, kafka
@@ -9,12 +10,12 @@ from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning, ServiceFailed
 from clickstream.hdfs import Hdfs
 from clickstream.ingest import flume, orphans
-from clickstream.ingest.agent import Agent, Bean
+from clickstream.ingest.agent import START_HINT, Agent, Bean
 from clickstream.ingest.spool import Spool
 from clickstream.ledger import VALID, Ledger
 
 INTERVAL_S = 0.2
-FILL_INTERVAL_S = 1.0
+ASK_INTERVAL_S = 1.0
 Tell = Callable[[str], None]
 
 
@@ -27,11 +28,21 @@ class Backlog(NamedTuple):
 
 
 def require_edges(settings: Settings, servers: Iterable[str]) -> None:
-    """NotRunning unless the edge agent of each server runs in this home."""
-    for server in servers:
-        agent = settings.servers[server].agent
-        if Agent(settings, agent).running() is None:
-            raise NotRunning(f"{agent} is not running", "start it: clickstream ingest start")
+    """NotRunning unless the edge agent of each server runs in this home.
+
+    ClickstreamError where one of them, or a collector that runs here, was started with other
+    settings than those of now: lines would go where nobody looks for them.
+    """
+    edges = [Agent(settings, settings.servers[server].agent) for server in servers]
+    for agent in edges:
+        if agent.running() is None:
+            raise NotRunning(f"{agent.name} is not running", START_HINT)
+    for agent in (*edges, Agent(settings, settings.collector)):
+        if agent.outdated():
+            raise ClickstreamError(
+                f"{agent.name} runs with another configuration than the settings ask for",
+                f"stop it and start it: clickstream ingest stop {agent.name}, ingest start",
+            )
 
 
 def tidy(ledger: Ledger, spools: Mapping[str, Spool]) -> dict[str, int]:
@@ -55,11 +66,11 @@ class Room:
         self._settings = settings
         self._ledger = ledger
         self._spools = spools
-        self._asked = 0.0
+        self._channels = _Channels(settings)
 
     def wait(self, tell: Tell) -> None:
         """Wait for room; raises ServiceFailed when nothing moves for a while."""
-        watch = _Watch(self._settings.replay.wait_timeout_seconds)
+        watch = _watch(self._settings)
         while backlog := self._crowded() or self._full():
             tell(backlog.where)
             watch.see(backlog)
@@ -69,55 +80,77 @@ class Room:
         waiting = tidy(self._ledger, self._spools)
         if max(waiting.values()) < self._settings.replay.max_spooled_chunks:
             return None
-        return Backlog("the agents to take the spooled chunks", sum(waiting.values()), 0)
+        taken = self._channels.taken()
+        return Backlog("the agents to take the spooled chunks", sum(waiting.values()), taken)
 
     def _full(self) -> Backlog | None:
-        """Asked once a second: a chunk is small against what is left of a channel."""
-        if time.monotonic() - self._asked < FILL_INTERVAL_S:
+        fills = self._channels.fills()
+        fullest = max(fills, key=lambda name: fills[name], default="")
+        if not fullest or fills[fullest] < self._settings.replay.pause_fill_percent:
             return None
-        fill = max(fills(self._settings).values(), default=0.0)
-        if fill < self._settings.replay.pause_fill_percent:
+        return Backlog(f"{fullest} to drain", int(fills[fullest] * 100), self._channels.taken())
+
+
+class _Channels:
+    """The channels of this home's agents that answer, asked at most once a second."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._agents = [Agent(settings, name) for name in flume.agents(settings)]
+        self._asked = -ASK_INTERVAL_S
+        self._known: dict[str, Bean] = {}
+
+    def fills(self) -> dict[str, float]:
+        """How full each is, in per cent, by agent and channel."""
+        found = self._beans().items()
+        return {name: float(bean.counters["ChannelFillPercentage"]) for name, bean in found}
+
+    def taken(self) -> int:
+        """How many events have left them since their agents' starts."""
+        return sum(bean.number("EventTakeSuccessCount") for bean in self._beans().values())
+
+    def _beans(self) -> dict[str, Bean]:
+        if time.monotonic() - self._asked >= ASK_INTERVAL_S:
+            self._known = {
+                f"{agent.name}/{bean.component.name}": bean
+                for agent in self._agents
+                for bean in _answered(agent)
+            }
             self._asked = time.monotonic()
-            return None
-        return Backlog("a channel to drain", int(fill * 10_000), 0)
-
-
-def fills(settings: Settings) -> dict[str, float]:
-    """How full each channel of this home's running agents is, in per cent."""
-    running = [name for name in flume.agents(settings) if Agent(settings, name).running()]
-    return {
-        f"{name}/{bean.component.name}": float(bean.counters["ChannelFillPercentage"])
-        for name in running
-        for bean in _channels(settings, name)
-    }
+        return self._known
 
 
 def drain(settings: Settings, tell: Tell) -> None:
     """Return when every spooled line is in Kafka and in a closed master or quarantine file.
 
-    In the order in which lines travel. Raises ServiceFailed when nothing moves for
-    `replay.wait_timeout_seconds`, ClickstreamError when Kafka holds fewer lines than were valid.
+    In the order in which lines travel, and twice: an agent may have died and come back behind our
+    back. What does not answer is waited for. Raises ServiceFailed with the reason when nothing
+    moves for `replay.wait_timeout_seconds`, ClickstreamError when Kafka holds fewer lines than
+    were valid.
     """
     spools = {name: Spool(settings.path("spool", name)) for name in settings.servers}
     hdfs = Hdfs.connect(settings)
     edges = [server.agent for server in settings.servers.values()]
+    channels = _Channels(settings)
     with Ledger.open(settings.path("ledger.db")) as ledger:
         stages: list[Callable[[], Backlog]] = [
-            lambda: Backlog("the spools to empty", sum(tidy(ledger, spools).values()), 0),
+            lambda: Backlog(
+                "the spools to empty", sum(tidy(ledger, spools).values()), channels.taken()
+            ),
             lambda: _in_channels(settings, edges),
             lambda: _in_channels(settings, [settings.collector]),
             lambda: Backlog("files in HDFS to close", len(orphans.in_use(hdfs, settings)), 0),
         ]
-        for stage in stages:
-            _wait_empty(stage, settings.replay.wait_timeout_seconds, tell)
+        for stage in (*stages, *stages):
+            _wait_empty(stage, settings, tell)
         _check_kafka(settings, ledger)
 
 
 class _Watch:
     """Notices that nothing moves."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, reason: Callable[[], str]) -> None:
         self._timeout_s = timeout_s
+        self._reason = reason
         self._last: Backlog | None = None
         self._since = time.monotonic()
 
@@ -127,34 +160,75 @@ class _Watch:
             self._last, self._since = backlog, time.monotonic()
         elif time.monotonic() - self._since > self._timeout_s:
             raise ServiceFailed(
-                f"waited for {backlog.where}, but nothing moved for {self._timeout_s:g} s",
+                f"waited for {backlog.where}, but nothing moved for {self._timeout_s:g} s"
+                f"{self._reason()}",
                 "look at: clickstream ingest status",
             )
 
 
-def _wait_empty(stage: Callable[[], Backlog], timeout_s: float, tell: Tell) -> None:
-    watch = _Watch(timeout_s)
-    while (backlog := stage()).size > 0:
+def _watch(settings: Settings) -> _Watch:
+    return _Watch(settings.replay.wait_timeout_seconds, partial(_reason, settings))
+
+
+def _reason(settings: Settings) -> str:
+    """Why nothing moves, as far as that can be told: a store, else an agent, is in trouble."""
+    try:
+        kafka.offsets(settings)
+        Hdfs.connect(settings).stat(settings.hdfs.master)
+    except ClickstreamError as error:
+        return f": {error.message}"
+    for agent in (Agent(settings, name) for name in flume.agents(settings)):
+        try:
+            trouble = agent.trouble()
+        except NotRunning as silence:
+            trouble = silence.message
+        if trouble:
+            return f": {trouble}"
+    errors = {name: Agent(settings, name).last_error() for name in flume.agents(settings)}
+    latest = max(errors, key=lambda name: errors[name])
+    return f"; the last error is {latest}'s: {errors[latest]}" if errors[latest] else ""
+
+
+def _wait_empty(stage: Callable[[], Backlog], settings: Settings, tell: Tell) -> None:
+    watch = _watch(settings)
+    while (backlog := _asked(stage)).size > 0:
         tell(backlog.where)
         watch.see(backlog)
         time.sleep(INTERVAL_S)
 
 
+def _asked(stage: Callable[[], Backlog]) -> Backlog:
+    try:
+        return stage()
+    except NotRunning as silence:
+        return Backlog(f"an answer ({silence.message})", 1, 0)
+
+
 def _in_channels(settings: Settings, names: Iterable[str]) -> Backlog:
     """Events that were put and are not yet taken for good, with what is left of earlier runs."""
-    size = moved = 0
-    for bean in (bean for name in names for bean in _channels(settings, name)):
-        taken = bean.number("EventTakeSuccessCount")
-        size += max(bean.number("ChannelSize"), bean.number("EventPutSuccessCount") - taken)
-        moved += taken
-    return Backlog("the channels to drain", size, moved)
+    found = {name: _channels(settings, name) for name in names}
+    beans = [bean for each in found.values() for bean in each]
+    full = [f"{name}/{b.component.name}" for name, each in found.items() for b in each if b.held()]
+    taken = sum(bean.number("EventTakeSuccessCount") for bean in beans)
+    return Backlog(f"{', '.join(full)} to drain", sum(bean.held() for bean in beans), taken)
 
 
 def _channels(settings: Settings, name: str) -> list[Bean]:
+    """Every declared channel of an agent; NotRunning while one is not up: it may hold events."""
     agent = Agent(settings, name)
-    if agent.running() is None:
-        raise NotRunning(f"{name} is not running", "start it: clickstream ingest start")
-    return [bean for bean in agent.beans() if bean.component.kind == "channel"]
+    found = [bean for bean in agent.channels() if bean.up()]
+    declared = {component for component in agent.declared() if component.kind == "channel"}
+    if not found or declared - {bean.component for bean in found}:
+        raise NotRunning(f"{name}'s channels are not up", START_HINT)
+    return found
+
+
+def _answered(agent: Agent) -> list[Bean]:
+    """The channels that are up, none while the agent does not answer."""
+    try:
+        return [bean for bean in agent.channels() if bean.up()]
+    except NotRunning:
+        return []
 
 
 def _check_kafka(settings: Settings, ledger: Ledger) -> None:

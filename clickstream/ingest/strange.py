@@ -24,7 +24,7 @@ def found(spool: Path, server: str) -> list[Path]:
     Of a chunk X beside X.COMPLETED the second: X may not be taken yet, and a line that is taken
     twice is only a copy.
     """
-    chunk = re.compile(rf"{re.escape(server)}-[0-9a-f]{{16}}-[0-9]+-[0-9]+-[0-9]+[^/]*\.log")
+    chunk = re.compile(rf"{re.escape(server)}-[0-9a-f]{{16}}-[0-9]+-[0-9]+-[0-9]+\.log")
     return [path for path in _entries(spool) if not _fits(path, chunk) or _twice(path)]
 
 

@@ -71,8 +71,7 @@ def supervise(settings: Settings, names: list[str], tell: Tell) -> None:
                 time.sleep(POLL_S)
         finally:
             with _signals_ignored():
-                tell(f"stopping {', '.join(chosen)}")
-                agents.stop(settings, chosen)
+                _stop_all(settings, chosen, tell)
 
 
 def policy(settings: Settings) -> Policy:
@@ -153,6 +152,13 @@ def _start_all(settings: Settings, names: list[str], tell: Tell) -> None:
     tell(f"supervising {', '.join(names)}; Ctrl-C stops them")
 
 
+def _stop_all(settings: Settings, names: list[str], tell: Tell) -> None:
+    try:
+        tell(f"stopping {', '.join(names)}")
+    finally:  # even when nobody listens any more
+        agents.stop(settings, names)
+
+
 @contextmanager
 def _signals_interrupt() -> Iterator[None]:
     """SIGTERM and a hang-up end us as Ctrl-C does (signals are the main thread's alone)."""
@@ -172,7 +178,8 @@ def _handled(handler: Any, numbers: tuple[signal.Signals, ...]) -> Iterator[None
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, handler) for number in numbers}
+    heeded = (number for number in numbers if signal.getsignal(number) != signal.SIG_IGN)  # nohup
+    before = {number: signal.signal(number, handler) for number in heeded}
     try:
         yield
     finally:

@@ -247,6 +247,7 @@ def test_another_homes_master_is_refused(fresh, run, tmp_path):
 @pytest.mark.parametrize("kind", ["memory"])
 def test_memory_channels_carry_every_line_too(fresh, run, tmp_path, kind):
     put(run, tmp_path / "a.log", log_of(2000))
-    run("--set", f"flume.channel={kind}", "ingest", "start")
-    run("ingest", "replay", "--wait")
+    channel = ("--set", f"flume.channel={kind}")
+    run(*channel, "ingest", "start")
+    run(*channel, "ingest", "replay", "--wait")
     assert len(set(in_kafka(fresh))) == 2000
