@@ -9,6 +9,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -141,7 +142,7 @@ class Agent:
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             with opener.open(url, timeout=10) as answer:
                 value = json.load(answer).get("value", {})
-        except (OSError, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             raise NotRunning(f"{self.name} does not answer") from error
         return [_bean(name, counters) for name, counters in value.items()]
 

@@ -10,7 +10,7 @@ from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning, ServiceFailed
 from clickstream.hdfs import Hdfs
 from clickstream.ingest import flume, orphans
-from clickstream.ingest.agent import START_HINT, Agent, Bean
+from clickstream.ingest.agent import START_HINT, Agent
 from clickstream.ingest.spool import Spool
 from clickstream.ledger import VALID, Ledger
 
@@ -80,15 +80,27 @@ class Room:
         waiting = tidy(self._ledger, self._spools)
         if max(waiting.values()) < self._settings.replay.max_spooled_chunks:
             return None
-        taken = self._channels.taken()
-        return Backlog("the agents to take the spooled chunks", sum(waiting.values()), taken)
+        return Backlog(
+            "the agents to take the spooled chunks", sum(waiting.values()), self._channels.taken()
+        )
 
     def _full(self) -> Backlog | None:
-        fills = self._channels.fills()
-        fullest = max(fills, key=lambda name: fills[name], default="")
-        if not fullest or fills[fullest] < self._settings.replay.pause_fill_percent:
+        fullest = max(self._channels.all(), key=lambda each: each.fill, default=None)
+        if fullest is None or fullest.fill < self._settings.replay.pause_fill_percent:
             return None
-        return Backlog(f"{fullest} to drain", int(fills[fullest] * 100), self._channels.taken())
+        return fullest.backlog()
+
+
+class _Channel(NamedTuple):
+    """One channel: `fill` in per cent, how many events it holds, how many have left it."""
+
+    name: str
+    fill: float
+    held: int
+    taken: int
+
+    def backlog(self) -> Backlog:
+        return Backlog(f"{self.name} to drain", self.held, self.taken)
 
 
 class _Channels:
@@ -97,26 +109,25 @@ class _Channels:
     def __init__(self, settings: Settings) -> None:
         self._agents = [Agent(settings, name) for name in flume.agents(settings)]
         self._asked = -ASK_INTERVAL_S
-        self._known: dict[str, Bean] = {}
+        self._known: list[_Channel] = []
 
-    def fills(self) -> dict[str, float]:
-        """How full each is, in per cent, by agent and channel."""
-        found = self._beans().items()
-        return {name: float(bean.counters["ChannelFillPercentage"]) for name, bean in found}
-
-    def taken(self) -> int:
-        """How many events have left them since their agents' starts."""
-        return sum(bean.number("EventTakeSuccessCount") for bean in self._beans().values())
-
-    def _beans(self) -> dict[str, Bean]:
+    def all(self) -> list[_Channel]:
+        """Every channel that is up."""
         if time.monotonic() - self._asked >= ASK_INTERVAL_S:
-            self._known = {
-                f"{agent.name}/{bean.component.name}": bean
-                for agent in self._agents
-                for bean in _answered(agent)
-            }
+            self._known = [each for agent in self._agents for each in self._answered(agent)]
             self._asked = time.monotonic()
         return self._known
+
+    def taken(self) -> int:
+        """How many events have left the edge agents, which send them once they are taken."""
+        edges = tuple(f"{agent.name}/" for agent in self._agents if agent.server)
+        return sum(each.taken for each in self.all() if each.name.startswith(edges))
+
+    def _answered(self, agent: Agent) -> list[_Channel]:
+        try:
+            return _up(agent)
+        except NotRunning:
+            return []
 
 
 def drain(settings: Settings, tell: Tell) -> None:
@@ -205,30 +216,35 @@ def _asked(stage: Callable[[], Backlog]) -> Backlog:
 
 
 def _in_channels(settings: Settings, names: Iterable[str]) -> Backlog:
-    """Events that were put and are not yet taken for good, with what is left of earlier runs."""
-    found = {name: _channels(settings, name) for name in names}
-    beans = [bean for each in found.values() for bean in each]
-    full = [f"{name}/{b.component.name}" for name, each in found.items() for b in each if b.held()]
-    taken = sum(bean.number("EventTakeSuccessCount") for bean in beans)
-    return Backlog(f"{', '.join(full)} to drain", sum(bean.held() for bean in beans), taken)
+    """What the fullest channel of the agents holds.
+
+    Not a sum: while one branch of the collector stands still, copies may go round in the other.
+    """
+    found = [each for name in names for each in _declared(settings, name)]
+    return max(found, key=lambda each: each.held).backlog()
 
 
-def _channels(settings: Settings, name: str) -> list[Bean]:
+def _declared(settings: Settings, name: str) -> list[_Channel]:
     """Every declared channel of an agent; NotRunning while one is not up: it may hold events."""
     agent = Agent(settings, name)
-    found = [bean for bean in agent.channels() if bean.up()]
-    declared = {component for component in agent.declared() if component.kind == "channel"}
-    if not found or declared - {bean.component for bean in found}:
+    found = _up(agent)
+    declared = {part.name for part in agent.declared() if part.kind == "channel"}
+    if not found or declared - {each.name.partition("/")[2] for each in found}:
         raise NotRunning(f"{name}'s channels are not up", START_HINT)
     return found
 
 
-def _answered(agent: Agent) -> list[Bean]:
-    """The channels that are up, none while the agent does not answer."""
-    try:
-        return [bean for bean in agent.channels() if bean.up()]
-    except NotRunning:
-        return []
+def _up(agent: Agent) -> list[_Channel]:
+    return [
+        _Channel(
+            f"{agent.name}/{bean.component.name}",
+            float(bean.counters["ChannelFillPercentage"]),
+            bean.held(),
+            bean.number("EventTakeSuccessCount"),
+        )
+        for bean in agent.channels()
+        if bean.up()
+    ]
 
 
 def _check_kafka(settings: Settings, ledger: Ledger) -> None:

@@ -68,7 +68,8 @@ def _kind(path: Path) -> str:
         return "directory"
     if not stat.S_ISREG(mode):
         return "other"
-    return "file" if os.access(path, os.R_OK) else "unreadable"
+    readable = os.access(path, os.R_OK) or not path.exists()  # renamed meanwhile
+    return "file" if readable else "unreadable"
 
 
 def _free(target: Path) -> Path:
