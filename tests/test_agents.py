@@ -75,6 +75,12 @@ def test_the_error_of_one_logger_is_told_apart_and_shown_safely(log):
     assert said.isprintable()
 
 
+def test_a_long_log_of_other_errors_is_read_in_one_pass(log):
+    log.write_bytes(FATAL + REFUSED * 20_000)
+    assert "IllegalState" in agentlog.last_error(log, 0, agentlog.SPOOLING_SOURCE)
+    assert agentlog.last_error(log, 0, b"NoSuchLogger") == ""
+
+
 def test_a_long_error_is_shortened(log):
     log.write_bytes(b"2026-11-25 13:36:45,609 ERROR " + b"x" * 9000 + b" " + b"y" * 9000)
     assert len(agentlog.last_error(log, 0)) < 400

@@ -65,13 +65,13 @@ def _mapped(log: Path, start: int) -> Iterator[tuple[bytes | mmap.mmap, int]]:
 
 
 def _errors(text: bytes | mmap.mmap, begin: int) -> Iterator[re.Match[bytes]]:
-    """The errors in a log, the last one first."""
-    at = len(text)
-    while at > begin:
-        at = max(text.rfind(b" ERROR ", begin, at), text.rfind(b" FATAL ", begin, at))
-        line = max(text.rfind(b"\n", begin, max(at, begin)) + 1, begin)
-        if at >= begin and (match := _ERROR.match(text, line)):
+    """The errors in a log, the last one first; no byte of it is looked at twice."""
+    last = {level: text.rfind(level, begin) for level in (b" ERROR ", b" FATAL ")}
+    while (at := max(last.values())) >= 0:
+        if match := _ERROR.match(text, max(text.rfind(b"\n", begin, at) + 1, begin)):
             yield match
+        level = max(last, key=lambda level: last[level])
+        last[level] = text.rfind(level, begin, at)
 
 
 def _trace(text: bytes | mmap.mmap, end: int) -> bytes:

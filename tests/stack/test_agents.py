@@ -234,7 +234,7 @@ def test_replay_pauses_while_a_channel_is_nearly_full_and_goes_on(tiny, run, tmp
             collector.resume()
 
     try:
-        done = replay.replay(tiny, replay.Pace(rate=20_000), observe)
+        done = replay.replay(tiny, replay.Pace(rate=2000), observe)
     finally:
         collector.resume()
     assert "agent1/lines to drain" in waits
