@@ -130,6 +130,11 @@ class _Channels:
             return []
 
 
+def fills(settings: Settings) -> dict[str, float]:
+    """How full each channel of this home's agents is that answers, in per cent."""
+    return {each.name: each.fill for each in _Channels(settings).all()}
+
+
 def drain(settings: Settings, tell: Tell) -> None:
     """Return when every spooled line is in Kafka and in a closed master or quarantine file.
 

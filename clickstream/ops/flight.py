@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from clickstream.config import Settings
 from clickstream.errors import NotRunning
-from clickstream.ingest.agents import Agent, Bean
+from clickstream.ingest.agent import Agent, Bean
 from clickstream.ingest.spool import Spool
 from clickstream.ledger import Chunk
 
