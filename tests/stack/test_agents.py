@@ -154,7 +154,6 @@ def test_another_configuration_is_told_and_replay_refuses_it(fresh, run, tmp_pat
     [
         ("sinks.collector.type = avro", "sinks.collector.type = org.example.Nope", "Nope"),
         ("sinks.collector.hostname = ", "sinks.collector.hostnam = ", "sink collector is not up"),
-        ("channels.lines.capacity = ", "channels.lines.capacity = -", "lines"),
     ],
 )
 def test_a_missing_component_is_named_and_nothing_is_left(fresh, monkeypatch, right, wrong, said):
