@@ -54,7 +54,7 @@ class Restarts:
 
 
 def supervise(settings: Settings, names: list[str], tell: Tell) -> None:
-    """Start the agents named (or all) and keep them up; returns when all were stopped elsewhere.
+    """Start the agents named (or all) and keep them up; returns when all are stopped elsewhere.
 
     Whatever ends it (KeyboardInterrupt by Ctrl-C, SIGTERM or a hang-up; ServiceFailed that names
     an agent it gave up and its last error), the agents are stopped. What an agent's start mends
@@ -65,9 +65,7 @@ def supervise(settings: Settings, names: list[str], tell: Tell) -> None:
     with _signals_interrupt():
         try:
             _start_all(settings, chosen, tell)
-            while wards := [ward for ward in wards if ward.wanted()]:
-                for ward in wards:
-                    ward.look(time.monotonic())
+            while [ward for ward in wards if ward.look(time.monotonic())]:
                 time.sleep(POLL_S)
         finally:
             with _signals_ignored():
@@ -89,17 +87,13 @@ class _Ward:
         self._agent = Agent(settings, name)
         self._restarts = Restarts(policy(settings))
         self._due: float | None = None
+        self._stopped = False
         self._silent_since: float | None = None
 
-    def wanted(self) -> bool:
-        """Whether it is still to be kept up; one that was stopped on purpose is let go."""
-        stopped = self._agent.note().stopped
-        if stopped:
-            self._tell(f"{self._agent.name} was stopped, and is supervised no more")
-        return not stopped
-
-    def look(self, now: float) -> None:
-        """See to the agent once; raises ServiceFailed when it is given up."""
+    def look(self, now: float) -> bool:
+        """See to the agent once; False while it rests. Raises ServiceFailed when it is given up."""
+        if self._rests():
+            return False
         if self._due is None:
             trouble = self._trouble(now)
             if trouble:
@@ -109,6 +103,14 @@ class _Ward:
         elif now >= self._due:
             self._due = None
             self._start_again()
+        return True
+
+    def _rests(self) -> bool:
+        """Whether somebody stopped it: it is let alone until somebody starts it."""
+        before, self._stopped = self._stopped, self._agent.note().stopped
+        if self._stopped and not before:
+            self._tell(f"{self._agent.name} was stopped, and rests until it is started")
+        return self._stopped
 
     def _start_again(self) -> None:
         name = self._agent.name

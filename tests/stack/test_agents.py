@@ -387,8 +387,13 @@ def test_supervision_lets_go_what_is_stopped(fresh, run, supervise):
     supervision.wait_for("supervising")
     run("ingest", "stop", "agent1")
     supervision.wait_for("agent1 was stopped")
+    assert pids(fresh)["agent1"] is None
     assert pids(fresh)["agent2"] is not None
-    run("ingest", "stop", "agent2")
+    run("ingest", "start", "agent1")
+    pid = pids(fresh)["agent1"]
+    os.kill(pid, signal.SIGKILL)
+    up(fresh, "agent1", but=pid)
+    run("ingest", "stop")
     assert supervision.process.wait(60) == 0
 
 
