@@ -341,7 +341,7 @@ def _time_elsewhere(raw: bytes) -> _Time | None:
     """The time of a line that is valid in any of our formats."""
     if len(raw) > MAX_LINE_BYTES:
         return None
-    found = (form.timed.match(raw) for form in FORMATS.values())
+    found = (form.timed.match(raw) for form in (COMBINED, VHOST_COMBINED))  # COMMON is in the first
     return next((time for match in found if match and (time := _time(match[1]))), None)
 
 

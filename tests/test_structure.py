@@ -104,6 +104,7 @@ def test_the_contract_of_names():
     wanted = """demo, stack up, stack down, stack status, stack logs, stack clean, weblog generate,
     weblog put, weblog list, weblog check,
     ingest render, ingest start, ingest stop, ingest status, ingest replay,
+    ingest rejects,
     speed run, speed status, speed stop, speed reset, batch run, batch status, report popularity,
     report ddos, report health, report visitors, report responses, report distribution,
     report hourly, report categories, config show, audit"""

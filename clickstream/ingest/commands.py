@@ -8,6 +8,7 @@ import typer
 from clickstream import command
 
 if TYPE_CHECKING:
+    from clickstream.config import Settings
     from clickstream.ingest.replay import Progress
 
 weblog_app = typer.Typer(
@@ -192,6 +193,9 @@ def replay(
     max_gap: Annotated[
         float | None, typer.Option(min=0, help="Shorten longer silences, in seconds of the log.")
     ] = None,
+    rejects: Annotated[
+        bool, typer.Option("--rejects", help="Of the quarantine, instead, what is valid by now.")
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Until all lines are in Kafka and in closed files.")
     ] = False,
@@ -206,13 +210,55 @@ def replay(
 
     if speed and rate:
         raise UsageError("--speed and --rate exclude each other")
+    if rejects and (speed or rate or max_gap):
+        raise UsageError("--rejects are replayed as fast as the agents take them")
     settings = command.settings()
+    if rejects:
+        _replay_rejects(settings, wait)
+        return
     with progress.shown() as observe:
         done = replays.replay(settings, replays.Pace(speed, rate, max_gap), observe)
         if wait:
             flow.drain(settings, lambda where: observe(_waiting(done, where)))
     typer.echo(progress.summary(done))
     replays.report_refused(done)
+
+
+@app.command("rejects")
+def list_rejects(
+    server: Annotated[str | None, typer.Option(help="Of one server.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Of one reason, as the list shows it.")] = None,
+    lines: Annotated[bool, typer.Option("--lines", help="A row for each reject.")] = False,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the lines to a new file, byte for byte.")
+    ] = None,
+    form: Form = "table",
+) -> None:
+    """What lies in the quarantine, by reason, server and log, with the first line of each.
+
+    `valid-now` is what `ingest replay --rejects` would bring back after a change of format.
+    Example: clickstream ingest rejects --reason bad-quoting --lines
+    """
+    from clickstream.ingest import rejects
+    from clickstream.output import show
+
+    settings, chosen = command.settings(), rejects.Chosen(server, reason)
+    if export:
+        typer.echo(f"{rejects.export(settings, chosen, export)} lines written to {export}")
+    elif lines:
+        show(rejects.listed(settings, chosen), rejects.LINES, form)
+    else:
+        show(rejects.grouped(settings, chosen), rejects.GROUPS, form)
+
+
+def _replay_rejects(settings: "Settings", wait: bool) -> None:
+    from clickstream.ingest import flow, progress, rejects
+
+    with progress.shown() as observe:
+        done = rejects.drain(settings, observe)
+        if wait:
+            flow.drain(settings, lambda where: observe(_waiting(done, where)))
+    typer.echo(f"{done.lines} lines taken out of the quarantine")
 
 
 def _waiting(done: "Progress", where: str) -> "Progress":
