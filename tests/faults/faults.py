@@ -57,16 +57,14 @@ def kill_all(run: Run) -> None:
 
 
 def kill_replay(run: Run) -> None:
-    """kill -9 of replay, up to three times; the last time by itself, at a point of its code."""
-    moments = sorted(run.rng.uniform(0, 0.6) for _ in range(run.rng.randint(0, 2)))
+    """kill -9 of replay, once or twice, and of its successor by itself at a point of its code."""
+    moments = sorted(run.rng.uniform(0, 0.6) for _ in range(run.rng.randint(1, 2)))
+    point = run.rng.choice(POINTS)
+    run.note = f"{len(moments)} times, then at the point '{point}'"
     for moment in moments:
         run.until_spooled(moment)
         run.kill_replay()
-        run.begin()
-    point = f"{run.rng.choice(POINTS)}:1"
-    run.note = f"{len(moments)} times, then at {point}"
-    run.kill_replay()
-    run.begin(point)
+        run.begin(point if moment == moments[-1] else "")
     run.await_suicide()
     run.lift()
 
