@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from clickstream.hdfs import Hdfs
 from clickstream.ingest import flow
-from clickstream.ingest.agents import Agent
+from clickstream.ingest.agent import Agent
 from clickstream.ledger import Ledger
 from tests.faults import services
 from tests.faults.account import closed
