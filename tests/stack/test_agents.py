@@ -13,11 +13,12 @@ import pytest
 
 from clickstream import endpoints
 from clickstream.errors import NotRunning, ServiceFailed
-from clickstream.ingest import agents, flume, replay, strange
+from clickstream.hdfs import Hdfs
+from clickstream.ingest import agents, flume, orphans, replay, strange
 from clickstream.ingest.agent import Agent
 from clickstream.process import wait_until
 from tests.stack.stores import by_offset, closed_lines, in_kafka, offsets
-from tests.stack.test_ingest import log_of, put
+from tests.stack.test_ingest import log_of, open_files_hold_lines, put
 
 CLI = (sys.executable, "-m", "clickstream.cli")
 ALL = ("agent1", "agent2", "agent3")
@@ -363,22 +364,25 @@ def test_supervision_starts_a_killed_agent_again_and_ends_with_its_agents(fresh,
     assert set(pids(fresh).values()) == {None}
 
 
-def test_supervision_heals_a_dead_source_and_recovers_open_files(fresh, run, supervise, tmp_path):
+def test_supervision_recovers_open_files_and_heals_a_source(fresh, run, supervise, tmp_path):
+    patient = ("--set", "flume.idle_timeout_seconds=10")
     content = log_of(2000)
     put(run, tmp_path / "a.log", content)
-    supervision = supervise(flags=("--set", "flume.idle_timeout_seconds=10"))
+    supervision = supervise(flags=patient)
     supervision.wait_for("supervising")
-    run("--set", "flume.idle_timeout_seconds=10", "ingest", "replay")
-    wait_until(lambda: len(in_kafka(fresh)) >= 2000, 60, "the lines reaching Kafka")
+    run(*patient, "ingest", "replay")
+    hdfs = Hdfs.connect(fresh)
+    wait_until(lambda: open_files_hold_lines(hdfs, fresh), 60, "a file being written")
     pid = pids(fresh)["agent3"]
     os.kill(pid, signal.SIGKILL)
+    assert orphans.in_use(hdfs, fresh), "no file was open when the collector was killed"
     up(fresh, "agent3", but=pid)
     supervision.wait_for("recovered ")
     pid = pids(fresh)["agent1"]
     os.mkfifo(fresh.path("spool", "weblog1", "pipe.log"))
     up(fresh, "agent1", but=pid)
     supervision.wait_for("'pipe.log' does not belong")
-    run("--set", "flume.idle_timeout_seconds=10", "ingest", "replay", "--wait")
+    run(*patient, "ingest", "replay", "--wait")
     assert by_offset(closed_lines(fresh, fresh.hdfs.master))["weblog1"] == offsets(content)
 
 
