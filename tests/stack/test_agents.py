@@ -386,6 +386,14 @@ def test_supervision_recovers_open_files_and_heals_a_source(fresh, run, supervis
     assert by_offset(closed_lines(fresh, fresh.hdfs.master))["weblog1"] == offsets(content)
 
 
+def test_ctrl_c_while_agents_start_leaves_nothing(fresh, supervise):
+    supervision = supervise("agent1", "agent2")
+    wait_until(lambda: any(pids(fresh).values()), 60, "an agent's process appearing")
+    supervision.process.send_signal(signal.SIGINT)
+    assert supervision.process.wait(60) == 130
+    assert set(pids(fresh).values()) == {None}
+
+
 def test_supervision_lets_go_what_is_stopped(fresh, run, supervise):
     supervision = supervise("agent1", "agent2")
     supervision.wait_for("supervising")
