@@ -1,15 +1,18 @@
 """How the stored lines of a server are read, and the refusal to read them in another way.
 
 A vhost_combined line passes as a combined one with its columns shifted. So once a server has valid
-lines, its format may only change within a family (`weblog.reader`): the ledger notes the family.
+lines, its format may only change within a family (`weblog.reader`). The ledger notes in which
+format lines were judged last; no agent may judge them in another one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import cast
 
 from clickstream import weblog
 from clickstream.config import Settings
 from clickstream.errors import BadInput
-from clickstream.ledger import VALID, Ledger
+from clickstream.ledger import VALID, Chunk, Ledger
 from clickstream.weblog import Format
 
 
@@ -19,40 +22,68 @@ def of(settings: Settings, server: str) -> Format:
 
 
 def settle(ledger: Ledger, settings: Settings, servers: Iterable[str]) -> None:
-    """Note how the lines of the servers will be read; before any of them is spooled.
+    """Note how the lines of the servers are judged from now on; before any of them is spooled.
 
     Raises BadInput where valid lines of a server stand there that are read in another way.
     """
     for server in servers:
         check(ledger, settings, server)
-        if ledger.noted(_key(server)) != (family := _family(settings, server)):
-            ledger.note(_key(server), family)
+        name = of(settings, server).name
+        if ledger.noted(_key(server)) != name:
+            ledger.note(_key(server), name)
 
 
 def check(ledger: Ledger, settings: Settings, server: str) -> None:
     """Refuse a format in which the valid lines of a server would be misread; raises BadInput."""
-    # Until formats could be chosen, every line was a common or combined one.
-    noted = ledger.noted(_key(server)) or weblog.COMBINED.name
-    if noted != _family(settings, server) and ledger.totals(server)[VALID]:
+    before, now = _noted(ledger, settings, server), of(settings, server)
+    if weblog.reader(before) is not weblog.reader(now) and ledger.totals(server)[VALID]:
         raise BadInput(
-            f"the lines of {server} were taken as {noted}; with servers.{server}.format ="
-            f' "{settings.servers[server].format}" they would be misread',
+            f"the lines of {server} were taken as {before.name}; with servers.{server}.format ="
+            f' "{now.name}" they would be misread',
             "set it back, and give logs of the other format to another server ([servers.NAME])",
         )
 
 
 def check_home(settings: Settings) -> None:
     """The same for every server, where this home has a ledger."""
+    with _ledger(settings) as ledger:
+        for server in settings.servers if ledger else ():
+            check(cast(Ledger, ledger), settings, server)
+
+
+def check_agent(settings: Settings, server: str, waits: Callable[[Chunk], bool]) -> None:
+    """Refuse to start a server's agent where it would not judge lines as the ledger has.
+
+    `waits`: whether a chunk still has to go through the agent. Raises BadInput.
+    """
+    with _ledger(settings) as ledger:
+        if ledger is None:
+            return
+        check(ledger, settings, server)
+        before = _noted(ledger, settings, server)
+        if before is not of(settings, server) and any(map(waits, ledger.open_chunks(server))):
+            raise BadInput(
+                f"lines of {server} that were judged as {before.name} wait for its agent",
+                f'let it take them first: servers.{server}.format = "{before.name}", clickstream'
+                " ingest start, clickstream ingest replay --wait; then change the format",
+            )
+
+
+@contextmanager
+def _ledger(settings: Settings) -> Iterator[Ledger | None]:
     path = settings.path("ledger.db")
     if path.is_file():
         with Ledger.open(path) as ledger:
-            for server in settings.servers:
-                check(ledger, settings, server)
+            yield ledger
+    else:
+        yield None
+
+
+def _noted(ledger: Ledger, settings: Settings, server: str) -> Format:
+    """The format in which the lines were judged last; that of now where nothing is noted."""
+    name = ledger.noted(_key(server))
+    return weblog.FORMATS[name] if name else of(settings, server)
 
 
 def _key(server: str) -> str:
     return f"format.{server}"
-
-
-def _family(settings: Settings, server: str) -> str:
-    return weblog.reader(of(settings, server)).name

@@ -56,11 +56,31 @@ def test_rejects_alone_do_not_hold_a_format(home):
         formats.check_home(home("combined"))
 
 
-def test_lines_of_before_there_were_formats_are_combined(home):
-    with opened(home("combined")) as ledger:
-        ledger.plan(LOG, 0, {("2015-05-18", VALID): 3}, b"", 3)
-    with pytest.raises(BadInput, match="taken as combined"):
-        formats.check_home(home("vhost_combined"))
+def test_a_ledger_without_a_note_takes_the_format_of_now(home):
+    with opened(home("vhost_combined")) as ledger:
+        ledger.restore(LOG, {("2015-05-18", VALID): 3}, [], [])
+        formats.settle(ledger, home("vhost_combined"), ["weblog1"])
+    with pytest.raises(BadInput, match="taken as vhost_combined"):
+        formats.check_home(home("combined"))
+
+
+@pytest.mark.parametrize("waiting", [True, False])
+def test_an_agent_does_not_judge_otherwise_what_was_judged(home, waiting):
+    spool(home("common"), "other-format")
+    formats.check_agent(home("common"), "weblog1", lambda _: waiting)
+    formats.check_agent(home("combined"), "weblog2", lambda _: waiting)
+    if waiting:
+        with pytest.raises(BadInput, match="judged as common wait") as caught:
+            formats.check_agent(home("combined"), "weblog1", lambda _: waiting)
+        assert 'servers.weblog1.format = "common"' in caught.value.hint
+    else:
+        formats.check_agent(home("combined"), "weblog1", lambda _: waiting)
+
+
+def test_an_agent_of_a_misread_server_does_not_start(home):
+    spool(home("combined"), VALID)
+    with pytest.raises(BadInput, match="misread"):
+        formats.check_agent(home("vhost_combined"), "weblog1", lambda _: False)
 
 
 def test_another_server_is_not_held(home):
@@ -72,4 +92,5 @@ def test_another_server_is_not_held(home):
 
 def test_a_home_without_a_ledger_holds_nothing(home, tmp_path):
     formats.check_home(home("vhost_combined"))
+    formats.check_agent(home("vhost_combined"), "weblog1", lambda _: True)
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from clickstream import endpoints, jars
+from clickstream import endpoints, formats, jars
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning, ServiceFailed
 from clickstream.ingest import agentlog, flume, strange
@@ -94,9 +94,10 @@ class Agent:
         """Start it and wait until every declared component is up; else it is ended again.
 
         Raises ServiceFailed that names what is missing, and ClickstreamError where the start would
-        lose events or a port is taken.
+        lose events or judge lines in another way than the ledger, or a port is taken.
         """
         self._refuse_stranding()
+        self._refuse_rejudging()
         files = flume.files(self._settings, self.name)
         write(files, self.home)
         self._clear_spool(tell)
@@ -223,6 +224,14 @@ class Agent:
         return (
             f"{self.name}: {names} {'is' if len(missing) == 1 else 'are'} not up" if names else ""
         )
+
+    def _refuse_rejudging(self) -> None:
+        """Not another format while chunks wait that the ledger has counted in the one before."""
+        if self.server:
+            spool = Spool(self._settings.path("spool", self.server))
+            formats.check_agent(
+                self._settings, self.server, lambda chunk: spool.state(chunk) != "completed"
+            )
 
     def _refuse_stranding(self) -> None:
         """Memory channels in place of file channels: not while these may hold events."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from clickstream import faultpoints, kafka
+from clickstream import faultpoints, formats, kafka
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning, ServiceFailed
 from clickstream.hdfs import Hdfs
@@ -31,8 +31,10 @@ def require_edges(settings: Settings, servers: Iterable[str]) -> None:
     """NotRunning unless the edge agent of each server runs in this home.
 
     ClickstreamError where one of them, or a collector that runs here, was started with other
-    settings than those of now: lines would go where nobody looks for them.
+    settings than those of now: lines would go where nobody looks for them. BadInput for a format
+    that would misread stored lines.
     """
+    formats.check_home(settings)
     edges = [Agent(settings, settings.servers[server].agent) for server in servers]
     for agent in edges:
         if agent.running() is None:
