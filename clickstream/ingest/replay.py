@@ -78,9 +78,9 @@ def replay(settings: Settings, pace: Pace, observe: Observer) -> Progress:
             f"there is no log below {settings.hdfs.source}",
             "put one there: clickstream weblog put FILE --server NAME",
         )
+    # Before a format is noted as that of now: chunks of an earlier one may wait for an agent.
+    flow.require_edges(settings, [server for server in sources if sources[server]])
     with spooler.opened(settings, servers, hdfs) as opened:
-        # Here, and not before: a format that would misread is refused first.
-        flow.require_edges(settings, [server for server in sources if sources[server]])
         return _Run(settings, hdfs, opened, pace, observe).go(sources)
 
 
