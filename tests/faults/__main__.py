@@ -96,7 +96,8 @@ def _tell(result: Result) -> None:
     print(
         f"{result.fault} seed {result.seed}: {verdict}, {result.note or 'killed'};",
         *(f"{getattr(result, name)} {name}," for name in counts),
-        f"recovered in {result.recovery_s} s, {result.seconds} s in all",
+        f"{result.recovered} open files recovered; all there in {result.recovery_s} s,",
+        f"{result.seconds} s in all",
         *(f"\n  {problem}" for problem in result.problems),
         file=sys.stderr,
         flush=True,

@@ -45,6 +45,14 @@ def kill_of(agent: str) -> Strike:
     return strike
 
 
+def kill_collector(run: Run) -> None:
+    """kill -9 of agent3 while a file that it has open in HDFS holds lines."""
+    run.until_collected(run.rng.uniform(0.1, 0.8))
+    run.until_open()
+    run.kill("agent3")
+    run.lift()
+
+
 def kill_all(run: Run) -> None:
     """kill -9 of all agents, which then start one by one in a seeded order."""
     run.until_collected(run.moment())
@@ -53,7 +61,7 @@ def kill_all(run: Run) -> None:
     run.kill(*run.agents())
     run.lift()
     for agent in order:
-        run.clickstream("ingest", "start", agent)
+        run.start(agent)
 
 
 def kill_replay(run: Run) -> None:
@@ -190,7 +198,7 @@ FAULTS = {
     for fault in (
         Fault("agent1", "kill -9 agent1", kill_of("agent1")),
         Fault("agent2", "kill -9 agent2", kill_of("agent2")),
-        Fault("agent3", "kill -9 agent3", kill_of("agent3"), cheap=True),
+        Fault("agent3", "kill -9 agent3", kill_collector, cheap=True),
         Fault("all-agents", "kill -9 of all agents at once", kill_all, cheap=True),
         Fault("replay", "kill -9 replay", kill_replay, cheap=True),
         Fault("kafka", f"Kafka stopped {OUTAGE_S} s", kafka),

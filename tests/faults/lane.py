@@ -25,6 +25,7 @@ class Result(NamedTuple):
     fault: str
     seed: int
     note: str
+    recovered: int
     lines: int
     lost: int
     doubled: int
@@ -72,6 +73,7 @@ class Home:
             fault.name,
             seed,
             run.note,
+            run.recovered,
             sum(len(log.lines) for log in run.logs),
             *(count.lost, count.doubled, count.altered, copies),
             *(round(recovery_s, 1), round(time.monotonic() - began, 1)),
@@ -131,7 +133,7 @@ def lane() -> Iterator[Lane]:
 
 def _strike(run: Run, fault: Fault) -> float:
     run.put(run.logs)
-    run.clickstream("ingest", "start")
+    run.start()
     run.count_from_here()
     run.begin()
     fault.strike(run)

@@ -6,10 +6,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from clickstream.config import Settings
-from clickstream.ingest import flume, source
+from clickstream.errors import ClickstreamError
+from clickstream.hdfs import Hdfs
+from clickstream.ingest import flume, orphans, source
 from clickstream.ingest.agent import Agent
 from clickstream.ledger import Ledger
 from clickstream.process import wait_until
@@ -26,8 +29,9 @@ REPLAY_S = 300
 class Run:
     """What a fault may do to a home while it replays. All chance comes out of `rng`.
 
-    `note` says afterwards what the seed chose. `lifted` is when the fault was over, by the
-    monotonic clock; `may_fail` says that the replay in the background may end with an error.
+    Of the fault: `note` says what the seed chose, `lifted` when it was over by the monotonic clock,
+    `may_fail` that the replay in the background may end with an error. `recovered`: how many files
+    left open `ingest start` has closed.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class Run:
         self.may_fail = False
         self.note = ""
         self.lifted = 0.0
+        self.recovered = 0
         self._place = place
         self._rate = self.rng.choice(RATES)
         self._replay: subprocess.Popen[bytes] | None = None
@@ -83,6 +88,11 @@ class Run:
         """Wait until agent3 has taken such a share of the lines, and a seeded bit longer."""
         self._until(lambda: self._collected() - self._before[1], share, "collected")
 
+    def until_open(self) -> None:
+        """Wait until a file that agent3 has open in HDFS holds lines that stand nowhere else."""
+        hdfs = Hdfs.connect(self.settings)
+        wait_until(lambda: self._open_lines(hdfs), MOMENT_S, "an open file's holding lines")
+
     def kill_replay(self) -> None:
         """kill -9 of the replay in the background."""
         assert self._replay
@@ -103,6 +113,11 @@ class Run:
         assert len(pids) == len(agents), f"not all of {agents} were running"
         services.kill_all(pids)
 
+    def start(self, *agents: str) -> None:
+        """Start agents, all by default."""
+        told = self.clickstream("ingest", "start", *agents).stdout
+        self.recovered += told.count("recovered ")
+
     def agents(self) -> list[str]:
         """The names of all agents, the collector last."""
         return flume.agents(self.settings)
@@ -113,7 +128,7 @@ class Run:
 
     def recover(self) -> float:
         """What a user does after a fault; returns the seconds it took since it was lifted."""
-        self.clickstream("ingest", "start")
+        self.start()
         self.end_of_replay()
         self.clickstream("ingest", "replay", "--wait")
         return time.monotonic() - self.lifted
@@ -144,6 +159,13 @@ class Run:
         collector = Agent(self.settings, self.settings.collector)
         sources = (bean for bean in collector.beans() if bean.component.kind == "source")
         return sum(bean.number("EventAcceptedCount") for bean in sources)
+
+    def _open_lines(self, hdfs: Hdfs) -> bool:
+        for entry in orphans.in_use(hdfs, self.settings):
+            with suppress(ClickstreamError), hdfs.open(entry.path) as stream:
+                if stream.read(1):
+                    return True
+        return False
 
     def _until(self, count: Callable[[], int], share: float, what: str) -> None:
         wanted = share * sum(len(log.lines) for log in self.logs)

@@ -1,21 +1,12 @@
 """Ingest on real HDFS, Flume and Kafka: nothing lost, nothing altered, whatever is killed."""
 
 import gzip
-import os
-import random
-import signal
 import socket
-import subprocess
-import sys
-import time
-from contextlib import suppress
 
 import psutil
 import pytest
 
-from clickstream.errors import ClickstreamError
 from clickstream.hdfs import Hdfs
-from clickstream.ingest import orphans
 from clickstream.ingest.agents import Agent
 from clickstream.ledger import VALID, Ledger
 from tests.stack.stores import by_offset, closed_lines, in_kafka, offsets, well_formed
@@ -101,63 +92,6 @@ def test_a_log_counts_once_however_it_comes(fresh, run, tmp_path):
     put(run, tmp_path / "access.log", other, **{"as": "other.log"})
     assert "300 lines of 1 logs" in run("ingest", "replay", "--wait").stdout
     assert len(set(in_kafka(fresh))) == 650
-
-
-def open_files_hold_lines(hdfs, settings):
-    for entry in orphans.in_use(hdfs, settings):
-        with suppress(ClickstreamError), hdfs.open(entry.path) as stream:
-            if stream.read(1):
-                return True
-    return False
-
-
-def test_a_killed_collector_loses_nothing(fresh, run, tmp_path):
-    seed = random.randrange(10**6)
-    print(f"seed {seed}")
-    logs = {server: log_of(30_000, server.encode()) for server in fresh.servers}
-    for server, content in logs.items():
-        put(run, tmp_path / f"{server}.txt", content, server)
-    run("ingest", "start")
-    replay = subprocess.Popen(
-        [sys.executable, "-m", "clickstream.cli", "ingest", "replay"], env=fresh.child_env()
-    )
-    hdfs = Hdfs.connect(fresh)
-    while not open_files_hold_lines(hdfs, fresh):
-        time.sleep(0.05)
-    time.sleep(random.Random(seed).random() * 1.5)
-    os.kill(Agent(fresh, "agent3").running().pid, signal.SIGKILL)
-    assert orphans.in_use(hdfs, fresh), "no file was open when the collector was killed"
-    started = run("ingest", "start")
-    assert "recovered" in started.stdout
-    assert replay.wait(200) == 0
-    run("ingest", "replay", "--wait")
-    assert orphans.in_use(hdfs, fresh) == []
-    master = by_offset(closed_lines(fresh, fresh.hdfs.master))
-    expected = {server: offsets(content) for server, content in logs.items()}
-    assert master == expected
-    ids = {(server, offset) for server, lines in expected.items() for offset in lines}
-    assert {(server, offset) for server, _, offset in in_kafka(fresh)} == ids
-
-
-def test_a_killed_replay_goes_on_where_it_stopped(fresh, run, tmp_path):
-    content = log_of(4000)
-    put(run, tmp_path / "a.log", content)
-    run("ingest", "start")
-    replay = subprocess.Popen(
-        [sys.executable, "-m", "clickstream.cli", "ingest", "replay", "--rate", "1000"],
-        env=fresh.child_env(),
-    )
-    with Ledger.open(fresh.path("ledger.db")) as ledger:
-        while ledger.totals()[VALID] < 500:
-            time.sleep(0.02)
-        replay.kill()
-        replay.wait()
-        before = ledger.totals()[VALID]
-    assert before < 4000
-    assert f"{4000 - before} lines of 1 logs" in run("ingest", "replay", "--wait").stdout
-    assert by_offset(closed_lines(fresh, fresh.hdfs.master))["weblog1"] == offsets(content)
-    assert sorted(in_kafka(fresh)) == sorted(set(in_kafka(fresh)))
-    assert list(fresh.path("spool", "weblog1").glob("*.log*")) == []
 
 
 def test_agents_listen_on_loopback_only(fresh, run):
