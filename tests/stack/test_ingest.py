@@ -1,4 +1,4 @@
-"""Ingest on real HDFS, Flume and Kafka: nothing lost, nothing altered, whatever is killed."""
+"""Ingest on real HDFS, Flume and Kafka: nothing lost, nothing altered. Kills: `test_faults`."""
 
 import gzip
 import socket
