@@ -167,6 +167,13 @@ class Replay(_Section):
     max_invalid_percent: Annotated[float, Field(ge=0, le=100)] = 50
 
 
+class Follow(_Section):
+    """Following a log that a web server writes: how often it is looked at, and when it is over."""
+
+    poll_seconds: Annotated[float, Field(gt=0, le=0.5)] = 0.25
+    quiet_seconds: Annotated[float, Field(ge=0)] = 30
+
+
 class Spark(_Section):
     """How both jobs are submitted."""
 
@@ -213,6 +220,7 @@ class Settings(_Section):
     database: Database = Database()
     flume: Flume = Flume()
     replay: Replay = Replay()
+    follow: Follow = Follow()
     spark: Spark = Spark()
     speed: Speed = Speed()
 

@@ -105,6 +105,7 @@ def test_the_contract_of_names():
     weblog put, weblog list, weblog check,
     ingest render, ingest start, ingest stop, ingest status, ingest replay,
     ingest rejects,
+    ingest follow,
     speed run, speed status, speed stop, speed reset, batch run, batch status, report popularity,
     report ddos, report health, report visitors, report responses, report distribution,
     report hourly, report categories, config show, audit"""

@@ -261,6 +261,31 @@ def _replay_rejects(settings: "Settings", wait: bool) -> None:
     typer.echo(f"{done.lines} lines taken out of the quarantine")
 
 
+@app.command()
+def follow(
+    log: Annotated[Path, typer.Argument(help="The log that the web server writes, plain.")],
+    server: Annotated[str, typer.Option(help="The web server that writes it.")],
+    until_idle: Annotated[
+        float | None, typer.Option(min=0, help="End after so many seconds without a new line.")
+    ] = None,
+) -> None:
+    """Spool the lines of a growing log within a second of their being written, across rotations.
+
+    Goes on where it stopped.
+
+    Example: clickstream ingest follow --server weblog1 /var/log/nginx/access.log
+    """
+    from clickstream.ingest import follow as follows
+    from clickstream.ingest import watch
+
+    settings = command.settings()
+    with watch.shown() as shown:
+        done = follows.follow(settings, server, log, shown.observe, shown.tell, until_idle)
+    typer.echo(watch.summary(done))
+    if done.interrupted:
+        raise KeyboardInterrupt
+
+
 def _waiting(done: "Progress", where: str) -> "Progress":
     done.waiting_for = where
     return done
