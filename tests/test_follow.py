@@ -511,6 +511,33 @@ def test_a_signal_ends_it(home, writer, number):
     home.check(writer.lines)
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_the_command_ends_with_its_exit_code(home, writer, number, code):
+    writer.write(3)
+    argv = [sys.executable, "-m", "clickstream.cli", "ingest", "follow", "--server", SERVER]
+    env = home.settings.child_env()
+    with subprocess.Popen([*argv, home.path], env=env, stdout=subprocess.PIPE) as process:
+        while not list(home.settings.path("spool", SERVER).glob("*.log")):
+            time.sleep(0.02)
+        process.send_signal(number)
+        said = process.communicate(timeout=60)[0]
+    assert (process.returncode, said) == (code, b"3 lines spooled, 0 invalid\n")
+    home.check(writer.lines)
+
+
+def test_a_log_that_is_a_beginning_of_a_known_one_hides_nothing(home, writer):
+    lived(home, writer, ("write", 3))
+    home.settle()
+    home.end()
+    writer.write(2)
+    beginning = home.path.read_bytes().split(b"\n")[0] + b"\n"
+    writer.rename()
+    home.path.write_bytes(beginning)
+    home.begin()
+    home.settle()
+    home.check(writer.lines)
+
+
 @pytest.mark.parametrize("where", ["stage", "keep"])
 def test_a_full_disk_is_waited_for(home, writer, monkeypatch, where):
     works = getattr(Spool, where)

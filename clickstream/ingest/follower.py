@@ -33,11 +33,10 @@ class Following:
 
 
 class Follower:
-    """Follows one path. `step` is to be called again and again; it never blocks for long.
+    """Follows one path. `step` is to be called again and again; it never waits for anything.
 
-    What it has done is added to `done`; `tell` is told what happens to the log.
-
-    `busy`: the last step ended because it took long enough, not because all was read.
+    What it has done is added to `done`; `tell` is told what happens to the log. `busy`: the last
+    step ended because it took long enough, not because all was read.
     """
 
     def __init__(
@@ -105,7 +104,7 @@ class Follower:
                 raise BadInput(
                     f"{error.filename} cannot be read", "follow as a user who may read it"
                 ) from error
-            self.done.waiting_for = f"leave to read {error.filename}"
+            self.done.waiting_for = f"permission to read {error.filename}"
             return False
 
     def _looked(self) -> bool:
@@ -182,7 +181,7 @@ class Follower:
             return self._knows(log)
 
         held = {log.growing.key: not log.growing.blank for log in self._logs}
-        known = bool(newest and self._knows(newest) and newest.offset)
+        known = bool(newest and self._knows(newest) and not newest.adds_nothing)
         missed = tail.missed(rotated, knows, held, known, self._memory.since)
         return [looked[growing.key] for growing in missed]
 

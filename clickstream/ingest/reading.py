@@ -59,11 +59,16 @@ class Reading:
         return self.open.offset if self.open else 0
 
     @property
+    def adds_nothing(self) -> bool:
+        """Whether it is a beginning of a known log, as far as it goes."""
+        return self.open is not None and self.open.adds_nothing
+
+    @property
     def rest(self) -> bool:
         """Whether it holds bytes that are not spooled: a last line without its end, if no more."""
         if self.growing.packed:
             return not self._over
-        if self.open and self.open.adds_nothing:
+        if self.adds_nothing:
             return self._size < self.growing.size
         return self.offset < self.growing.size
 
@@ -76,7 +81,7 @@ class Reading:
         """Whether there may be lines to spool. Raises BadInput, or Truncated."""
         if self.open and self._outdated(self.open):
             self.forget()
-        if self.open and not self.open.adds_nothing:
+        if self.open and not self.adds_nothing:
             return True
         if not final and not self.growing.lines(0):
             return False
