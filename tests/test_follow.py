@@ -564,6 +564,18 @@ def test_one_follow_of_a_server_but_two_of_two(home, writer):
     assert following(home, idle=0, server="weblog2").lines == 3
 
 
+def test_a_new_format_is_refused_while_lines_of_the_earlier_one_wait(home, writer):
+    writer.write(1)
+    following(home, idle=0)
+    assert any("agent1 is not running" in text for text in home.told)
+    home.settings.servers[SERVER].format = "common"
+    with pytest.raises(BadInput, match="judged as combined wait for its agent"):
+        following(home, idle=0)
+    (chunk,) = home.settings.path("spool", SERVER).glob("*.log")
+    chunk.rename(chunk.with_name(chunk.name + ".COMPLETED"))
+    following(home, idle=0)
+
+
 def test_an_unknown_server_is_named(home):
     with pytest.raises(UsageError, match="no server nope"):
         following(home, server="nope")

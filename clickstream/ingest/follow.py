@@ -10,11 +10,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
+from clickstream import formats
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning, UsageError
 from clickstream.hdfs import Hdfs
-from clickstream.ingest import spooler
+from clickstream.ingest import flow, spooler
 from clickstream.ingest.follower import Follower, Following, Tell
+from clickstream.ingest.spool import Spool
 from clickstream.ingest.spooler import Spooler
 from clickstream.ledger import Ledger
 
@@ -34,12 +36,13 @@ def follow(
     """Spool the lines of a growing log as they come, until SIGTERM, Ctrl-C, or so long a silence.
 
     All that was read is spooled before it returns. Raises UsageError for an unknown server,
-    BadInput for a log that cannot be taken, ClickstreamError where another spooler of this server
-    runs or the master copy is accounted for by another ledger.
+    BadInput for a log or a format that cannot be taken, ClickstreamError where another spooler of
+    this server runs, its agent has other settings, or the master copy is another ledger's.
     """
     if server not in settings.servers:
         known = ", ".join(settings.servers)
         raise UsageError(f"there is no server {server}", f"servers of this configuration: {known}")
+    _check_agent(settings, server, tell)
     done = Following()
     with _ending() as ended:
         run = _Run(settings, server, path.absolute(), observe, tell, until_idle_s, ended)
@@ -47,6 +50,17 @@ def follow(
             time.sleep(SPACE_AGAIN_S)
     done.interrupted = signal.SIGINT in ended
     return done
+
+
+def _check_agent(settings: Settings, server: str, tell: Tell) -> None:
+    """Its agent may be away, then lines wait in the spool; but not run with other settings."""
+    try:
+        flow.require_edges(settings, [server])
+    except NotRunning as error:
+        # Chunks of an earlier format may wait for it; a new one must not be noted before.
+        spool = Spool(settings.path("spool", server))
+        formats.check_agent(settings, server, lambda chunk: spool.state(chunk) != "completed")
+        tell(f"{error.message}; lines wait for it in the spool ({error.hint})")
 
 
 class _Run(NamedTuple):
