@@ -212,7 +212,7 @@ def opened(
     """
     with ExitStack() as stack:
         for server in servers:
-            stack.enter_context(_locked(settings, server))
+            stack.enter_context(locked(settings, server))
         ledger = stack.enter_context(Ledger.open(settings.path("ledger.db")))
         if hdfs:
             for server in servers:
@@ -228,13 +228,10 @@ def opened_file(path: Path) -> BinaryIO:
 
 def check_sign(hdfs: Hdfs, settings: Settings, ledger: Ledger, server: str) -> None:
     """Refuse a server's master copy that another ledger accounts for; sign one that is new."""
-    path = sign_path(settings, server)
-    if hdfs.stat(path) is None:
+    found = signed_by(hdfs, settings, server)
+    if found is None:
         sign(hdfs, settings, ledger, server)
-        return
-    with hdfs.open(path) as stream:
-        found = stream.read().decode()
-    if found != ledger.uuid:
+    elif found != ledger.uuid:
         raise ClickstreamError(
             f"the master copy of {server} at {settings.hdfs.master} is accounted for by another"
             " ledger",
@@ -247,6 +244,15 @@ def sign(hdfs: Hdfs, settings: Settings, ledger: Ledger, server: str) -> None:
     hdfs.write(sign_path(settings, server), [ledger.uuid.encode()])
 
 
+def signed_by(hdfs: Hdfs, settings: Settings, server: str) -> str | None:
+    """The UUID of the ledger that accounts for a server; None where there is none yet."""
+    path = sign_path(settings, server)
+    if hdfs.stat(path) is None:
+        return None
+    with hdfs.open(path) as stream:
+        return stream.read().decode()
+
+
 def sign_path(settings: Settings, server: str) -> str:
     """Where the UUID of the ledger that accounts for a server stands.
 
@@ -256,7 +262,7 @@ def sign_path(settings: Settings, server: str) -> str:
 
 
 @contextmanager
-def _locked(settings: Settings, server: str) -> Iterator[None]:
+def locked(settings: Settings, server: str) -> Iterator[None]:
     """One spooler per server of a home: ClickstreamError names the pid of another one."""
     path = settings.path(f"spooler-{server}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)

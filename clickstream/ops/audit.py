@@ -17,16 +17,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from clickstream import endpoints, jars, kafka, spark
 from clickstream.batch import master
 from clickstream.batch.master import File
 from clickstream.batch.run import SHORT_BYTES, Choice
 from clickstream.config import Settings
-from clickstream.errors import BadInput, NoData, NotRunning, UsageError
+from clickstream.errors import BadInput, ClickstreamError, NoData, NotRunning, UsageError
 from clickstream.hdfs import Entry, Hdfs
+from clickstream.ingest import spooler
 from clickstream.ledger import UNDATED, Ledger, LogFile
 from clickstream.ops import flight, stored
 from clickstream.ops.balance import Audit, Books, Log, Stores, balance
@@ -43,14 +42,21 @@ Watch = Callable[[str], None]
 
 
 class Scope(NamedTuple):
-    """What is looked at: the days (None: all of them) and the servers."""
+    """What is looked at: days and servers; None is all of them."""
 
     days: list[str] | None
-    servers: list[str]
+    servers: list[str] | None
 
     def has(self, day: str) -> bool:
         """Whether a day is asked for."""
         return self.days is None or day in self.days
+
+    def has_server(self, server: str) -> bool:
+        """Whether a server is asked for."""
+        return self.servers is None or server in self.servers
+
+
+EVERYTHING = Scope(None, None)
 
 
 class Files(NamedTuple):
@@ -80,39 +86,67 @@ def audit(
         raise UsageError(f"there is no server {server}", f"servers: {', '.join(settings.servers)}")
     hdfs = Hdfs.connect(settings)
     watch("listing")
-    before = read_books(settings, server)
-    scope = Scope(_days(hdfs, settings, choice, before), [server] if server else [])
+    foreign = _foreign(hdfs, settings, server)
+    servers = [name for name in settings.servers if name not in foreign]
+    scope = Scope(None, [server] if server else servers if foreign else None)
+    before = read_books(settings, scope)
+    scope = scope._replace(days=_days(hdfs, settings, choice, before))
     files = _files(hdfs, settings, scope)
-    offsets = _offsets(settings, server)
+    offsets = _offsets(settings, scope)
     with _sources(settings, before.files if scope.days is None else []) as sources:
         rows = _submit(settings, _plan(settings, scope, files, offsets, before), watch)
         watch("counting the source logs")
         counted = sources()
-    books = _settled(before, read_books(settings, server), files)
+    books = _settled(before, read_books(settings, scope), files)
     batch, notes = _batch(settings, files.manifests, scope)
     cut = frozenset(name for name in settings.servers if _first(settings, offsets, name) > 0)
     stores = Stores([row for row in rows if scope.has(row["day"])], cut, counted, batch)
     whole = scope.days is None
     counts = [count for count in books.counts if scope.has(count.day)]
     done = balance(books._replace(counts=counts), stores, whole)
-    return done._replace(notes=[*_notes(books, files, cut, counted, whole), *notes])
+    others = [f"another ledger accounts for {_named(foreign)}"] if foreign else []
+    notes += [*_notes(books, files, cut, counted, whole), *others]
+    return done._replace(notes=notes)
 
 
-def read_books(settings: Settings, server: str | None = None) -> Books:
-    """What the ledger of this home says, of one server or of all; raises NoData without one."""
+def read_books(settings: Settings, scope: Scope = EVERYTHING) -> Books:
+    """What the ledger of this home says of the servers asked for; raises NoData without one."""
+    path = _ledger(settings)
+    drained: dict[Log, list[int]] = defaultdict(list)
+    with Ledger.open(path) as ledger:
+        for name, file, offset in ledger.drained():
+            if scope.has_server(name):
+                drained[name, file].append(offset)
+        waiting = flight.waiting(settings, ledger.open_chunks())
+        files = [log for log in ledger.files() if scope.has_server(log.server)]
+        counts = [count for count in ledger.counts() if scope.has_server(count.server)]
+    flying = {name: text for name, text in waiting.items() if scope.has_server(name)}
+    return Books(files, counts, drained, flying)
+
+
+def _ledger(settings: Settings) -> Path:
     path = settings.path("ledger.db")
     if not path.is_file():
         raise NoData(
             f"there is no ledger in {settings.home}: nothing was spooled there",
             "is it lost? clickstream ingest ledger rebuild",
         )
-    drained: dict[Log, list[int]] = defaultdict(list)
-    with Ledger.open(path) as ledger:
-        for name, file, offset in ledger.drained():
-            if server in (None, name):
-                drained[name, file].append(offset)
-        waiting = flight.waiting(settings, ledger.open_chunks())
-        return Books(ledger.files(server), ledger.counts(server), drained, waiting)
+    return path
+
+
+def _foreign(hdfs: Hdfs, settings: Settings, server: str | None) -> list[str]:
+    """Servers whose master copy another home accounts for; raises where none is left to audit."""
+    with Ledger.open(_ledger(settings)) as ledger:
+        ours = (None, ledger.uuid)
+    wanted = [server] if server else list(settings.servers)
+    found = [name for name in wanted if spooler.signed_by(hdfs, settings, name) not in ours]
+    if found == wanted:
+        raise ClickstreamError(
+            f"another ledger accounts for the master copy of {', '.join(found)}",
+            "audit it in the home it was made with; where that is lost:"
+            " clickstream ingest ledger rebuild",
+        )
+    return found
 
 
 def count_source(hdfs: Hdfs, log: LogFile) -> int | None:
@@ -134,9 +168,10 @@ def count_source(hdfs: Hdfs, log: LogFile) -> int | None:
 
 @contextmanager
 def _opened(hdfs: Hdfs, path: str) -> Iterator[BinaryIO]:
-    parts = urlsplit(path)
-    local = parts.scheme == "file"
-    with open(url2pathname(parts.path), "rb") if local else hdfs.open(path) as raw:
+    local = path.startswith(spooler.LOCAL)
+    if not local and hdfs.stat(path) is None:
+        raise FileNotFoundError(path)
+    with open(path.removeprefix(spooler.LOCAL), "rb") if local else hdfs.open(path) as raw:
         stream = io.BufferedReader(cast(io.RawIOBase, raw), BLOCK_BYTES)
         packed = stream.peek(2)[:2] == b"\x1f\x8b"
         yield cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if packed else stream
@@ -181,10 +216,9 @@ def _files(hdfs: Hdfs, settings: Settings, scope: Scope) -> Files:
 
 def _of(scope: Scope, entries: list[Entry]) -> list[Entry]:
     """Those below the directories of the servers asked for."""
-    names = {f"server={server}" for server in scope.servers}
     parents = (posixpath.basename(posixpath.dirname(entry.path)) for entry in entries)
     pairs = zip(entries, parents, strict=True)
-    return [entry for entry, parent in pairs if not names or parent in names]
+    return [entry for entry, name in pairs if scope.has_server(name.removeprefix("server="))]
 
 
 def _manifests(root: str, entries: list[Entry]) -> dict[str, list[File]]:
@@ -195,11 +229,11 @@ def _manifests(root: str, entries: list[Entry]) -> dict[str, list[File]]:
     return {day: sorted(found) for day, found in files.items()}
 
 
-def _offsets(settings: Settings, server: str | None) -> dict[int, tuple[int, int]]:
-    """First and end offset of the partitions; of that of one server."""
-    only = {kafka.partition_of(settings, server)} if server else None
+def _offsets(settings: Settings, scope: Scope) -> dict[int, tuple[int, int]]:
+    """First and end offset of the partitions of the servers asked for."""
+    parts = {kafka.partition_of(settings, server) for server in scope.servers or ()}
     found = kafka.offsets(settings)
-    return {part: ends for part, ends in found.items() if only is None or part in only}
+    return {part: ends for part, ends in found.items() if not parts or part in parts}
 
 
 def _first(settings: Settings, offsets: dict[int, tuple[int, int]], server: str) -> int:
@@ -283,7 +317,7 @@ def _batch(
         (row["server"], row["date"]): int(row["requests"])
         for row in visitors
         if row["date"] in fresh and row["server"] != VIEWS_ALL
-        if not scope.servers or row["server"] in scope.servers
+        if scope.has_server(row["server"])
     }
     missing = sorted(present.keys() - known.keys())
     dirty = sorted((present.keys() & known.keys()) - fresh)

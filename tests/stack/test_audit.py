@@ -36,7 +36,7 @@ def hostile() -> bytes:
     odd += [(OK % (2, 2, 2, b"x")).replace(b"18/May", b"31/Feb")]
     good = [OK % (n // 60, n % 60, n, b"agent") for n in range(240)]
     lines = [line for n, line in enumerate(good) for line in (line, odd[n % 6])][:-1]
-    ends = (b"\r\n" if n % 3 == 0 else b"\n" for n in range(len(lines)))
+    ends = (b"\r\n" if n % 5 == 0 else b"\n" for n in range(len(lines)))
     return b"".join(map(bytes.__add__, lines, ends)) + OK % (5, 5, 5, b"no end")
 
 
@@ -165,7 +165,7 @@ def spoil_views(settings: Settings, row: dict) -> None:
 def test_a_clean_replay_balances_and_its_numbers_are_those_of_the_logs(home):
     done = audits.audit(home)
     assert done.problems == []
-    assert not any("source log is gone" in note for note in done.notes)
+    assert [note for note in done.notes if "batch has not computed" not in note] == []
     rows = {(row["server"], row["file"], row["day"]): row for row in done.rows}
     for server, logs in sources().items():
         truth = Truth(
@@ -211,25 +211,25 @@ def test_a_changed_byte_and_a_changed_time_are_found_at_their_offsets(home):
     lines = lines_of(home, path)
     _, file, first = identity(lines[7])
     _, _, second = identity(lines[11])
+    original = lines[15]
+    _, _, third = identity(original)
     lines[7] = lines[7][:-2] + bytes([lines[7][-2] ^ 1]) + lines[7][-1:]
     lines[11] = lines[11].replace(b"000\t", b"001\t", 1)
+    lines += [original, original.replace(b"GET", b"PUT", 1)]
     with changed(home, path, lines):
-        assert problems(home, file) == f"altered: 2 lines at {first}, {second}"
-    with changed(home, path, [*lines_of(home, path), lines[7]]):
-        assert problems(home, file) == f"altered: 1 line at {first}"
+        assert problems(home, file) == f"altered: 3 lines at {first}, {second}, {third}"
 
 
 def test_a_line_that_is_in_no_store_leaves_a_gap(home):
     log = sources()["weblog1"]["hostile.log"]
     file = file_of(home, log)
-    (path,) = [
-        path
+    path, gone = next(
+        (path, line)
         for path in closed(home, home.hdfs.quarantine)
-        if file.encode() in content(home, path) and "too-long" not in path
-    ]
-    lines = lines_of(home, path)
-    (gone,) = [line for line in lines if b"junk" in line][:1]
-    start = identity(gone)[2]
+        for line in lines_of(home, path)
+        if line.endswith(b"\x00\xff junk") and file.encode() in line
+    )
+    lines, start = lines_of(home, path), identity(gone)[2]
     with changed(home, path, [line for line in lines if line != gone]):
         told = problems(home, file)
     first, last = re.fullmatch(r"missing in every store, bytes (\d+)-(\d+)", told).groups()
@@ -238,18 +238,19 @@ def test_a_line_that_is_in_no_store_leaves_a_gap(home):
 
 
 def test_a_blank_line_that_is_lost_is_counted(home):
+    """Without it, the LF of the line before and its own look like the end of one CRLF line."""
     log = sources()["weblog1"]["hostile.log"]
     file = file_of(home, log)
+    place = next(at for at in offsets(log) if re.fullmatch(b"[^\r]\n\n", log[at - 2 : at + 1]))
     for path in closed(home, home.hdfs.quarantine):
         lines = lines_of(home, path)
-        blank = [line for line in lines if file.encode() in line and line.endswith(b"-\t-\t")]
-        if blank:
-            with changed(home, path, [line for line in lines if line != blank[1]]):
-                told = problems(home, file)
-            invalid = sum(not well_formed(raw) for raw in offsets(log).values())
-            assert f"invalid {invalid}, in the quarantine {invalid - 1}" in told
-            return
-    pytest.fail("there is no blank line in the quarantine")
+        left = [line for line in lines if identity(line) != ("weblog1", file, place)]
+        if left != lines:
+            break
+    with changed(home, path, left):
+        told = problems(home, file)
+    invalid = sum(not well_formed(raw) for raw in offsets(log).values())
+    assert told.startswith(f"invalid {invalid}, in the quarantine {invalid - 1}; perhaps the blank")
 
 
 def test_lines_of_nobody(home):
@@ -287,7 +288,6 @@ def test_a_line_missing_in_kafka_alone_and_what_retention_has_cut(home):
 
 
 def test_the_batch_views_are_held_against_the_master_copy(home):
-    assert any("batch has not computed" in note for note in audits.audit(home).notes)
     batch.run(home)
     done = audits.audit(home)
     assert done.problems == []
@@ -318,19 +318,21 @@ def test_chosen_days_and_one_server(home):
 
 def test_a_source_that_is_gone_or_another_one(home):
     log = sources()["weblog2"]["plain.log"]
-    path = f"{home.hdfs.source}/weblog2/{PACKED}.gz"
-    before = content(home, path)
+    (known,) = [f for f in audits.read_books(home).files if f.bytes == len(log)]
     hdfs = Hdfs.connect(home)
-    for other in (None, gzip.compress(log[1:]), b"\x1f\x8bbroken", log[:-5]):
-        hdfs.delete(path)
+    before = content(home, known.path)
+    assert audits.count_source(hdfs, known) == log.count(b"\n")
+    for other in (gzip.compress(log[1:]), b"\x1f\x8bbroken", log[:-5], None):
+        hdfs.delete(known.path)
         if other is not None:
-            hdfs.write(path, [other])
-        done = audits.audit(home, server="weblog2")
-        (row,) = [r for r in done.rows if (r["file"], r["day"]) == (file_of(home, log), ALL)]
-        assert row["source"] is None
-        assert done.problems == []
-        assert any("source log is gone" in note for note in done.notes)
-    hdfs.write(path, [before])
+            hdfs.write(known.path, [other])
+        assert audits.count_source(hdfs, known) is None
+    done = audits.audit(home, server="weblog2")
+    hdfs.write(known.path, [before])
+    (row,) = [r for r in done.rows if (r["file"], r["day"]) == (known.file, ALL)]
+    assert row["source"] is None
+    assert done.problems == []
+    assert any("source log is gone" in note for note in done.notes)
 
 
 def test_what_is_on_its_way_is_in_flight_and_not_lost(home, tmp_path):
@@ -346,12 +348,11 @@ def test_what_is_on_its_way_is_in_flight_and_not_lost(home, tmp_path):
     assert "missing" not in failed.stderr
     run("ingest", "start")
     run("ingest", "replay", "--wait")
-    assert "Note: in flight" not in run("audit").stderr
     hdfs = Hdfs.connect(home)
     hdfs.write(f"{home.hdfs.master}/dt=2015-05-18/server=weblog1/_part.9.tmp", [b"being written"])
-    done = audits.audit(home)
-    assert done.problems == []
-    assert any("open files in HDFS" in note and "_part.9.tmp" in note for note in done.notes)
+    shown = run("audit")
+    assert "open files in HDFS" in shown.stderr
+    assert "_part.9.tmp" in shown.stderr
 
 
 def test_without_a_ledger(fresh, run):
