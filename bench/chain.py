@@ -48,7 +48,8 @@ class Load(NamedTuple):
 class Result(NamedTuple):
     """Seconds from the start of replay until all valid lines were in Kafka, in HDFS, and closed.
 
-    In HDFS is what the master's sink has taken for good; closed is what Spark may read.
+    In HDFS is what the master's sinks have taken for good; closed is what Spark may read. Of the
+    machine's CPU, `idle_percent` was not used and `others_percent` used by processes not ours.
     """
 
     case: Case
@@ -57,6 +58,8 @@ class Result(NamedTuple):
     hdfs_s: float
     closed_s: float
     loads: list[Load]
+    idle_percent: int
+    others_percent: int
 
     @property
     def rate(self) -> int:
@@ -143,12 +146,12 @@ def _measured(settings: Settings, base: Settings, case: Case) -> Result:
                 done.setdefault("hdfs", elapsed)
             _check_patience(elapsed, case)
             time.sleep(INTERVAL_S)
-        loads = meter.loads()
+        loads, shares = meter.loads(), meter.shares()
         spooler.wait()
     flow.drain(settings, lambda _: None)
     closed_s = time.monotonic() - began
     _check_whole(settings, case)
-    return Result(case, valid, done["kafka"], done["hdfs"], closed_s, loads)
+    return Result(case, valid, done["kafka"], done["hdfs"], closed_s, loads, *shares)
 
 
 def _check_patience(elapsed: float, case: Case) -> None:
@@ -205,6 +208,7 @@ class _Meter:
         self._cpu: dict[str, float] = {}
         self._before = {name: _cpu(each) for name, each in processes.items()}
         self._before["spooler"] = 0.0
+        self._machine = psutil.cpu_times()
 
     def look(self) -> None:
         for name, process in self._processes.items():
@@ -217,6 +221,15 @@ class _Meter:
     def loads(self) -> list[Load]:
         self.look()
         return [Load(name, self._cpu[name], self._peak[name] >> 20) for name in self._processes]
+
+    def shares(self) -> tuple[int, int]:
+        """What was idle and what others used, in per cent of the machine's CPU."""
+        spent = [now - then for now, then in zip(psutil.cpu_times(), self._machine, strict=True)]
+        by_name = dict(zip(self._machine._fields, spent, strict=True))
+        total = sum(spent) - by_name.get("guest", 0) - by_name.get("guest_nice", 0)
+        idle = by_name["idle"] + by_name.get("iowait", 0)
+        others = total - idle - sum(self._cpu.values())
+        return round(100 * idle / total), max(0, round(100 * others / total))
 
 
 def _cpu(process: psutil.Process) -> float:

@@ -102,6 +102,8 @@ def show_result(result: Any) -> None:
         "to HDFS lines/s": round(rate / result.hdfs_s),
         "both lines/s": result.rate,
         "closed after s": f"{result.closed_s:.1f}",
+        "idle %": result.idle_percent,
+        "others %": result.others_percent,
     }
     output.show([row], list(row), "table")
     loads = [
@@ -126,7 +128,7 @@ def _stamping(options: argparse.Namespace, place: Path) -> Rows:
         with logs[0].open("wb") as file:
             file.writelines(made.blocks(1, options.lines))
     rows = []
-    for each in map(spooling.stamp, logs):
+    for each in (spooling.stamp(place, log) for log in logs):
         figures = {"lines": each.lines, "MB": each.bytes // 10**6, "lines/s": each.rate}
         rows.append({"log": each.log, **figures, "seconds": f"{each.seconds:.2f}"})
     output.show(rows, list(rows[0]), "table", footer="lines/s: per CPU second, on one core")

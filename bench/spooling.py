@@ -3,19 +3,19 @@
 import resource
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
-from hashlib import sha256
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import made
 
 from clickstream import config
-from clickstream.ingest import logs
-from clickstream.ingest.spool import Draft, Limits, Spool, drafts
-from clickstream.ledger import Ledger, LogFile
+from clickstream.config import Settings
+from clickstream.ingest import spooler
+from clickstream.ingest.replay import Pace
+from clickstream.ingest.spool import COMPLETED, Draft
 
-SERVER, FILE = "weblog1", "0" * 16
+SERVER = "weblog1"
 
 
 class Stamped(NamedTuple):
@@ -42,12 +42,14 @@ class Memory(NamedTuple):
     seconds: float
 
 
-def stamp(path: Path) -> Stamped:
-    """Read, hash, judge, stamp and count every line of a log; write nothing."""
+def stamp(place: Path, path: Path) -> Stamped:
+    """Read, hash, judge, stamp and count every line of a plain log; write nothing."""
+    settings = config.load(home=place / "home")
     lines = size = 0
-    with path.open("rb") as stream:
+    with spooler.opened(settings, [SERVER]) as door, path.open("rb") as stream:
+        log = door.recognise(SERVER, partial(spooler.opened_file, path), str(path))
         began, cpu = time.monotonic(), time.process_time()
-        for draft in _drafts(logs.Hashed(stream, sha256())):
+        for draft in log.drafts(stream, Pace().limits(settings)):
             lines += draft.counts.total()
             size = draft.stop
         taken, cpu_s = time.monotonic() - began, time.process_time() - cpu
@@ -56,32 +58,22 @@ def stamp(path: Path) -> Stamped:
 
 def memory(place: Path, gigabytes: list[float]) -> Iterator[Memory]:
     """Spool one made log into a spool whose chunks are taken at once; a row at each size."""
-    per_line = made.bytes_per_line(1)
-    total = int(max(gigabytes) * 1e9 / per_line) + made.PER_SECOND
+    total = int(max(gigabytes) * 1e9 / made.bytes_per_line(1)) + made.PER_SECOND
     wanted, lines, began = sorted(gigabytes), 0, time.monotonic()
-    for draft in _spooled(place, total):
+    for draft in _spooled(config.load(home=place / "home"), total):
         lines += draft.counts.total()
         while wanted and draft.stop >= wanted[0] * 1e9:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
             yield Memory(wanted.pop(0), lines, peak, time.monotonic() - began)
 
 
-def _drafts(stream: logs.Hashed) -> Iterator[Draft]:
-    replay = config.Replay()
-    return drafts(stream, SERVER, FILE, 0, Limits(replay.chunk_lines, replay.chunk_bytes))
-
-
-def _spooled(place: Path, lines: int) -> Iterator[Draft]:
-    spool = Spool(place / "spool" / SERVER)
-    spool.make()
-    with ExitStack() as stack:
-        ledger = stack.enter_context(Ledger.open(place / "ledger.db"))
-        hashed = logs.Hashed(stack.enter_context(made.stream(1, lines)), sha256())
-        for draft in _drafts(hashed):
-            digest = hashed.digest.hexdigest()
-            log = LogFile(SERVER, FILE, "/made", draft.stop, digest, draft.open_tail)
-            chunk = ledger.plan(log, draft.start, draft.counts)
-            spool.place(chunk, draft.body)
-            ledger.mark(chunk, "done")
-            (spool.directory / chunk.name).unlink()
+def _spooled(settings: Settings, lines: int) -> Iterator[Draft]:
+    opener = partial(made.stream, 1, lines)
+    with spooler.opened(settings, [SERVER]) as door, opener() as stream:
+        log = door.recognise(SERVER, opener, "/made.log")
+        for draft in log.drafts(stream, Pace().limits(settings)):
+            door.spool(log, draft)
+            for chunk in settings.path("spool", SERVER).glob("*.log"):
+                chunk.rename(f"{chunk}{COMPLETED}")
+            door.tidy()
             yield draft
