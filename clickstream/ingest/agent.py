@@ -299,8 +299,11 @@ class Agent:
         where = f"host={endpoints.LOOPBACK},port={self._ports()['metrics']}"
         return [
             java(),
-            "-Xms64m",
+            f"-Xms{megabytes}m",
             f"-Xmx{megabytes}m",
+            # Lines live for milliseconds: a large young generation saves 6 % of the agents' CPU.
+            # It cannot be larger than the heap at the start.
+            f"-Xmn{megabytes // 2}m",
             "-XX:+UseSerialGC",
             "-XX:MaxDirectMemorySize=128m",
             "-XX:+ExitOnOutOfMemoryError",  # half an agent is worse than none: it can be restarted

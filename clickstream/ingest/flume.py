@@ -33,7 +33,8 @@ _SINKS = {
     "hdfs": {"channel"}
     | {f"hdfs.{key}" for key in ("path", "filePrefix", "inUsePrefix", "inUseSuffix", "fileType")}
     | {f"hdfs.{key}" for key in ("writeFormat", "rollInterval", "rollSize", "rollCount")}
-    | {f"hdfs.{key}" for key in ("idleTimeout", "batchSize", "callTimeout")},
+    | {f"hdfs.{key}" for key in ("idleTimeout", "batchSize", "callTimeout")}
+    | {"hdfs.threadsPoolSize"},
 }
 _KNOWN = {"sources": _SOURCES, "channels": _CHANNELS, "sinks": _SINKS}
 
