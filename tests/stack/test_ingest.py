@@ -118,7 +118,8 @@ def test_bad_logs_that_came_another_way_are_left_out(fresh, run, tmp_path):
     put(run, tmp_path / "good.log", log_of(7))
     half = log_of(5, b"half")
     hdfs.write(f"{fresh.hdfs.source}/weblog1/a-half.log", [half + b"hello\n" * 5])
-    hdfs.write(f"{fresh.hdfs.source}/weblog1/a-junk.log", [half + b"hello\n" * 6])
+    junk = log_of(5, b"junk")
+    hdfs.write(f"{fresh.hdfs.source}/weblog1/a-junk.log", [junk + b"hello\n" * 6])
     vhost = b"www.example.org:80 203.0.113.9 - " + (OK % (1, 1, b"x")).partition(b" ")[2] + b"\n"
     hdfs.write(f"{fresh.hdfs.source}/weblog1/vhost.log", [vhost * 20])
     run("ingest", "start")
