@@ -58,7 +58,7 @@ def stamp(place: Path, path: Path) -> Stamped:
 
 def memory(place: Path, gigabytes: list[float]) -> Iterator[Memory]:
     """Spool one made log into a spool whose chunks are taken at once; a row at each size."""
-    total = int(max(gigabytes) * 1e9 / made.bytes_per_line(1)) + made.PER_SECOND
+    total = int(max(gigabytes) * 1.01e9 / made.bytes_per_line(1)) + made.PER_SECOND
     wanted, lines, began = sorted(gigabytes), 0, time.monotonic()
     for draft in _spooled(config.load(home=place / "home"), total):
         lines += draft.counts.total()
