@@ -139,7 +139,7 @@ def missing_component(run: Run) -> None:
     place.write_text("a file in the way of the channel's directories")
     try:
         failed = run.clickstream(
-            "--set", "flume.start_timeout_seconds=8", "ingest", "start", agent, code=1
+            "--set", "flume.start_timeout_seconds=20", "ingest", "start", agent, code=1
         )
     finally:
         place.unlink()
