@@ -142,6 +142,12 @@ def test_gaps(found, log, told):
     assert told in "".join(faults)
 
 
+def test_of_chosen_days_gaps_are_not_told_but_lines_that_differ_are():
+    found = [row(first=10, missing=[{"before": 19, "offset": 25}], wrong=[mark(ALTERED, 1, 10, 2)])]
+    done = balance(books(), Stores(found), whole=False)
+    assert done.problems == [f"weblog1 {FILE} all: altered: 1 line at 10"]
+
+
 def test_no_more_than_some_ranges_are_named():
     many = [mark(NO_KAFKA, n, n * 10, n) for n in range(1, RANGES + 5)]
     (told,) = log_faults(LOG._replace(bytes=30), [row(wrong=many)], "")

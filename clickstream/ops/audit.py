@@ -82,30 +82,22 @@ def audit(
     Of chosen days the lines are counted and compared; gaps and the source logs need all days.
     Raises NoData without a ledger or a day, UsageError for an unknown server, NotRunning.
     """
-    if server and server not in settings.servers:
-        raise UsageError(f"there is no server {server}", f"servers: {', '.join(settings.servers)}")
     hdfs = Hdfs.connect(settings)
     watch("listing")
     foreign = _foreign(hdfs, settings, server)
-    servers = [name for name in settings.servers if name not in foreign]
-    scope = Scope(None, [server] if server else servers if foreign else None)
+    scope = _scope(hdfs, settings, choice, server, foreign)
     before = read_books(settings, scope)
-    scope = scope._replace(days=_days(hdfs, settings, choice, before))
     files = _files(hdfs, settings, scope)
-    offsets = _offsets(settings, scope)
-    with _sources(settings, before.files if scope.days is None else []) as sources:
-        rows = _submit(settings, _plan(settings, scope, files, offsets, before), watch)
-        watch("counting the source logs")
-        counted = sources()
+    stores, notes = _stores(settings, scope, files, before, watch)
     books = _settled(before, read_books(settings, scope), files)
-    batch, notes = _batch(settings, files.manifests, scope)
-    cut = frozenset(name for name in settings.servers if _first(settings, offsets, name) > 0)
-    stores = Stores([row for row in rows if scope.has(row["day"])], cut, counted, batch)
-    whole = scope.days is None
-    counts = [count for count in books.counts if scope.has(count.day)]
-    done = balance(books._replace(counts=counts), stores, whole)
-    others = [f"another ledger accounts for {_named(foreign)}"] if foreign else []
-    notes += [*_notes(books, files, cut, counted, whole), *others]
+    done = balance(books, stores, scope.days is None)
+    others = {
+        "another ledger accounts for": foreign,
+        "these agents do not run, and their channels may hold lines:": (
+            flight.unknown(settings) if done.problems else []
+        ),
+    }
+    notes += [*_notes(books, files, stores, scope), *_texts(others)]
     return done._replace(notes=notes)
 
 
@@ -119,7 +111,11 @@ def read_books(settings: Settings, scope: Scope = EVERYTHING) -> Books:
                 drained[name, file].append(offset)
         waiting = flight.waiting(settings, ledger.open_chunks())
         files = [log for log in ledger.files() if scope.has_server(log.server)]
-        counts = [count for count in ledger.counts() if scope.has_server(count.server)]
+        counts = [
+            count
+            for count in ledger.counts()
+            if scope.has_server(count.server) and scope.has(count.day)
+        ]
     flying = {name: text for name, text in waiting.items() if scope.has_server(name)}
     return Books(files, counts, drained, flying)
 
@@ -136,6 +132,8 @@ def _ledger(settings: Settings) -> Path:
 
 def _foreign(hdfs: Hdfs, settings: Settings, server: str | None) -> list[str]:
     """Servers whose master copy another home accounts for; raises where none is left to audit."""
+    if server and server not in settings.servers:
+        raise UsageError(f"there is no server {server}", f"servers: {', '.join(settings.servers)}")
     with Ledger.open(_ledger(settings)) as ledger:
         ours = (None, ledger.uuid)
     wanted = [server] if server else list(settings.servers)
@@ -193,15 +191,20 @@ def _sources(
             pool.shutdown(cancel_futures=True)
 
 
-def _days(hdfs: Hdfs, settings: Settings, choice: Choice, books: Books) -> list[str] | None:
+def _scope(
+    hdfs: Hdfs, settings: Settings, choice: Choice, server: str | None, foreign: list[str]
+) -> Scope:
+    ours = [name for name in settings.servers if name not in foreign]
+    servers = [server] if server else ours if foreign else None
     if choice == Choice():
-        return None
+        return Scope(None, servers)
+    books = read_books(settings, Scope(None, servers))
     known = {count.day for count in books.counts} - {UNDATED}
     present = sorted(known | set(master.days(hdfs, settings.hdfs.master)))
     days = choice.days(present, datetime.datetime.now(datetime.UTC).date())
     if not days:
         raise NoData("neither the ledger nor the master copy has a line of these days")
-    return days
+    return Scope(days, servers)
 
 
 def _files(hdfs: Hdfs, settings: Settings, scope: Scope) -> Files:
@@ -229,6 +232,21 @@ def _manifests(root: str, entries: list[Entry]) -> dict[str, list[File]]:
     return {day: sorted(found) for day, found in files.items()}
 
 
+def _stores(
+    settings: Settings, scope: Scope, files: Files, books: Books, watch: Watch
+) -> tuple[Stores, list[str]]:
+    """What the stores hold, and notes on them."""
+    offsets = _offsets(settings, scope)
+    cut = _cut(settings, offsets)
+    with _sources(settings, books.files if scope.days is None else []) as sources:
+        rows = _submit(settings, _plan(settings, scope, files, offsets, books), watch)
+        watch("counting the source logs")
+        counted = sources()
+    batch, notes = _batch(settings, files.manifests, scope)
+    rows = [row for row in rows if scope.has(row["day"])]
+    return Stores(rows, frozenset(cut), counted, batch), notes
+
+
 def _offsets(settings: Settings, scope: Scope) -> dict[int, tuple[int, int]]:
     """First and end offset of the partitions of the servers asked for."""
     parts = {kafka.partition_of(settings, server) for server in scope.servers or ()}
@@ -236,8 +254,10 @@ def _offsets(settings: Settings, scope: Scope) -> dict[int, tuple[int, int]]:
     return {part: ends for part, ends in found.items() if not parts or part in parts}
 
 
-def _first(settings: Settings, offsets: dict[int, tuple[int, int]], server: str) -> int:
-    return offsets.get(kafka.partition_of(settings, server), (0, 0))[0]
+def _cut(settings: Settings, offsets: dict[int, tuple[int, int]]) -> list[str]:
+    """Servers whose partition begins after its first record."""
+    firsts = {part: first for part, (first, _) in offsets.items()}
+    return [name for name in settings.servers if firsts.get(kafka.partition_of(settings, name))]
 
 
 def _plan(
@@ -250,7 +270,6 @@ def _plan(
     """What the Spark job is told, as JSON."""
     root = endpoints.hdfs_url(settings)
     records = sum(end - first for first, end in offsets.values())
-    cut = [name for name in settings.servers if _first(settings, offsets, name) > 0]
     drained = [
         {"server": server, "file": file, "offsets": lines}
         for (server, file), lines in books.drained.items()
@@ -269,7 +288,7 @@ def _plan(
         "records": records,
         "values": {
             "servers": ",".join(settings.servers),
-            "cut": ",".join(cut),
+            "cut": ",".join(_cut(settings, offsets)),
             "drained": json.dumps(drained),
             "whole": scope.days is None,
             "first": days[0] or "0001-01-01",
@@ -322,27 +341,25 @@ def _batch(
     missing = sorted(present.keys() - known.keys())
     dirty = sorted((present.keys() & known.keys()) - fresh)
     texts = {"batch has not computed": missing, "batch is to compute again": dirty}
-    return rows, [f"{text} {_named(days)}" for text, days in texts.items() if days]
+    return rows, _texts(texts)
 
 
-def _notes(
-    books: Books,
-    files: Files,
-    cut: frozenset[str],
-    counted: dict[Log, int | None],
-    whole: bool,
-) -> list[str]:
-    gone = [f"{server} {file}" for (server, file), lines in counted.items() if lines is None]
-    flying = [f"{server} ({text})" for server, text in books.flight.items() if text]
+def _notes(books: Books, files: Files, stores: Stores, scope: Scope) -> list[str]:
+    sources = stores.sources.items()
     texts = {
         "open files in HDFS, whose lines are not counted:": files.in_use,
-        "in flight:": flying,
-        "retention has cut the Kafka partition of": sorted(cut),
-        "the source log is gone, or is another one by now, of": gone,
+        "in flight:": [f"{server} ({text})" for server, text in books.flight.items() if text],
+        "retention has cut the Kafka partition of": sorted(stores.cut),
+        "the source log is gone, or is another one by now, of": [
+            f"{server} {file}" for (server, file), lines in sources if lines is None
+        ],
     }
-    told = [f"{text} {_named(names)}" for text, names in texts.items() if names]
     only = "of chosen days only the counts are compared; the audit of all days looks for gaps, too"
-    return told if whole else [*told, only]
+    return _texts(texts) + [only] * (scope.days is not None)
+
+
+def _texts(lists: dict[str, list[str]]) -> list[str]:
+    return [f"{text} {_named(names)}" for text, names in lists.items() if names]
 
 
 def _named(names: list[str]) -> str:

@@ -22,7 +22,6 @@ TABLE = (
 )
 _COPIES = ("kafka_copies", "master_copies", "quarantine_copies")
 _SUMMED = ("ids", "kafka", "master", "quarantine", "drained", *_COPIES)
-_STORES = {"m": "the master copy", "q": "the quarantine", "k": "Kafka"}
 
 Rows = list[dict[str, Any]]
 Log = tuple[str, str]
@@ -68,7 +67,6 @@ class Audit(NamedTuple):
 class Range(NamedTuple):
     """Neighbouring lines of a log with one fault; `lines` of them, from offset to offset."""
 
-    fault: str
     first: int
     last: int
     lines: int
@@ -77,39 +75,41 @@ class Range(NamedTuple):
 def balance(books: Books, stores: Stores, whole: bool) -> Audit:
     """A row per server, log and day; `whole`: all days were read, so gaps can be told."""
     sums = _sums(books.counts, stores.rows)
-    for log in books.files:
+    for log in books.files if whole else ():
         sums[log.server, log.file, ALL].update()
     rows = [
         _row(place, sums[place], stores) | {"problem": _problem(place, sums[place], books, stores)}
         for place in sorted(sums, key=_order)
-        if whole or place[2] != ALL
     ]
-    if whole:
-        _tell_logs(rows, books, stores)
+    _tell_logs(rows, books, stores, whole)
     problems = [f"{r['server']} {r['file']} {r['day']}: {r['problem']}" for r in rows]
     wrong = [text for text, row in zip(problems, rows, strict=True) if row["problem"]]
     return Audit(rows, wrong, [])
 
 
-def log_faults(log: LogFile | None, found: Rows, flight: str) -> list[str]:
+def log_faults(log: LogFile | None, found: Rows, flight: str, whole: bool = True) -> list[str]:
     """What is wrong with a log, with its offsets: the rows of one log; a sentence each kind."""
     lost = f"in flight ({flight})" if flight else "missing"
     if log is None:
         first, stop = min(row["first"] for row in found), max(row["stop"] for row in found)
         ids = sum(row["ids"] for row in found)
         return [f"the ledger does not know it: {ids} lines at {first}-{stop}"]
+    told = _holes(log, found, lost) if whole else []
+    return told + [_told(fault, ranges, lost) for fault, ranges in _ranges(found).items()]
+
+
+def _holes(log: LogFile, found: Rows, lost: str) -> list[str]:
+    """Where lines and what the ledger knows of the log do not fit together."""
     crlf = 2 * sum(row["crlf"] for row in found) > sum(row["ids"] for row in found)
     gaps = list(_gaps(log, found, 2 if crlf else 1))
-    holes = [_span(start, stop - 1) for start, stop in gaps if start < stop]
-    overlaps = [_span(stop, stop) for start, stop in gaps if start >= stop]
-    beyond = [_span(log.bytes, row["stop"]) for row in found if row["stop"] > log.bytes]
     texts = {
-        f"{lost} in every store, bytes": holes,
-        "a line begins within another, at": overlaps,
-        "lines beyond the end that the ledger knows, bytes": beyond,
+        f"{lost} in every store, bytes": [_span(a, b - 1) for a, b in gaps if a < b],
+        "a line begins within another, at": [_span(b, b) for a, b in gaps if a >= b],
+        "lines beyond the end that the ledger knows, bytes": [
+            _span(log.bytes, row["stop"]) for row in found if row["stop"] > log.bytes
+        ],
     }
-    told = [f"{text} {_listed(spans)}" for text, spans in texts.items() if spans]
-    return told + [_told(fault, ranges, lost) for fault, ranges in _ranges(found).items()]
+    return [f"{text} {_listed(spans)}" for text, spans in texts.items() if spans]
 
 
 def _sums(counts: list[Count], found: Rows) -> dict[tuple[str, str, str], Counter[str]]:
@@ -199,7 +199,7 @@ def _mismatch(sums: Counter[str], cut: bool, flight: str) -> str:
     return "; ".join(told) + (f" (in flight: {flight})" if told and flight else "")
 
 
-def _tell_logs(rows: Rows, books: Books, stores: Stores) -> None:
+def _tell_logs(rows: Rows, books: Books, stores: Stores, whole: bool) -> None:
     """The row of each log says what is wrong with it, by offset where that can be told."""
     known = {(log.server, log.file): log for log in books.files}
     found: dict[Log, Rows] = defaultdict(list)
@@ -209,7 +209,7 @@ def _tell_logs(rows: Rows, books: Books, stores: Stores) -> None:
         log = row["server"], row["file"]
         if row["day"] == ALL and row["file"] not in (ALL, NO_STAMP):
             flight = books.flight.get(log[0], "")
-            told = log_faults(known.get(log), found[log], flight)
+            told = log_faults(known.get(log), found[log], flight, whole)
             told = told or _counted(row["problem"], found[log])
             row["problem"] = "; ".join([*_source(row), *told])
 
@@ -265,8 +265,7 @@ def _ranges(found: Rows) -> dict[str, list[Range]]:
     for _, pair in sorted(ends.items()):
         first, last = pair["starts"], pair["ends"]
         lines = last["position"] - first["position"] + 1
-        fault = first["fault"]
-        ranges[fault].append(Range(fault, first["offset"], last["offset"], lines))
+        ranges[first["fault"]].append(Range(first["offset"], last["offset"], lines))
     return ranges
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from clickstream.config import Settings
 from clickstream.errors import NotRunning
+from clickstream.ingest import flume
 from clickstream.ingest.agent import Agent, Bean
 from clickstream.ingest.spool import Spool
 from clickstream.ledger import Chunk
@@ -20,6 +21,11 @@ def waiting(settings: Settings, chunks: Iterable[Chunk]) -> dict[str, str]:
         name: _told(lines[name], (held(settings, server.agent) or 0) + collector)
         for name, server in settings.servers.items()
     }
+
+
+def unknown(settings: Settings) -> list[str]:
+    """Agents that do not answer, and whose channels may hold lines."""
+    return [name for name in flume.agents(settings) if held(settings, name) is None]
 
 
 def _told(lines: int, events: int) -> str:
