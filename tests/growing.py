@@ -111,9 +111,14 @@ class Writer:
 
 
 def main(path: str, seed: str, seconds: str, out: str) -> None:
-    """Write, rotate and compress for so long; then tell in a file what was written."""
+    """Write a line, and when one more comes on stdin (somebody follows): write, rotate, compress.
+
+    After so long it is told in a file what was written.
+    """
     luck = random.Random(int(seed))
     writer = Writer(Path(path), f"s{seed}-")
+    writer.write()
+    sys.stdin.readline()
     until = time.monotonic() + float(seconds)
     while time.monotonic() < until:
         _live(writer, luck)

@@ -472,8 +472,13 @@ def test_a_writer_at_work(tmp_path):
     home = Home(tmp_path)
     out = tmp_path / "written"
     argv = [sys.executable, "-m", "tests.growing", str(home.path), str(seed), "4", str(out)]
-    with subprocess.Popen(argv, cwd=Path(__file__).resolve().parents[1]) as process:
+    root = Path(__file__).resolve().parents[1]
+    with subprocess.Popen(argv, cwd=root, stdin=subprocess.PIPE, text=True) as process:
         home.begin()
+        while not home.follower.done.lines:
+            home.follower.step()
+        process.stdin.write("go\n")
+        process.stdin.flush()
         while process.poll() is None:
             home.follower.step()
     home.finish()

@@ -63,26 +63,36 @@ def test_every_line_of_two_live_logs_is_there_once(fresh, run, started, tmp_path
     luck = random.Random(seed)
     logs = {server: tmp_path / server / "access.log" for server in fresh.servers}
     run("ingest", "start")
-    writers = {}
+    writers, follows = {}, {}
     for number, (server, log) in enumerate(logs.items()):
         log.parent.mkdir()
         argv = ["tests.growing", log, seed + number, SECONDS, tmp_path / f"{server}.written"]
-        writers[server] = started(argv, cwd=ROOT)
-    other = follow(fresh, started, "weblog2", logs["weblog2"], "--until-idle", 10)
+        writers[server] = started(argv, cwd=ROOT, stdin=subprocess.PIPE)
+        follows[server] = follow(fresh, started, server, log)
+    for server, writer in writers.items():
+        while lines_of(fresh, server) == 0:
+            assert follows[server].poll() is None
+            time.sleep(0.02)
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
     kills = 0
     while writers["weblog1"].poll() is None:
+        time.sleep(luck.random() * 1.5)
+        follows["weblog1"].kill()
+        follows["weblog1"].wait()
+        kills += 1
         before = lines_of(fresh, "weblog1")
-        killed = follow(fresh, started, "weblog1", logs["weblog1"])
+        follows["weblog1"] = follow(fresh, started, "weblog1", logs["weblog1"])
         while lines_of(fresh, "weblog1") == before and writers["weblog1"].poll() is None:
             time.sleep(0.02)
-        time.sleep(luck.random() * 1.5)
-        killed.kill()
-        killed.wait()
-        kills += 1
+    follows["weblog1"].kill()
+    follows["weblog1"].wait()
     assert kills >= 2
-    last = follow(fresh, started, "weblog1", logs["weblog1"], "--until-idle", 2)
-    assert last.wait(120) == 0
-    assert other.wait(120) == 0
+    assert writers["weblog2"].wait(60) == 0
+    follows["weblog2"].terminate()
+    assert follows["weblog2"].wait(60) == 0
+    last = [follow(fresh, started, each, log, "--until-idle", 2) for each, log in logs.items()]
+    assert [process.wait(120) for process in last] == [0, 0]
     flow.drain(fresh, lambda where: None)
     found = stored(fresh)
     in_topic = in_kafka(fresh)
