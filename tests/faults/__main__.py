@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--first-seed", type=int, default=1, help="the seeds count from here")
     add("--quick", action="store_true", help="the cheap faults, one seed each")
     add("--lanes", type=int, default=1, help="stacks side by side, which share the runs")
-    add("--no-audit", action="store_true", help="the independent count alone, for a quick look")
+    add("--audit", choices=("each", "last", "never"), default="each", help="after which runs")
     add("--out", type=Path, help="the results as JSON")
     add("--share", default="", help=argparse.SUPPRESS)
     return parser
@@ -53,7 +53,7 @@ def _alone(asked: argparse.Namespace) -> Iterator[Result]:
     seeds = range(asked.first_seed, asked.first_seed + (1 if asked.quick else asked.seeds))
     # Lanes begin with different faults, so that one computes while another waits.
     turn = mine * len(names) // lanes
-    with lane(not asked.no_audit) as runs_on:
+    with lane(asked.audit) as runs_on:
         for number, name in enumerate(names[turn:] + names[:turn], start=turn):
             shared = [seed for seed in seeds if (seed + number) % lanes == mine]
             for result in runs_on.runs(FAULTS[name], shared):
@@ -64,7 +64,7 @@ def _alone(asked: argparse.Namespace) -> Iterator[Result]:
 def _side_by_side(asked: argparse.Namespace) -> Iterator[Result]:
     """The same command in several processes; each takes its share of the seeds of every fault."""
     own = [f"--fault={name}" for name in asked.fault or []] + ["--quick"] * asked.quick
-    own += ["--no-audit"] * asked.no_audit
+    own += [f"--audit={asked.audit}"]
     own += [f"--seeds={asked.seeds}", f"--first-seed={asked.first_seed}"]
     with ExitStack() as held:
         place = Path(held.enter_context(tempfile.TemporaryDirectory()))

@@ -43,40 +43,48 @@ class Result(NamedTuple):
 class Home:
     """A home with its agents, through which several runs of one fault may go."""
 
-    def __init__(
-        self, settings: Settings, stack: Services, place: Path, audit: bool = True
-    ) -> None:
+    def __init__(self, settings: Settings, stack: Services, place: Path) -> None:
         self.settings = settings
-        self._audit = audit
         self._stack = stack
         self._place = place
         self._logs: list[Log] = []
         self._copies = 0
 
-    def run(self, fault: Fault, seed: int) -> Result:
-        """One run; never raises but for Ctrl-C: what went wrong stands in `problems`."""
+    def run(self, fault: Fault, seed: int, audit: bool = True) -> Result:
+        """One run; never raises but for Ctrl-C: what went wrong stands in `problems`.
+
+        Whatever is counted, and audited, is everything that ever went through this home.
+        """
         began = time.monotonic()
         place = self._place / f"{fault.name}-{seed}"
         place.mkdir(parents=True)
         run = Run(self.settings, self._stack, fault.name, seed, fault.parts, place)
         self._logs += run.logs
         problems: list[str] = []
-        recovery_s = 0.0
-        count = account.NOTHING
+        count, recovery_s = account.NOTHING, 0.0
         try:
             recovery_s = _strike(run, fault)
             count = account.take(self.settings, self._logs)
-            problems += count.problems + (_audit(run) if self._audit else [])
+            problems += count.problems + (_audit(run) if audit else [])
         except Exception as error:
             problems.append(f"{type(error).__name__}: {error}")
         finally:
             run.abandon()
+        return self._result(run, fault, seed, count, (recovery_s, began), problems)
+
+    def _result(
+        self,
+        run: Run,
+        fault: Fault,
+        seed: int,
+        count: account.Account,
+        times: tuple[float, float],
+        problems: list[str],
+    ) -> Result:
         copies, self._copies = count.copies - self._copies, count.copies
+        recovery_s, began = times
         return Result(
-            fault.name,
-            seed,
-            run.note,
-            run.recovered,
+            *(fault.name, seed, run.note, run.recovered),
             sum(len(log.lines) for log in run.logs),
             *(count.lost, count.doubled, count.altered, copies),
             *(round(recovery_s, 1), round(time.monotonic() - began, 1)),
@@ -85,9 +93,12 @@ class Home:
 
 
 class Lane:
-    """Runs faults on a stack; a fault's runs share a home until one of them goes wrong."""
+    """Runs faults on a stack; a fault's runs share a home until one of them goes wrong.
 
-    def __init__(self, stack: Settings, place: Path, audit: bool) -> None:
+    `audit`: after `each` run, after the `last` of a home (it covers the earlier ones), or `never`.
+    """
+
+    def __init__(self, stack: Settings, place: Path, audit: str) -> None:
         self._stack = stack
         self._audit = audit
         self._services = Services(stack)
@@ -102,7 +113,9 @@ class Lane:
                 home = self._home(held, fault, left[0])
                 good = True
                 while left and good:
-                    result = home.run(fault, left.pop(0))
+                    seed = left.pop(0)
+                    audited = self._audit == "each" or (self._audit == "last" and not left)
+                    result = home.run(fault, seed, audited)
                     good = result.good()
                     self.failed |= not good
                     yield result
@@ -111,11 +124,11 @@ class Lane:
         place = self._place / f"{fault.name}-from-{seed}"
         flags = fault.flags | {"database.url": f"sqlite:///{place}/views.db"}
         made = contextmanager(fresh_home)(self._stack, place / "home", **flags)
-        return Home(held.enter_context(made), self._services, place / "logs", self._audit)
+        return Home(held.enter_context(made), self._services, place / "logs")
 
 
 @contextmanager
-def lane(audit: bool) -> Iterator[Lane]:
+def lane(audit: str) -> Iterator[Lane]:
     """A lane whose stack runs; it is stopped in the end, and removed where all went well."""
     from clickstream.stack import local
 
