@@ -108,7 +108,7 @@ def test_the_contract_of_names():
     ingest follow,
     speed run, speed status, speed stop, speed reset, batch run, batch status, report popularity,
     report ddos, report health, report visitors, report responses, report distribution,
-    report hourly, report categories, config show, audit"""
+    report hourly, report categories, config show, audit, ingest ledger rebuild"""
     assert {" ".join(name.split()) for name in wanted.split(",")} <= known
 
 

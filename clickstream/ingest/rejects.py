@@ -158,7 +158,7 @@ class _Batch:
 
     def add(self, reject: Reject) -> None:
         """Take one more; the batch is spooled once it is full."""
-        reason = _earlier(reject.raw, formats.of(self._settings, reject.server))
+        reason = earlier_reason(reject.raw, formats.of(self._settings, reject.server))
         line = spooler.Reject(reject.offset, reject.raw, reject.day, reason)
         self._waiting.setdefault((reject.server, reject.file), []).append(line)
         self._lines += 1
@@ -275,7 +275,7 @@ def _copied(hdfs: Hdfs, reject: Reject, file: BinaryIO) -> int:
     return 1
 
 
-def _earlier(raw: bytes, form: weblog.Format) -> str:
+def earlier_reason(raw: bytes, form: weblog.Format) -> str:
     """Why a line that is valid in this format was rejected under another one."""
     others = (other for other in weblog.FORMATS.values() if other is not form)
     reasons = (weblog.judge(raw, other).reason for other in others)

@@ -1,4 +1,4 @@
-"""`clickstream demo`, `audit`: parse, call, print."""
+"""`clickstream demo`, `audit`, `ingest ledger ...`: parse, call, print."""
 
 from typing import Annotated, Literal
 
@@ -9,6 +9,12 @@ from clickstream import command
 Form = Annotated[
     Literal["table", "json", "csv"], typer.Option("--format", help="How rows are printed.")
 ]
+
+ledger_app = typer.Typer(
+    help="The ledger: what was spooled, line by line."
+    "\n\nExample: clickstream ingest ledger rebuild",
+    no_args_is_help=True,
+)
 
 
 def demo(
@@ -75,3 +81,36 @@ def audit(
             f"the books do not balance: {len(done.problems)} rows differ",
             "the offsets above are bytes of the logs; what runs: clickstream ingest status",
         )
+
+
+@ledger_app.command()
+def rebuild(
+    server: Annotated[
+        list[str] | None, typer.Option(help="A server of this home; all by default.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    form: Form = "table",
+) -> None:
+    """Make the ledger anew from the master copy and the quarantine, where it is lost.
+
+    The master copy is then accounted for by this home. The old ledger is kept beside the new one.
+
+    Example: clickstream ingest ledger rebuild --yes
+    """
+    from clickstream import output
+    from clickstream.ops import rebuild as rebuilds
+
+    settings = command.settings()
+    if not yes:
+        typer.confirm(f"Make the ledger of {settings.home} anew?", abort=True)
+    with command.stages() as watch:
+        rows = rebuilds.rebuild(settings, server or [], watch)
+    output.show(rows, rebuilds.COLUMNS, form)
+    for row in rows:
+        if row["behind"]:
+            typer.echo(
+                f"Note: {row['server']} {row['file']} is known up to byte {row['bytes']}, where a"
+                f" line is missing or damaged; {row['behind']} lines behind it come again when"
+                " their log is replayed, under the same ids (copies, counted once)",
+                err=True,
+            )
