@@ -108,6 +108,22 @@ def test_a_day_is_final_when_every_server_has_the_lines_of_the_books(views):
     assert final() == [False]
 
 
+def test_a_home_publishes_its_books(views, settings, capsys):
+    from clickstream.cli import main
+    from clickstream.ledger import Ledger, LogFile
+
+    assert batch.publish(settings, views) == []
+    with Ledger.open(settings.path("ledger.db")) as ledger:
+        log = LogFile("weblog1", "a" * 16, "/source/weblog1/a", 9, "", False)
+        ledger.plan(log, 0, {("2015-05-18", ""): 2, ("2015-05-18", "binary"): 1}, b"", 3)
+    views.replace_day("2015-05-18", day_rows("2015-05-18", ["/x", "/y"]))
+    url = settings.database.url.get_secret_value()
+    argv = ["--home", str(settings.home), "--set", f"database.url={url}"]
+    assert main([*argv, "ingest", "ledger", "publish"]) == 0
+    assert capsys.readouterr().out == "2 valid lines of 1 days\n"
+    assert [run["final"] for run in views.runs()] == [True]
+
+
 def test_another_schema_number_is_refused_until_dropped(views, settings, tmp_path):
     engine = sa.create_engine(f"sqlite:///{tmp_path}/views.db")
     with engine.begin() as connection:

@@ -14,8 +14,7 @@ from clickstream.batch.master import File
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.hdfs import Hdfs
-from clickstream.ledger import Ledger
-from clickstream.views.batch import ALL, BatchViews, Book, Rows
+from clickstream.views.batch import ALL, BatchViews, Rows, publish
 
 JOB = Path(__file__).parent / "job.py"
 SHORT_BYTES = 100 * 2**20
@@ -77,7 +76,7 @@ def run(
     """
     formats.check_home(settings)
     with _alone(settings), BatchViews.connect(settings) as views:
-        _publish_books(settings, views)
+        publish(settings, views)
         watch("listing the master copy")
         plan = _plan(settings, choice, views)
         if not plan:
@@ -127,14 +126,6 @@ def status(settings: Settings) -> Rows:
         }
         for day in sorted(present.keys() | known.keys())
     ]
-
-
-def _publish_books(settings: Settings, views: BatchViews) -> None:
-    """What this home has spooled, so that a day can be told to be final."""
-    ledger = settings.path("ledger.db")
-    if ledger.is_file():
-        with Ledger.open(ledger) as books:
-            views.publish_books(Book(*entry) for entry in books.books())
 
 
 def _plan(settings: Settings, choice: Choice, views: BatchViews) -> Manifests:

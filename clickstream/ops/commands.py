@@ -84,6 +84,24 @@ def audit(
 
 
 @ledger_app.command()
+def publish() -> None:
+    """Write the books (valid lines by log and day) beside the batch views.
+
+    `batch run` does so itself in the home that holds the ledger. On a web host with a ledger of its
+    own this tells the batch layer which days are final.
+
+    Example: clickstream ingest ledger publish
+    """
+    from clickstream.views import batch
+
+    settings = command.settings()
+    with batch.BatchViews.connect(settings) as views:
+        books = batch.publish(settings, views)
+    days = {book.date for book in books}
+    typer.echo(f"{sum(book.valid_lines for book in books)} valid lines of {len(days)} days")
+
+
+@ledger_app.command()
 def rebuild(
     server: Annotated[
         list[str] | None, typer.Option(help="A server of this home; all by default.")

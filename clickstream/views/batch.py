@@ -17,6 +17,7 @@ from sqlalchemy.dialects import mysql
 from clickstream import endpoints
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning, UsageError
+from clickstream.ledger import Ledger
 
 SCHEMA = 1
 ALL = "all"
@@ -242,6 +243,17 @@ def drop(settings: Settings) -> None:
     views = BatchViews(_engine(endpoints.database_url(settings)))
     with views:
         views.drop()
+
+
+def publish(settings: Settings, views: BatchViews) -> list[Book]:
+    """Put this home's books, if it has a ledger, where a day is told to be final; returns them."""
+    path = settings.path("ledger.db")
+    if not path.is_file():
+        return []
+    with Ledger.open(path) as ledger:
+        books = [Book(*entry) for entry in ledger.books()]
+    views.publish_books(books)
+    return books
 
 
 def _engine(url: sa.URL) -> sa.Engine:
