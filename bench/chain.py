@@ -17,8 +17,8 @@ from clickstream import config, endpoints, kafka
 from clickstream.config import Settings
 from clickstream.errors import ServiceFailed
 from clickstream.hdfs import Hdfs
-from clickstream.ingest import agents, flow, orphans
-from clickstream.ingest.agents import Agent
+from clickstream.ingest import agents, flow, flume, orphans
+from clickstream.ingest.agent import Agent
 from clickstream.process import Child
 from clickstream.stack import local
 
@@ -193,7 +193,7 @@ def _lines(hdfs: Hdfs, path: str) -> int:
 
 
 def _processes(settings: Settings, base: Settings) -> dict[str, psutil.Process]:
-    running = {name: Agent(settings, name).running() for name in agents.flume.agents(settings)}
+    running = {name: Agent(settings, name).running() for name in flume.agents(settings)}
     found = {name: agent.pid for name, agent in running.items() if agent}
     found |= {row.process: row.pid for row in local.status(base) if row.pid}
     return {name: psutil.Process(pid) for name, pid in found.items()}

@@ -25,7 +25,8 @@ Rows = list[dict[str, Any]]
 def main() -> int:
     """Parse, measure, print; 1 with a sentence when something failed."""
     options = _parser().parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # torn down as after Ctrl-C
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _break_off)
     mode = _stamping if options.stamping is not None else _memory if options.memory else _chain
     try:
         with _place(options) as place:
@@ -38,6 +39,13 @@ def main() -> int:
     if options.json:
         options.json.write_text(json.dumps(report, indent=1) + "\n")
     return 0
+
+
+def _break_off(_number: int, _frame: object) -> None:
+    """Tear down, once: a second signal must not stop that half way."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:
