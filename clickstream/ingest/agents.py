@@ -4,7 +4,7 @@ import fcntl
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from clickstream import endpoints, kafka
@@ -29,19 +29,21 @@ def start(settings: Settings, names: list[str], tell: Tell) -> list[str]:
     """Start the agents named (or all) that do not run, the collector first; returns those started.
 
     One that runs with a part down is ended and started again. With the collector down, the files
-    that an earlier one left open in HDFS are recovered first; with an edge agent down, what is
-    strange in its spooling directory is moved beside it. Both are told.
+    that an earlier one left open in HDFS are recovered first (where it runs, those that it has
+    given up); with an edge agent down, what is strange in its spooling directory is moved beside
+    it. Both are told.
     """
     wanted = [Agent(settings, name) for name in flume.chosen(settings, names)]
     with _alone(settings):
         idle = [agent for agent in wanted if _idle(agent, tell)]
         for agent in idle:
             reserve_ports(settings, agent.name)
-        for collector in (agent for agent in idle if agent.server is None):
-            kafka.ensure_topic(settings)
-            for path in orphans.recover(settings):
-                tell(f"recovered {path}, left open by a killed {collector.name}")
-            collector.start(tell)
+        for collector in (agent for agent in wanted if agent.server is None):
+            for path in _left_open(settings, collector in idle):
+                tell(f"recovered {path}, left open by {collector.name}")
+            if collector in idle:
+                kafka.ensure_topic(settings)
+                collector.start(tell)
         _start_edges([agent for agent in idle if agent.server], tell)
     return [agent.name for agent in idle]
 
@@ -63,6 +65,15 @@ def reserve_ports(settings: Settings, agent: str) -> None:
     if settings.flume.collector_port and "collector" in wanted:
         wanted.remove("collector")
     endpoints.remember_ports(settings.home, endpoints.free_ports(wanted))
+
+
+def _left_open(settings: Settings, idle: bool) -> list[str]:
+    """The files recovered that a collector left open; with one that runs, HDFS may be away."""
+    if idle:
+        return orphans.recover(settings)
+    with suppress(NotRunning):
+        return orphans.recover(settings, orphans.given_up(settings))
+    return []
 
 
 @contextmanager

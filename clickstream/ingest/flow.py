@@ -15,6 +15,7 @@ from clickstream.ingest.spool import Spool
 from clickstream.ledger import VALID, Ledger
 
 INTERVAL_S = 0.2
+CLOSING_S = 5.0
 ASK_INTERVAL_S = 1.0
 Tell = Callable[[str], None]
 
@@ -146,7 +147,6 @@ def drain(settings: Settings, tell: Tell) -> None:
     were valid.
     """
     spools = {name: Spool(settings.path("spool", name)) for name in settings.servers}
-    hdfs = Hdfs.connect(settings)
     edges = [server.agent for server in settings.servers.values()]
     channels = _Channels(settings)
     with Ledger.open(settings.path("ledger.db")) as ledger:
@@ -156,11 +156,34 @@ def drain(settings: Settings, tell: Tell) -> None:
             ),
             lambda: _in_channels(settings, edges),
             lambda: _in_channels(settings, [settings.collector]),
-            lambda: Backlog("files in HDFS to close", len(orphans.in_use(hdfs, settings)), 0),
+            _OpenFiles(settings).backlog,
         ]
         for stage in (*stages, *stages):
             _wait_empty(stage, settings, tell)
         _check_kafka(settings, ledger)
+
+
+class _OpenFiles:
+    """The files that the collector has open, once its channels are empty.
+
+    It closes them by itself when nothing comes for a while, but not one that it has given up
+    because a call took too long: such a file is closed here.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        flume = settings.flume
+        self._patience_s = flume.idle_timeout_seconds + flume.call_timeout_seconds + CLOSING_S
+        self._since: dict[str, float] = {}
+
+    def backlog(self) -> Backlog:
+        """How many are open; raises NotRunning without HDFS."""
+        now = time.monotonic()
+        found = orphans.in_use(Hdfs.connect(self._settings), self._settings)
+        self._since = {entry.path: self._since.get(entry.path, now) for entry in found}
+        old = [entry for entry in found if now - self._since[entry.path] > self._patience_s]
+        closed = len(orphans.recover(self._settings, old)) if old else 0
+        return Backlog("files in HDFS to close", len(found) - len(old), closed)
 
 
 class _Watch:

@@ -1,13 +1,15 @@
-"""Files that a killed collector left open in HDFS.
+"""Files that a collector left open in HDFS: it was killed, or gave a file up.
 
-They hold lines that Flume has committed and that stand nowhere else. Their lease is recovered,
+It gives one up for good when a call for it took longer than `flume.call_timeout_seconds`. Such
+files hold lines that Flume has committed and that stand nowhere else. Their lease is recovered,
 a torn last line is cut (its whole copy comes again out of the channel: it was not committed), and
 they get the name that the collector would have given them.
 """
 
 import posixpath
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from clickstream import endpoints, jars
@@ -32,13 +34,29 @@ def in_use(hdfs: Hdfs, settings: Settings) -> list[Entry]:
     ]
 
 
-def recover(settings: Settings) -> list[str]:
-    """Close every file left open; returns the paths they have now. Only with the collector down."""
+def recover(settings: Settings, left: Sequence[Entry] | None = None) -> list[str]:
+    """Close files left open, by default all there are; returns the paths they have now.
+
+    All: only with the collector down. Where it still writes one of them, after all, that write
+    fails and comes again in another file: copies, nothing lost.
+    """
     hdfs = Hdfs.connect(settings)
-    left = in_use(hdfs, settings)
+    left = in_use(hdfs, settings) if left is None else left
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda entry: _recover_lease(settings, entry.path), left))
     return [path for entry in left if (path := _finish(hdfs, entry))]
+
+
+def given_up(settings: Settings) -> list[Entry]:
+    """Files so old that a collector that runs would have closed them, had it not given them up.
+
+    What is open bears the time at which it was made.
+    """
+    flume = settings.flume
+    age_s = flume.roll_seconds + flume.idle_timeout_seconds + 2 * flume.call_timeout_seconds
+    latest_ms = (time.time() - age_s) * 1000
+    found = in_use(Hdfs.connect(settings), settings)
+    return [entry for entry in found if entry.modified_ms < latest_ms]
 
 
 def _recover_lease(settings: Settings, path: str) -> None:

@@ -2,13 +2,17 @@
 
 import gzip
 import socket
+from contextlib import contextmanager
 
 import psutil
 import pytest
 
 from clickstream.hdfs import Hdfs
-from clickstream.ingest.agents import Agent
+from clickstream.ingest import flow, orphans
+from clickstream.ingest.agent import Agent
 from clickstream.ledger import VALID, Ledger
+from clickstream.process import Child, wait_until
+from tests.stack.homes import fresh_home, runner
 from tests.stack.stores import by_offset, closed_lines, in_kafka, offsets, well_formed
 
 OK = b'1.2.3.4 - - [18/May/2015:09:05:%02d +0000] "GET /a/%d HTTP/1.1" 200 12 "-" "%s"'
@@ -92,6 +96,26 @@ def test_a_log_counts_once_however_it_comes(fresh, run, tmp_path):
     put(run, tmp_path / "access.log", other, **{"as": "other.log"})
     assert "300 lines of 1 logs" in run("ingest", "replay", "--wait").stdout
     assert len(set(in_kafka(fresh))) == 650
+
+
+def test_a_file_that_the_collector_gave_up_is_closed(settings, tmp_path):
+    """The NameNode hangs while a file is made: Flume lets it be, and it stays open for ever."""
+    flags = {"flume.call_timeout_seconds": "2", "replay.wait_timeout_seconds": "60"}
+    with contextmanager(fresh_home)(settings, tmp_path / "home", **flags) as home:
+        run = runner(home)
+        run("ingest", "start")
+        live, content = tmp_path / "live.log", log_of(500)
+        live.write_bytes(content)
+        namenode = psutil.Process(Child(settings.path("run"), "namenode", live).running().pid)
+        namenode.suspend()
+        try:
+            run("ingest", "follow", "--server", "weblog1", live, "--until-idle", "1")
+            wait_until(lambda: "timed out" in Agent(home, "agent3").last_error(), 60, "a timeout")
+        finally:
+            namenode.resume()
+        wait_until(lambda: orphans.in_use(Hdfs.connect(home), home), 30, "an open file")
+        flow.drain(home, print)
+        assert by_offset(closed_lines(home, home.hdfs.master))["weblog1"] == offsets(content)
 
 
 def test_agents_listen_on_loopback_only(fresh, run):
