@@ -110,7 +110,8 @@ def test_a_file_that_the_collector_gave_up_is_closed(settings, tmp_path):
         namenode.suspend()
         try:
             run("ingest", "follow", "--server", "weblog1", live, "--until-idle", "1")
-            wait_until(lambda: "timed out" in Agent(home, "agent3").last_error(), 60, "a timeout")
+            log = Agent(home, "agent3").child.log
+            wait_until(lambda: b"Callable timed out" in log.read_bytes(), 60, "a timeout")
         finally:
             namenode.resume()
         wait_until(lambda: orphans.in_use(Hdfs.connect(home), home), 30, "an open file")
