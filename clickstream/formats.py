@@ -24,10 +24,12 @@ def of(settings: Settings, server: str) -> Format:
 def settle(ledger: Ledger, settings: Settings, servers: Iterable[str]) -> None:
     """Note how the lines of the servers are judged from now on; before any of them is spooled.
 
-    Raises BadInput where valid lines of a server stand there that are read in another way.
+    Raises BadInput where valid lines of a server stand there that are read in another way, or where
+    chunks wait that were judged in another format.
     """
     for server in servers:
         check(ledger, settings, server)
+        _refuse_waiting(ledger, settings, server, ledger.open_chunks(server))
         name = of(settings, server).name
         if ledger.noted(_key(server)) != name:
             ledger.note(_key(server), name)
@@ -60,13 +62,18 @@ def check_agent(settings: Settings, server: str, waits: Callable[[Chunk], bool])
         if ledger is None:
             return
         check(ledger, settings, server)
-        before = _noted(ledger, settings, server)
-        if before is not of(settings, server) and any(map(waits, ledger.open_chunks(server))):
-            raise BadInput(
-                f"lines of {server} that were judged as {before.name} wait for its agent",
-                f'let it take them first: servers.{server}.format = "{before.name}", clickstream'
-                " ingest start, clickstream ingest replay --wait; then change the format",
-            )
+        waiting = [chunk for chunk in ledger.open_chunks(server) if waits(chunk)]
+        _refuse_waiting(ledger, settings, server, waiting)
+
+
+def _refuse_waiting(ledger: Ledger, settings: Settings, server: str, waiting: list[Chunk]) -> None:
+    before = _noted(ledger, settings, server)
+    if waiting and before is not of(settings, server):
+        raise BadInput(
+            f"lines of {server} that were judged as {before.name} wait for its agent",
+            f'let it take them first: servers.{server}.format = "{before.name}", clickstream'
+            " ingest start, clickstream ingest replay --wait; then change the format",
+        )
 
 
 @contextmanager

@@ -21,12 +21,15 @@ def opened(settings):
     return Ledger.open(settings.path("ledger.db"))
 
 
-def spool(settings, reason):
-    """As a spooler does: settle first, then plan a chunk."""
+def spool(settings, reason, taken=True):
+    """As a spooler does: settle first, then plan a chunk; an agent may have taken it."""
     with opened(settings) as ledger:
         formats.settle(ledger, settings, settings.servers)
         stop = sum(log.bytes for log in ledger.files()) + 3
-        ledger.plan(LOG._replace(bytes=stop), stop - 3, {("2015-05-18", reason): 3}, b"", 3)
+        counts = {("2015-05-18", reason): 3}
+        chunk = ledger.plan(LOG._replace(bytes=stop), stop - 3, counts, b"", 3)
+        if taken:
+            ledger.finish(chunk)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,7 @@ def test_a_ledger_without_a_note_takes_the_format_of_now(home):
 
 @pytest.mark.parametrize("waiting", [True, False])
 def test_an_agent_does_not_judge_otherwise_what_was_judged(home, waiting):
-    spool(home("common"), "other-format")
+    spool(home("common"), "other-format", taken=False)
     formats.check_agent(home("common"), "weblog1", lambda _: waiting)
     formats.check_agent(home("combined"), "weblog2", lambda _: waiting)
     if waiting:
@@ -94,3 +97,13 @@ def test_a_home_without_a_ledger_holds_nothing(home, tmp_path):
     formats.check_home(home("vhost_combined"))
     formats.check_agent(home("vhost_combined"), "weblog1", lambda _: True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_format_is_not_noted_while_chunks_of_the_one_before_wait(home):
+    spool(home("common"), VALID, taken=False)
+    with opened(home("common")) as ledger:
+        with pytest.raises(BadInput, match="judged as common wait for its agent"):
+            formats.settle(ledger, home("combined"), ["weblog1"])
+        for chunk in ledger.open_chunks():
+            ledger.finish(chunk)
+        formats.settle(ledger, home("combined"), ["weblog1"])

@@ -34,7 +34,7 @@ _SINKS = {
     | {f"hdfs.{key}" for key in ("path", "filePrefix", "inUsePrefix", "inUseSuffix", "fileType")}
     | {f"hdfs.{key}" for key in ("writeFormat", "rollInterval", "rollSize", "rollCount")}
     | {f"hdfs.{key}" for key in ("idleTimeout", "batchSize", "callTimeout")}
-    | {"hdfs.threadsPoolSize"},
+    | {"hdfs.threadsPoolSize", "hdfs.retryInterval"},
 }
 _KNOWN = {"sources": _SOURCES, "channels": _CHANNELS, "sinks": _SINKS}
 

@@ -73,14 +73,14 @@ def replay(settings: Settings, pace: Pace, observe: Observer) -> Progress:
     hdfs = Hdfs.connect(settings)
     servers = list(settings.servers)
     sources = {server: source.entries(hdfs, settings, server) for server in servers}
-    if not any(sources.values()):
-        raise NoData(
-            f"there is no log below {settings.hdfs.source}",
-            "put one there: clickstream weblog put FILE --server NAME",
-        )
     # Before a format is noted as that of now: chunks of an earlier one may wait for an agent.
     flow.require_edges(settings, [server for server in sources if sources[server]])
     with spooler.opened(settings, servers, hdfs) as opened:
+        if not any(sources.values()):  # What was planned of logs that are gone has appeared by now.
+            raise NoData(
+                f"there is no log below {settings.hdfs.source}",
+                "put one there: clickstream weblog put FILE --server NAME",
+            )
         return _Run(settings, hdfs, opened, pace, observe).go(sources)
 
 

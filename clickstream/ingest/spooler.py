@@ -217,8 +217,9 @@ def opened(
         if hdfs:
             for server in servers:
                 check_sign(hdfs, settings, ledger, server)
+        made = Spooler(settings, ledger, servers, hdfs)
         formats.settle(ledger, settings, servers)
-        yield Spooler(settings, ledger, servers, hdfs)
+        yield made
 
 
 def opened_file(path: Path) -> BinaryIO:
