@@ -6,13 +6,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from clickstream.config import Settings
-from clickstream.errors import ClickstreamError
 from clickstream.hdfs import Hdfs
-from clickstream.ingest import flume, orphans, source
+from clickstream.ingest import flume, source
 from clickstream.ingest.agent import Agent
 from clickstream.ledger import Ledger
 from clickstream.process import wait_until
@@ -20,6 +18,7 @@ from tests.faults import services
 from tests.faults.logs import Log, make
 from tests.faults.services import Services
 from tests.stack.homes import runner
+from tests.stack.stores import open_files_hold_lines
 
 RATES = (3000, 4000, 6000)
 MOMENT_S = 120
@@ -91,7 +90,8 @@ class Run:
     def until_open(self) -> None:
         """Wait until a file that agent3 has open in HDFS holds lines that stand nowhere else."""
         hdfs = Hdfs.connect(self.settings)
-        wait_until(lambda: self._open_lines(hdfs), MOMENT_S, "an open file's holding lines")
+        what = "an open file's holding lines"
+        wait_until(lambda: open_files_hold_lines(hdfs, self.settings), MOMENT_S, what)
 
     def kill_replay(self) -> None:
         """kill -9 of the replay in the background."""
@@ -159,13 +159,6 @@ class Run:
         collector = Agent(self.settings, self.settings.collector)
         sources = (bean for bean in collector.beans() if bean.component.kind == "source")
         return sum(bean.number("EventAcceptedCount") for bean in sources)
-
-    def _open_lines(self, hdfs: Hdfs) -> bool:
-        for entry in orphans.in_use(hdfs, self.settings):
-            with suppress(ClickstreamError), hdfs.open(entry.path) as stream:
-                if stream.read(1):
-                    return True
-        return False
 
     def _until(self, count: Callable[[], int], share: float, what: str) -> None:
         wanted = share * sum(len(log.lines) for log in self.logs)

@@ -1,10 +1,13 @@
 """What the stores hold, read apart from the code under test where that can be."""
 
 from collections import defaultdict
+from contextlib import suppress
 
 from clickstream import kafka
 from clickstream.config import Settings
+from clickstream.errors import ClickstreamError
 from clickstream.hdfs import Hdfs
+from clickstream.ingest import orphans
 from tests.truth import Malformed, parse
 
 Id = tuple[str, str, int]
@@ -32,6 +35,15 @@ def closed_lines(settings: Settings, root: str) -> list[bytes]:
             assert content.endswith(b"\n"), f"{entry.path} ends within a line"
             found += content[:-1].split(b"\n")
     return found
+
+
+def open_files_hold_lines(hdfs: Hdfs, settings: Settings) -> bool:
+    """Whether a file that the collector has open holds lines, which stand nowhere else."""
+    for entry in orphans.in_use(hdfs, settings):
+        with suppress(ClickstreamError), hdfs.open(entry.path) as stream:
+            if stream.read(1):
+                return True
+    return False
 
 
 def by_offset(stamped: list[bytes]) -> dict[str, dict[int, bytes]]:

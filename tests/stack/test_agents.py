@@ -12,12 +12,12 @@ import psutil
 import pytest
 
 from clickstream import endpoints
-from clickstream.errors import ClickstreamError, NotRunning, ServiceFailed
+from clickstream.errors import NotRunning, ServiceFailed
 from clickstream.hdfs import Hdfs
 from clickstream.ingest import agents, flume, orphans, replay, strange
 from clickstream.ingest.agent import Agent
 from clickstream.process import wait_until
-from tests.stack.stores import by_offset, closed_lines, in_kafka, offsets
+from tests.stack.stores import by_offset, closed_lines, in_kafka, offsets, open_files_hold_lines
 from tests.stack.test_ingest import log_of, put
 
 CLI = (sys.executable, "-m", "clickstream.cli")
@@ -363,14 +363,6 @@ def test_supervision_starts_a_killed_agent_again_and_ends_with_its_agents(fresh,
     supervision.process.send_signal(number)
     assert supervision.process.wait(60) == 130
     assert set(pids(fresh).values()) == {None}
-
-
-def open_files_hold_lines(hdfs, settings):
-    for entry in orphans.in_use(hdfs, settings):
-        with suppress(ClickstreamError), hdfs.open(entry.path) as stream:
-            if stream.read(1):
-                return True
-    return False
 
 
 def test_supervision_recovers_open_files_and_heals_a_source(fresh, run, supervise, tmp_path):
