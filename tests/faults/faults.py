@@ -173,7 +173,7 @@ def source_deleted(run: Run) -> None:
 def _delete_planned(run: Run, hdfs: Hdfs) -> None:
     """Replay dies with a chunk planned that has not appeared; no source that was read is left."""
     run.kill_replay()
-    run.begin(f"planned:{run.rng.randint(2, 4)}")
+    run.begin(f"planned:{run.rng.randint(3, 5)}")
     run.await_suicide()
     with Ledger.open(run.settings.path("ledger.db")) as ledger:
         spooled = {log.path: log.bytes for log in ledger.files()}
