@@ -354,10 +354,10 @@ def test_supervision_starts_a_killed_agent_again_and_ends_with_its_agents(fresh,
     supervision = supervise("agent1", "agent2")
     supervision.wait_for("supervising agent1, agent2")
     pid = up(fresh, "agent1")
-    for _ in range(2):
+    for times in (1, 2):
         os.kill(pid, signal.SIGKILL)
+        supervision.wait_for("agent1 is up again", times)
         pid = up(fresh, "agent1", but=pid)
-    supervision.wait_for("agent1 is up again", 2)
     assert "starting agent1 again in 1 s (1)" in supervision.said()
     assert "starting agent1 again in 2 s (2)" in supervision.said()
     supervision.process.send_signal(number)
