@@ -303,7 +303,7 @@ class Agent:
             f"-Xmx{megabytes}m",
             # Lines live for milliseconds: a large young generation saves 6 % of the agents' CPU.
             # It cannot be larger than the heap at the start.
-            f"-Xmn{megabytes // 2}m",
+            f"-Xmn{max(1, megabytes // 2)}m",
             "-XX:+UseSerialGC",
             "-XX:MaxDirectMemorySize=128m",
             "-XX:+ExitOnOutOfMemoryError",  # half an agent is worse than none: it can be restarted
