@@ -53,8 +53,9 @@ def _alone(asked: argparse.Namespace) -> Iterator[Result]:
     seeds = range(asked.first_seed, asked.first_seed + (1 if asked.quick else asked.seeds))
     # Lanes begin with different faults, so that one computes while another waits.
     turn = mine * len(names) // lanes
+    numbered = list(enumerate(names))
     with lane(asked.audit) as runs_on:
-        for number, name in enumerate(names[turn:] + names[:turn], start=turn):
+        for number, name in numbered[turn:] + numbered[:turn]:
             shared = [seed for seed in seeds if (seed + number) % lanes == mine]
             for result in runs_on.runs(FAULTS[name], shared):
                 _tell(result)
