@@ -2,6 +2,7 @@
 
 import getpass
 import posixpath
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
@@ -14,6 +15,7 @@ from clickstream.config import Settings
 from clickstream.errors import BadInput, ClickstreamError, NotRunning
 
 TIMEOUT_SECONDS = (10, 120)
+_OPEN = re.compile(r"^(/\S+) [0-9]+ bytes, .*OPENFORWRITE", re.MULTILINE)
 
 
 class Entry(NamedTuple):
@@ -30,10 +32,13 @@ class Hdfs:
     """A file system, seen through its NameNode's web address."""
 
     def __init__(self, web: str, user: str) -> None:
-        session = requests.Session()
-        session.trust_env = False
+        self._session = requests.Session()
+        self._session.trust_env = False
         self.web = web
-        self._client = hdfs.InsecureClient(web, user, session=session, timeout=TIMEOUT_SECONDS)
+        self._user = user
+        self._client = hdfs.InsecureClient(
+            web, user, session=self._session, timeout=TIMEOUT_SECONDS
+        )
 
     @classmethod
     def connect(cls, settings: Settings) -> "Hdfs":
@@ -96,6 +101,20 @@ class Hdfs:
         except hdfs.HdfsError:
             return False
         return True
+
+    def open_files(self, path: str) -> tuple[str, ...]:
+        """Files below a directory that are open for writing, whatever their names.
+
+        As the NameNode's fsck tells (WebHDFS does not); none where a cluster does not let us ask.
+        """
+        asked = {"ugi": self._user, "path": path, "openforwrite": "1"}
+        with self._errors(path):
+            answers = (
+                self._session.get(f"{web}/fsck", params=asked, timeout=TIMEOUT_SECONDS)
+                for web in self.web.split(";")
+            )
+            told = next((answer.text for answer in answers if answer.ok), "")
+        return tuple(_OPEN.findall(told))
 
     def _status(self, path: str) -> dict[str, object] | None:
         status: dict[str, object] | None = self._client.status(path, strict=False)

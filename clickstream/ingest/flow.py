@@ -167,7 +167,7 @@ class _OpenFiles:
     """The files that the collector has open, once its channels are empty.
 
     It closes them by itself when nothing comes for a while, but not one that it has given up
-    because a call took too long: such a file is closed here.
+    because a call took too long or failed: such a file is closed here.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -181,7 +181,11 @@ class _OpenFiles:
         now = time.monotonic()
         found = orphans.in_use(Hdfs.connect(self._settings), self._settings)
         self._since = {entry.path: self._since.get(entry.path, now) for entry in found}
-        old = [entry for entry in found if now - self._since[entry.path] > self._patience_s]
+        old = [
+            entry
+            for entry in found
+            if orphans.is_stuck(entry) or now - self._since[entry.path] > self._patience_s
+        ]
         closed = len(orphans.recover(self._settings, old)) if old else 0
         return Backlog("files in HDFS to close", len(found) - len(old), closed)
 

@@ -1,9 +1,12 @@
 """Files that a collector left open in HDFS: it was killed, or gave a file up.
 
-It gives one up for good when a call for it took longer than `flume.call_timeout_seconds`. Such
-files hold lines that Flume has committed and that stand nowhere else. Their lease is recovered,
-a torn last line is cut (its whole copy comes again out of the channel: it was not committed), and
-they get the name that the collector would have given them.
+It gives one up for good when a call for it took longer than `flume.call_timeout_seconds`. Where a
+close fails (the NameNode was away) it tries again in vain, and gives the file its final name
+though it is open: readers then see the length of before, and miss what was committed since.
+
+Such files hold lines that stand nowhere else. Their lease is recovered, a torn last line is cut
+(its whole copy comes again out of the channel: it was not committed), and they get the name that
+the collector would have given them.
 """
 
 import posixpath
@@ -24,14 +27,16 @@ RETRIES = 10
 
 
 def in_use(hdfs: Hdfs, settings: Settings) -> list[Entry]:
-    """The files of the master copy and of the quarantine that are being written."""
+    """The files of the master copy and of the quarantine that are open, whatever their names."""
     roots = (settings.hdfs.master, settings.hdfs.quarantine)
-    return [
-        entry
-        for root in roots
-        for entry in hdfs.walk(root)
-        if entry.name.startswith(PREFIX) and entry.name.endswith(SUFFIX)
-    ]
+    named = [entry for root in roots for entry in hdfs.walk(root) if _hidden(entry)]
+    stuck = [hdfs.stat(path) for root in roots for path in hdfs.open_files(root)]
+    return named + [entry for entry in stuck if entry and is_stuck(entry)]
+
+
+def is_stuck(entry: Entry) -> bool:
+    """Whether a file that is open has its final name: nobody will ever close it."""
+    return not entry.name.startswith(PREFIX)
 
 
 def recover(settings: Settings, left: Sequence[Entry] | None = None) -> list[str]:
@@ -56,7 +61,11 @@ def given_up(settings: Settings) -> list[Entry]:
     age_s = flume.roll_seconds + flume.idle_timeout_seconds + 2 * flume.call_timeout_seconds
     latest_ms = (time.time() - age_s) * 1000
     found = in_use(Hdfs.connect(settings), settings)
-    return [entry for entry in found if entry.modified_ms < latest_ms]
+    return [entry for entry in found if is_stuck(entry) or entry.modified_ms < latest_ms]
+
+
+def _hidden(entry: Entry) -> bool:
+    return entry.name.startswith(PREFIX) and entry.name.endswith(SUFFIX)
 
 
 def _recover_lease(settings: Settings, path: str) -> None:
@@ -77,12 +86,15 @@ def _recover_lease(settings: Settings, path: str) -> None:
 
 def _finish(hdfs: Hdfs, entry: Entry) -> str | None:
     """Give the file its final name, without its torn last line; None where nothing was left."""
-    target = _final_name(hdfs, entry)
+    final = posixpath.join(posixpath.dirname(entry.path), _final_name(entry))
     whole = _whole_bytes(hdfs, entry.path)
     found = hdfs.stat(entry.path)
     if found is None or whole == 0:
         hdfs.delete(entry.path)
         return None
+    if whole == found.size and is_stuck(entry):
+        return entry.path
+    target = _free(hdfs, final)
     if whole == found.size:
         hdfs.rename(entry.path, target)
     else:
@@ -91,10 +103,15 @@ def _finish(hdfs: Hdfs, entry: Entry) -> str | None:
     return target
 
 
-def _final_name(hdfs: Hdfs, entry: Entry) -> str:
-    name = entry.name.removeprefix(PREFIX).removesuffix(SUFFIX)
-    path = posixpath.join(posixpath.dirname(entry.path), name)
-    return path if hdfs.stat(path) is None else f"{path}.recovered"
+def _final_name(entry: Entry) -> str:
+    return entry.name.removeprefix(PREFIX).removesuffix(SUFFIX)
+
+
+def _free(hdfs: Hdfs, path: str) -> str:
+    """This path, or one made from it where something stands already."""
+    while hdfs.stat(path):
+        path += ".recovered"
+    return path
 
 
 def _whole_bytes(hdfs: Hdfs, path: str) -> int:

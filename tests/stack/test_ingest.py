@@ -1,6 +1,7 @@
 """Ingest on real HDFS, Flume and Kafka: nothing lost, nothing altered. Kills: `test_faults`."""
 
 import gzip
+import posixpath
 import socket
 from contextlib import contextmanager
 
@@ -13,7 +14,14 @@ from clickstream.ingest.agent import Agent
 from clickstream.ledger import VALID, Ledger
 from clickstream.process import Child, wait_until
 from tests.stack.homes import fresh_home, runner
-from tests.stack.stores import by_offset, closed_lines, in_kafka, offsets, well_formed
+from tests.stack.stores import (
+    by_offset,
+    closed_lines,
+    in_kafka,
+    offsets,
+    open_files_hold_lines,
+    well_formed,
+)
 
 OK = b'1.2.3.4 - - [18/May/2015:09:05:%02d +0000] "GET /a/%d HTTP/1.1" 200 12 "-" "%s"'
 
@@ -116,6 +124,29 @@ def test_a_file_that_the_collector_gave_up_is_closed(settings, tmp_path):
             namenode.resume()
         wait_until(lambda: orphans.in_use(Hdfs.connect(home), home), 30, "an open file")
         flow.drain(home, print)
+        assert by_offset(closed_lines(home, home.hdfs.master))["weblog1"] == offsets(content)
+
+
+def test_a_file_that_got_its_name_though_it_is_open_is_closed(settings, tmp_path):
+    """Flume does so where a close failed: readers would go on missing its last lines."""
+    flags = {"flume.idle_timeout_seconds": "10"}
+    with contextmanager(fresh_home)(settings, tmp_path / "home", **flags) as home:
+        run, hdfs = runner(home), Hdfs.connect(home)
+        content = log_of(500)
+        put(run, tmp_path / "a.log", content)
+        run("ingest", "start")
+        run("ingest", "replay")
+        wait_until(lambda: open_files_hold_lines(hdfs, home), 60, "a file being written")
+        psutil.Process(Agent(home, "agent3").running().pid).kill()
+        for entry in orphans.in_use(hdfs, home):
+            final = entry.name.removeprefix("_").removesuffix(".tmp")
+            hdfs.rename(entry.path, f"{posixpath.dirname(entry.path)}/{final}")
+        (stuck,) = orphans.in_use(hdfs, home)
+        assert orphans.is_stuck(stuck)
+        assert "recovered" in run("ingest", "start").stdout
+        run("ingest", "replay", "--wait")
+        assert orphans.in_use(hdfs, home) == []
+        assert sum(entry.size for entry in hdfs.walk(home.hdfs.master)) >= len(content)
         assert by_offset(closed_lines(home, home.hdfs.master))["weblog1"] == offsets(content)
 
 
