@@ -15,7 +15,7 @@ from clickstream.config import Settings
 from clickstream.errors import BadInput, ClickstreamError, NotRunning
 
 TIMEOUT_SECONDS = (10, 120)
-_OPEN = re.compile(r"^(/\S+) [0-9]+ bytes, .*OPENFORWRITE", re.MULTILINE)
+_OPEN = re.compile(r"(?:^|\s)(/\S+) [0-9]+ bytes, [^/]*?OPENFORWRITE")
 
 
 class Entry(NamedTuple):
@@ -114,7 +114,7 @@ class Hdfs:
                 for web in self.web.split(";")
             )
             told = next((answer.text for answer in answers if answer.ok), "")
-        return tuple(_OPEN.findall(told))
+        return open_in(told)
 
     def _status(self, path: str) -> dict[str, object] | None:
         status: dict[str, object] | None = self._client.status(path, strict=False)
@@ -131,6 +131,11 @@ class Hdfs:
         except hdfs.HdfsError as error:
             kind = BadInput if "not exist" in str(error) else ClickstreamError
             raise kind(f"HDFS refuses {path}: {str(error).splitlines()[0]}") from None
+
+
+def open_in(told: str) -> tuple[str, ...]:
+    """The files that fsck calls open for writing; it writes one behind the other on one line."""
+    return tuple(_OPEN.findall(told))
 
 
 def _entry(parent: str, name: str, status: dict[str, object]) -> Entry:

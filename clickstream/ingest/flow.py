@@ -177,7 +177,7 @@ class _OpenFiles:
         self._since: dict[str, float] = {}
 
     def backlog(self) -> Backlog:
-        """How many are open; raises NotRunning without HDFS."""
+        """How many were open when it was asked; raises NotRunning without HDFS."""
         now = time.monotonic()
         found = orphans.in_use(Hdfs.connect(self._settings), self._settings)
         self._since = {entry.path: self._since.get(entry.path, now) for entry in found}
@@ -187,7 +187,7 @@ class _OpenFiles:
             if orphans.is_stuck(entry) or now - self._since[entry.path] > self._patience_s
         ]
         closed = len(orphans.recover(self._settings, old)) if old else 0
-        return Backlog("files in HDFS to close", len(found) - len(old), closed)
+        return Backlog("files in HDFS to close", len(found), closed)
 
 
 class _Watch:

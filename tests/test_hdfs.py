@@ -1,0 +1,25 @@
+"""What the NameNode's fsck says of open files."""
+
+from clickstream.hdfs import open_in
+
+TOLD = """FSCK started by me (auth:SIMPLE) from /127.0.0.1 for path /master at Wed Nov 25 15:40:45
+
+/master/dt=2015-05-18/server=a/part.1 33796 bytes, replicated: replication=1, 1 block(s), \
+OPENFORWRITE: /master/dt=2015-05-18/server=b/_part.2.tmp 0 bytes, replicated: replication=1, \
+0 block(s), OPENFORWRITE: 
+/master/dt=2015-05-19/server=a/part.3 10 bytes, replicated: replication=1, 1 block(s):  Under \
+replicated BP-1/2. Target Replicas is 3 but found 1.
+Status: HEALTHY
+ Total size:	10990326 B
+"""  # noqa: W291
+
+
+def test_files_that_are_open_whatever_their_names_are():
+    assert open_in(TOLD) == (
+        "/master/dt=2015-05-18/server=a/part.1",
+        "/master/dt=2015-05-18/server=b/_part.2.tmp",
+    )
+
+
+def test_a_directory_without_open_files():
+    assert open_in("Path '/nowhere' does not exist.") == ()
