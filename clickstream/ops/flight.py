@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from clickstream.config import Settings
 from clickstream.errors import NotRunning
 from clickstream.ingest import flume
-from clickstream.ingest.agent import Agent, Bean
+from clickstream.ingest.agent import Agent
 from clickstream.ingest.spool import Spool
 from clickstream.ledger import Chunk
 
@@ -44,12 +44,6 @@ def held(settings: Settings, agent: str) -> int | None:
     if flow.running() is None:
         return None if (flow.home / "channels").exists() else 0
     try:
-        beans = flow.beans()
+        return sum(channel.held() for channel in flow.channels())
     except NotRunning:
         return None
-    return sum(_in(bean) for bean in beans if bean.component.kind == "channel")
-
-
-def _in(channel: Bean) -> int:
-    taken = channel.number("EventTakeSuccessCount")
-    return max(channel.number("ChannelSize"), channel.number("EventPutSuccessCount") - taken)
