@@ -106,7 +106,7 @@ class Acceptance(NamedTuple):
 
 def mark(digest: "hashlib._Hash") -> bytes:
     """What is noted of a log's running SHA-256 at a line end: its first MARK_BYTES bytes."""
-    return digest.copy().digest()[:MARK_BYTES]
+    return digest.digest()[:MARK_BYTES]
 
 
 class Ledger:

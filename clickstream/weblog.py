@@ -24,7 +24,9 @@ NO_TIME = b"-"
 
 _END = r"(?![\s\S])"
 _DATE = r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}"
-_QUOTED = r'[^"\\]*+(?:\\[\s\S][^"\\]*+)*+'
+# No line holds a line feed. With a third character Python makes a bitmap of the class, which is
+# what a line's time is spent in: 1.5 instead of 2.1 us per line of 260 bytes.
+_QUOTED = r'[^"\\\n]*+(?:\\[\s\S][^"\\\n]*+)*+'
 # No alternation here: a possessive group that backtracks inside is wrong in Python before 3.11.5.
 _USER = rf"(?! \[{_DATE}:)[^ ]*+(?: (?!\[{_DATE}:)[^ ]*+)*+"
 _TIME = rf"({_DATE}):([0-9]{{2}}):([0-9]{{2}}):([0-9]{{2}}) ([+-][0-9]{{4}})"

@@ -104,7 +104,7 @@ class Cutter:
         attributes and a count per line it does little more than half as many (bench/README.md).
         """
         counts, body, marks, prefix = draft.counts, draft.body, draft.marks, self._prefix
-        update, copy, form = self._digest.update, self._digest.copy, self._form
+        update, digest, form = self._digest.update, self._digest.digest, self._form
         most, size_limit, span_s = limits
         stop, first, last, day, run, full = draft.stop, draft.first, draft.last, UNDATED, 0, False
         while not full and (piece := stream.readline(PIECE_BYTES)):
@@ -130,7 +130,7 @@ class Cutter:
                     last = instant
                     first = first or instant
             if ended:
-                marks += copy().digest()[:MARK_BYTES]
+                marks += digest()[:MARK_BYTES]
             draft.open_tail = not ended
             most -= 1
             full = most == 0 or len(body) >= size_limit or last - first >= span_s > 0
