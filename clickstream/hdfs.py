@@ -91,17 +91,6 @@ class Hdfs:
         with self._errors(path):
             return bool(self._client.delete(path, recursive=recursive))
 
-    def append_nothing(self, path: str) -> bool:
-        """Open for append and close again; False while another writer holds the lease.
-
-        On a file whose writer died this starts the recovery of its lease.
-        """
-        try:
-            self._client.write(path, b"", append=True)
-        except hdfs.HdfsError:
-            return False
-        return True
-
     def open_files(self, path: str) -> tuple[str, ...]:
         """Files below a directory that are open for writing, whatever their names.
 

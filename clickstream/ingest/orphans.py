@@ -28,10 +28,15 @@ RETRIES = 10
 
 def in_use(hdfs: Hdfs, settings: Settings) -> list[Entry]:
     """The files of the master copy and of the quarantine that are open, whatever their names."""
-    roots = (settings.hdfs.master, settings.hdfs.quarantine)
-    named = [entry for root in roots for entry in hdfs.walk(root) if _hidden(entry)]
-    stuck = [hdfs.stat(path) for root in roots for path in hdfs.open_files(root)]
-    return named + [entry for entry in stuck if entry and is_stuck(entry)]
+    return among(hdfs, settings, [e for root in _roots(settings) for e in hdfs.walk(root)])
+
+
+def among(hdfs: Hdfs, settings: Settings, entries: Sequence[Entry]) -> list[Entry]:
+    """Those of the entries that `in_use` would find."""
+    opened = {path for root in _roots(settings) for path in hdfs.open_files(root)}
+    return [
+        entry for entry in entries if _hidden(entry) or (is_stuck(entry) and entry.path in opened)
+    ]
 
 
 def is_stuck(entry: Entry) -> bool:
@@ -62,6 +67,10 @@ def given_up(settings: Settings) -> list[Entry]:
     latest_ms = (time.time() - age_s) * 1000
     found = in_use(Hdfs.connect(settings), settings)
     return [entry for entry in found if is_stuck(entry) or entry.modified_ms < latest_ms]
+
+
+def _roots(settings: Settings) -> tuple[str, str]:
+    return settings.hdfs.master, settings.hdfs.quarantine
 
 
 def _hidden(entry: Entry) -> bool:

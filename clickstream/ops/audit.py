@@ -25,7 +25,7 @@ from clickstream.batch.run import SHORT_BYTES, Choice
 from clickstream.config import Settings
 from clickstream.errors import BadInput, ClickstreamError, NoData, NotRunning, UsageError
 from clickstream.hdfs import Entry, Hdfs
-from clickstream.ingest import spooler
+from clickstream.ingest import orphans, spooler
 from clickstream.ledger import UNDATED, Ledger, LogFile
 from clickstream.ops import flight, stored
 from clickstream.ops.balance import Audit, Books, Log, Stores, balance
@@ -212,7 +212,7 @@ def _files(hdfs: Hdfs, settings: Settings, scope: Scope) -> Files:
     days = master.days(hdfs, root)
     found = [e for day in days if scope.has(day) for e in hdfs.walk(f"{root}/dt={day}")]
     rejects = list(hdfs.walk(settings.hdfs.quarantine))
-    used = [entry.path for entry in found + rejects if stored.in_use(entry)]
+    used = [entry.path for entry in orphans.among(hdfs, settings, found + rejects)]
     closed, rejects = stored.closed(found), stored.closed(rejects)
     return Files(_of(scope, closed), _of(scope, rejects), used, _manifests(root, closed))
 
@@ -347,7 +347,7 @@ def _batch(
 def _notes(books: Books, files: Files, stores: Stores, scope: Scope) -> list[str]:
     sources = stores.sources.items()
     texts = {
-        "open files in HDFS, whose lines are not counted:": files.in_use,
+        "open files in HDFS, whose lines are not all counted:": files.in_use,
         "in flight:": [f"{server} ({text})" for server, text in books.flight.items() if text],
         "retention has cut the Kafka partition of": sorted(stores.cut),
         "the source log is gone, or is another one by now, of": [

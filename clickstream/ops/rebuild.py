@@ -15,7 +15,7 @@ from clickstream.batch.run import SHORT_BYTES
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.hdfs import Entry, Hdfs
-from clickstream.ingest import flume, spooler
+from clickstream.ingest import flume, orphans, spooler
 from clickstream.ingest.spool import CHUNK_NAME
 from clickstream.ledger import Ledger
 from clickstream.ops import flight, stored
@@ -41,7 +41,7 @@ def rebuild(settings: Settings, servers: Sequence[str] = (), watch: Watch = lamb
             stack.enter_context(spooler.locked(settings, server))
         watch("looking whether anything is on its way")
         master, quarantine = _stored(hdfs, settings, servers)
-        _refuse_flight(settings, servers, master + quarantine)
+        _refuse_flight(settings, servers, orphans.among(hdfs, settings, master + quarantine))
         draft = _fresh_draft(settings)
         rows = _submit(settings, _plan(settings, servers, master, quarantine), watch)
         watch("putting the new ledger in its place")
@@ -77,8 +77,7 @@ def _stored(
     return master, quarantine
 
 
-def _refuse_flight(settings: Settings, servers: Sequence[str], entries: list[Entry]) -> None:
-    used = [entry.path for entry in entries if stored.in_use(entry)]
+def _refuse_flight(settings: Settings, servers: Sequence[str], used: list[Entry]) -> None:
     for server in servers:
         place = settings.path("spool", server)
         waiting = [path.name for path in place.glob("*") if CHUNK_NAME.match(path.name)]
@@ -90,7 +89,7 @@ def _refuse_flight(settings: Settings, servers: Sequence[str], entries: list[Ent
         if held is None:
             _refuse(f"{agent} does not run, and its channels may hold events")
     if used:
-        _refuse(f"{len(used)} files in HDFS are open ({used[0]})")
+        _refuse(f"{len(used)} files in HDFS are open ({used[0].path})")
 
 
 def _refuse(reason: str) -> None:

@@ -23,11 +23,6 @@ def closed(entries: list[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.name[0] not in "._" and entry.size > 0]
 
 
-def in_use(entry: Entry) -> bool:
-    """Whether an agent is writing this file, or died while it did."""
-    return entry.name.startswith("_") and entry.name.endswith(".tmp")
-
-
 def directories(root: str, place: str, entries: list[Entry]) -> dict[str, Any]:
     """What a job is told of a place in HDFS: the directories in which closed files lie."""
     found = sorted({posixpath.dirname(entry.path) for entry in entries})
