@@ -163,7 +163,7 @@ class Replay(_Section):
     chunk_bytes: Positive = 8_388_608
     pause_fill_percent: Annotated[float, Field(gt=0, le=100)] = 80
     max_spooled_chunks: Positive = 20
-    wait_timeout_seconds: Positive = 120
+    wait_timeout_seconds: Positive = 300
     max_invalid_percent: Annotated[float, Field(ge=0, le=100)] = 50
 
 
