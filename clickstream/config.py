@@ -192,6 +192,8 @@ class Speed(_Section):
     ddos_requests_per_second: Positive = 100
     health_non_200: Positive = 10
     max_ahead_seconds: Positive = 86_400
+    store_timeout_seconds: Positive = 300
+    unhealthy_seconds: Positive = 60
 
 
 class Origin(NamedTuple):

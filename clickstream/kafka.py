@@ -6,7 +6,7 @@ One partition per server, in the order of `servers`, so each server's lines keep
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from clickstream import endpoints
@@ -81,6 +81,21 @@ def offsets(settings: Settings) -> dict[int, tuple[int, int]]:
         raise _down(settings) from error
     finally:
         consumer.close()
+
+
+def topic_id(settings: Settings) -> str:
+    """What tells the topic from another one of its name, made after it was deleted.
+
+    Raises NotRunning, also without the topic.
+    """
+    topic = settings.kafka.topic
+    admin = AdminClient(_client(settings))  # held until its future is done, or it fails
+    wanted = TopicCollection([topic])
+    try:
+        found = admin.describe_topics(wanted, request_timeout=TIMEOUT_S)[topic].result(TIMEOUT_S)
+    except KafkaException as error:
+        raise _down(settings) from error
+    return str(found.topic_id)
 
 
 def consume(settings: Settings) -> Iterator[Record]:

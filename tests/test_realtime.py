@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.views.realtime import counts, recent, writer
+from clickstream.errors import ClickstreamError, NotRunning
+from clickstream.views.realtime import counts, patience, recent, writer
+from clickstream.views.realtime.patience import Patience
 from clickstream.views.realtime.recent import Recent
 from clickstream.views.realtime.writer import Batch, Row
 
@@ -201,3 +203,57 @@ def test_statements_stay_small(monkeypatch, limit, value, sizes):
     chunks = list(writer._chunks(rows))
     assert [len(chunk) for chunk in chunks] == sizes
     assert [row for chunk in chunks for row in chunk] == rows
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that only sleeping moves."""
+    now = [1000.0]
+    monkeypatch.setattr(patience.time, "time", lambda: now[0])
+    monkeypatch.setattr(patience.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(patience.time, "sleep", lambda s: now.__setitem__(0, now[0] + s))
+    return now
+
+
+def test_a_question_is_asked_until_it_is_answered(clock):
+    waiting, seen = Patience(60), []
+
+    def question():
+        seen.append(waiting.since)
+        if len(seen) < 4:
+            raise NotRunning("away")
+        return "answer"
+
+    assert waiting.ask(question) == "answer"
+    assert seen == [None, 1000, 1000, 1000]
+    assert waiting.since is None
+
+
+def test_patience_ends_and_says_after_how_long(clock):
+    def away():
+        raise NotRunning("Cassandra did not answer")
+
+    with pytest.raises(NotRunning, match="did not answer for 60 s") as failure:
+        Patience(60).ask(away)
+    assert "speed run" in failure.value.hint
+    assert clock[0] == 1060
+
+
+def test_nobody_waits_once_the_stream_is_to_end(clock):
+    def away():
+        raise NotRunning("away")
+
+    waiting = Patience(60)
+    waiting.over = lambda: clock[0] > 1002
+    with pytest.raises(NotRunning, match=r"^away$"):
+        waiting.ask(away)
+    assert clock[0] == 1003
+
+
+def test_what_will_never_be_answered_is_not_asked_again(clock):
+    def refused():
+        raise ClickstreamError("Cassandra refuses a statement")
+
+    with pytest.raises(ClickstreamError, match="refuses"):
+        Patience(60).ask(refused)
+    assert clock[0] == 1000

@@ -6,14 +6,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from clickstream import formats, jars, kafka, spark
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, ServiceFailed
 from clickstream.process import Child, Running, wait_until
-from clickstream.speed import progress, show
+from clickstream.speed import basis, progress, show
 from clickstream.views.realtime import RealTime
 
 NAME = "speed"
@@ -25,7 +23,8 @@ READY_TIMEOUT_S = 120
 
 
 def launch(settings: Settings, available_now: bool = False, max_rows: int | None = None) -> Child:
-    """Start the driver and leave it; raises where it runs already or has nothing to read or write.
+    """Start the driver and leave it; raises where it runs already, has nothing to read or write, or
+    would add to counts that rest on something else (`basis.check`).
 
     The topic and the views are asked first: that takes less than Spark's start.
     """
@@ -36,8 +35,9 @@ def launch(settings: Settings, available_now: bool = False, max_rows: int | None
         )
     formats.check_home(settings)
     kafka.offsets(settings)
-    with RealTime.connect(settings):
-        spark.prepare(settings)
+    with RealTime.connect(settings) as views:
+        basis.check(settings, views)
+    spark.prepare(settings)
     progress.forget(settings)
     args = [progress.AVAILABLE_NOW] if available_now else []
     args += [progress.MAX_ROWS, str(max_rows)] if max_rows else []
@@ -153,10 +153,10 @@ def child(settings: Settings) -> Child:
 
 
 def _remove(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("", "file"):
+    directory = basis.local(url)
+    if directory is None:
         raise ClickstreamError(
             f"the views are cleared; the checkpoint {url} is not on this machine",
             "remove it before the next speed run",
         )
-    shutil.rmtree(url2pathname(parts.path), ignore_errors=True)
+    shutil.rmtree(directory, ignore_errors=True)

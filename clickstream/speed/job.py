@@ -6,6 +6,7 @@ stands for; the views alone remember what was counted; both meet at the batch's 
 
 import argparse
 import os
+import re
 import signal
 import sys
 import threading
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from clickstream import config, endpoints, spark
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, ServiceFailed
-from clickstream.speed import progress
+from clickstream.speed import basis, progress
 from clickstream.speed.progress import Status
 from clickstream.speed.transform import batch_of, transform
 from clickstream.views.realtime.writer import Writer
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from pyspark.sql.streaming.listener import StreamingQueryProgress
 
 POLL_S = 0.2
+# The error classes of Spark's Kafka source for records that are gone, and its older sentence.
+LOSS = re.compile(r"KAFKA_DATA_LOSS|failOnDataLoss|some data may have been (?:lost|missed)", re.I)
 SQL_CONF = {
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.adaptive.enabled": "false",
@@ -67,7 +70,7 @@ class Stream:
             try:
                 self._take(records, number)
             except Exception as error:
-                self.failure = failure_of(error, number)
+                self.failure = failure_of(error, f"batch {number} failed")
                 raise
 
     def end(self) -> None:
@@ -78,6 +81,7 @@ class Stream:
     def _take(self, records: "DataFrame", number: int) -> None:
         if self.batch is None:
             self._writer.resume(self._query, number)
+            self._writer.note_basis(basis.of(self._settings))
         ahead = self._settings.speed.max_ahead_seconds
         vhosts = self._settings.vhosts
         rows = transform(records, self._writer.highest, ahead, vhosts).collect()
@@ -85,11 +89,16 @@ class Stream:
         self.servers, self.batch = self._writer.servers, number
 
 
-def failure_of(error: Exception, number: int) -> ClickstreamError:
-    """What the user is told of an exception in a batch; its traceback is in the log."""
+def failure_of(error: Exception, what: str) -> ClickstreamError:
+    """What the user is told of an exception; its traceback is in the log."""
     if isinstance(error, ClickstreamError):
         return error
-    return ServiceFailed(f"batch {number} failed: {type(error).__name__}: {spark.reason(error)}")
+    if LOSS.search(str(error)):
+        return ServiceFailed(
+            "the topic has lost lines that were not counted yet (deleted, or past its retention)",
+            basis.LOST,
+        )
+    return ServiceFailed(f"{what}: {type(error).__name__}: {spark.reason(error)}")
 
 
 def read(session: "SparkSession", settings: Settings, max_rows: int) -> "DataFrame":
@@ -143,6 +152,7 @@ def _stream(settings: Settings, given: argparse.Namespace, asked: Callable[[], b
     for key, value in SQL_CONF.items():
         session.conf.set(key, value)
     with Writer.connect(settings) as writer:
+        writer.patience.over = asked
         stream = Stream(settings, writer)
         records = read(session, settings, given.max_rows or settings.speed.max_rows_per_batch)
         query = start(records, stream, settings, given.available_now)
@@ -161,7 +171,7 @@ def _end(query: "StreamingQuery", stream: Stream) -> None:
     elif stream.failure:
         raise stream.failure
     elif error := query.exception():
-        raise ServiceFailed(f"the stream ended: {spark.reason(error)}")
+        raise failure_of(error, "the stream ended")
 
 
 def _tell(settings: Settings, query: "StreamingQuery", stream: Stream) -> None:

@@ -4,22 +4,29 @@ Truth is `buckets`: partial counts of one batch, keyed by the batch, so that a b
 again overwrites itself. Readers sum the partials. A row holds one minute of one metric as JSON:
 a backlog of months then costs a row per minute with lines, a live second one row per metric.
 `present` says which partitions of `buckets` exist. `state` and `files` hold how far the stream
-came, each with its value before the last batch, since that batch may run again.
+came, each with its value before the last batch, since that batch may run again. `basis` says
+under which settings and which build the counts were made.
 
 `ddos`, `popularity` and `health` are what a person would SELECT; they are overwritten batch by
 batch, and so are `state` and `files`: their write timestamp is the batch's number, which never
 goes back, where a wall clock can (and the older timestamp would lose without a word).
 """
 
+import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self
 
-from cassandra import ConsistencyLevel, DriverException
+from cassandra import ConsistencyLevel, DriverException, RequestValidationException
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.concurrent import execute_concurrent
-from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
+from cassandra.connection import ConnectionException
+from cassandra.policies import (
+    ConstantReconnectionPolicy,
+    DCAwareRoundRobinPolicy,
+    TokenAwarePolicy,
+)
 from cassandra.query import PreparedStatement
 
 from clickstream import endpoints
@@ -31,12 +38,15 @@ DAY_S = 86_400
 CONCURRENCY = 64
 TIMEOUT_S = 20
 CONNECT_TIMEOUT_S = 5
+RECONNECT_S = 2
+FAILURES = (DriverException, NoHostAvailable, ConnectionException)
 
 TABLES = {
     "buckets": """part bigint, metric text, slot bigint, batch_id bigint, piece int, counts text,
         PRIMARY KEY ((part), metric, slot, batch_id, piece)""",
     "present": "metric text, part bigint, PRIMARY KEY (metric, part)",
     "state": """name text PRIMARY KEY, query text, batch_id bigint, servers text, before text""",
+    "basis": "name text PRIMARY KEY, basis text",
     "files": """server text, file text, batch_id bigint, highest bigint, before bigint,
         PRIMARY KEY (server, file)""",
     "ddos": """day date, second timestamp, ip text, requests int,
@@ -82,14 +92,14 @@ class Store:
         self._cluster.shutdown()
 
     def run(self, cql: str, *values: Any) -> Any:
-        """One statement, prepared once; raises ClickstreamError."""
+        """One statement, prepared once; raises NotRunning while there is no answer."""
         try:
             return self._session.execute(self.prepared(cql), values)
-        except (DriverException, NoHostAvailable) as error:
-            raise ClickstreamError("Cassandra did not answer a query") from error
+        except FAILURES as error:
+            raise _failure(error) from error
 
     def run_many(self, work: Iterable[tuple[Any, Sequence[Any]]]) -> Iterator[Any]:
-        """Many (statement, values) side by side, results in order; raises ClickstreamError.
+        """Many (statement, values) side by side, results in order; raises as `run`.
 
         `work` is made a list at once: the driver would draw on an iterator in the thread that
         waits for answers, where preparing a statement waits for itself.
@@ -100,16 +110,16 @@ class Store:
             )
             for _, result in done:
                 yield result
-        except (DriverException, NoHostAvailable) as error:
-            raise ClickstreamError("Cassandra did not answer") from error
+        except FAILURES as error:
+            raise _failure(error) from error
 
     def prepared(self, cql: str) -> PreparedStatement:
-        """The prepared statement of a CQL text; raises ClickstreamError."""
+        """The prepared statement of a CQL text; raises as `run`."""
         if cql not in self._prepared:
             try:
                 statement = self._session.prepare(cql)
-            except (DriverException, NoHostAvailable) as error:
-                raise ClickstreamError("Cassandra did not take a statement") from error
+            except FAILURES as error:
+                raise _failure(error) from error
             statement.is_idempotent = True
             self._prepared[cql] = statement
         return self._prepared[cql]
@@ -118,6 +128,16 @@ class Store:
         """The partitions of `buckets` that hold seconds of first..last, in order."""
         cql = "SELECT part FROM present WHERE metric = ? AND part >= ? AND part <= ?"
         return [row.part for row in self.run(cql, metric, part_of(first), last)]
+
+    def basis(self) -> dict[str, Any] | None:
+        """Under what the stored counts were made, as `note_basis` had it; None before."""
+        row = self.run("SELECT basis FROM basis WHERE name = 'speed'").one()
+        return None if row is None else dict(json.loads(row.basis))
+
+    def note_basis(self, basis: dict[str, Any]) -> None:
+        """Note under what the counts are made that are stored from now on."""
+        cql = "INSERT INTO basis (name, basis) VALUES ('speed', ?)"
+        self.run(cql, json.dumps(basis, sort_keys=True))
 
     def clear(self) -> None:
         """Empty every table."""
@@ -162,7 +182,15 @@ def _cluster(settings: Settings) -> Cluster:
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         auth_provider=login,
         connect_timeout=CONNECT_TIMEOUT_S,
+        # The driver's own doubles its pauses up to ten minutes: too late after an outage of one.
+        reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, None),
     )
+
+
+def _failure(error: Exception) -> ClickstreamError:
+    if isinstance(error, RequestValidationException):
+        return ClickstreamError("Cassandra refuses a statement")
+    return NotRunning("Cassandra did not answer")
 
 
 def _unreachable(settings: Settings, error: NoHostAvailable) -> ClickstreamError:

@@ -7,15 +7,17 @@ everything of that batch is stored.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from cassandra.query import BatchStatement, BatchType
+from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
+from clickstream import faultpoints
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError
 from clickstream.views.realtime import counts
 from clickstream.views.realtime.counts import ALL, SLOT_S, Counts, Leaf
+from clickstream.views.realtime.patience import Patience
 from clickstream.views.realtime.reader import EVER, NEVER, day_of
 from clickstream.views.realtime.recent import Recent, Slot
 from clickstream.views.realtime.store import DAY_S, Store, part_of
@@ -73,9 +75,14 @@ class Batch(NamedTuple):
 
 
 class Writer(Store):
-    """Writes batches in order. `highest` is each (server, file)'s highest offset so far."""
+    """Writes batches in order. `highest` is each (server, file)'s highest offset so far.
+
+    While Cassandra is away it waits, as `patience` says: a statement that was applied although
+    nobody heard of it says the same the second time.
+    """
 
     def __init__(self, settings: Settings, cluster: Any) -> None:
+        self.patience = Patience(settings.speed.store_timeout_seconds)
         super().__init__(settings, cluster)
         self.highest: dict[tuple[str, str], int] = {}
         self.servers: dict[str, dict[str, int]] = {}
@@ -85,6 +92,19 @@ class Writer(Store):
         self._recent = Recent(self._load)
         self._ttl_s = settings.cassandra.ttl_days * DAY_S
 
+    def run(self, cql: str, *values: Any) -> Any:
+        """As Store's, with patience."""
+        return self.patience.ask(lambda: Store.run(self, cql, *values))
+
+    def run_many(self, work: Iterable[tuple[Any, Sequence[Any]]]) -> Iterator[Any]:
+        """As Store's, with patience; all of the results are there before the first is had."""
+        known = list(work)
+        return iter(self.patience.ask(lambda: list(Store.run_many(self, known))))
+
+    def prepared(self, cql: str) -> PreparedStatement:
+        """As Store's, with patience."""
+        return self.patience.ask(lambda: Store.prepared(self, cql))
+
     def resume(self, query: str, batch: int) -> None:
         """Load the state as of the batch before this one.
 
@@ -93,8 +113,7 @@ class Writer(Store):
         row = self.run(
             "SELECT query, batch_id, servers, before FROM state WHERE name = 'speed'"
         ).one()
-        if row is not None and row.query != query:
-            raise ClickstreamError("the real-time views were made from another checkpoint", RESET)
+        refuse_other_checkpoint(row and row.query, query)
         if (row is None and batch > 0) or (
             row is not None and row.batch_id not in (batch - 1, batch)
         ):
@@ -119,10 +138,14 @@ class Writer(Store):
         self._recent.touch(touched)
         for slot in touched:
             self._recent.add(slot, batch.slots[slot])
+        faultpoints.reached("counted", driver=True)
         self._send(self._buckets(batch))
+        faultpoints.reached("partials", driver=True)
         self._send(self._overwritten(batch))
+        faultpoints.reached("overwritten", driver=True)
         state = (self._query, number, json.dumps(self.servers), json.dumps(before), self._stamp)
         self._send([Row(STATE, "state", state)])
+        faultpoints.reached("stored", driver=True)
         self.highest |= batch.files
         self._recent.trim()
 
@@ -220,6 +243,12 @@ class Writer(Store):
                 statement.add(self.prepared(row.cql), row.values)
             statement.is_idempotent = True
             yield statement
+
+
+def refuse_other_checkpoint(stored: str | None, query: str | None) -> None:
+    """Raise ClickstreamError where the views were made by another query than the checkpoint's."""
+    if stored is not None and stored != query:
+        raise ClickstreamError("the real-time views were made from another checkpoint", RESET)
 
 
 def _chunks(rows: list[Row]) -> Iterator[list[Row]]:

@@ -1,0 +1,133 @@
+"""What the stored counts rest on: a change of it is refused before anything is started."""
+
+import json
+
+import pytest
+
+from clickstream import config, kafka
+from clickstream.errors import ClickstreamError
+from clickstream.speed import basis, progress
+
+COUNTED = {"weblog1": {}}
+
+
+class Views:
+    """What the views hold, without Cassandra."""
+
+    def __init__(self, stored=None, query=None, batch=None, servers=()):
+        self.stored = stored
+        self.told = {"query": query, "batch": batch, "servers": servers}
+
+    def basis(self):
+        return self.stored
+
+    def status(self):
+        return self.told
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    """Loads settings in one home, as if the topic were there."""
+    monkeypatch.setattr(kafka, "topic_id", lambda settings: f"id of {settings.kafka.topic}")
+    return lambda **flags: config.load(
+        home=tmp_path, flags={key.replace("__", "."): value for key, value in flags.items()}
+    )
+
+
+def checkpoint(settings, query, batches=0):
+    """A checkpoint as Spark leaves it."""
+    directory = basis.local(progress.checkpoint(settings))
+    (directory / "commits").mkdir(parents=True)
+    (directory / "metadata").write_text(json.dumps({"id": query}))
+    for number in range(batches):
+        (directory / "commits" / str(number)).write_text("v1\n{}")
+
+
+def counted(settings):
+    """The views after a batch with these settings."""
+    return Views(basis.of(settings), "q", 0, COUNTED)
+
+
+def test_the_same_settings_go_on(load):
+    settings = load()
+    checkpoint(settings, "q", 1)
+    basis.check(settings, counted(settings))
+    basis.check(load(speed__trigger_seconds="9", speed__max_rows_per_batch="7"), counted(settings))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("speed.max_ahead_seconds", "60"),
+        ("speed.ddos_requests_per_second", "50"),
+        ("speed.window_seconds", "60"),
+        ("speed.health_non_200", "5"),
+        ("kafka.topic", "other"),
+    ],
+)
+def test_another_configuration_is_refused_by_name(load, key, value):
+    checkpoint(load(), "q", 1)
+    with pytest.raises(ClickstreamError, match=rf"made from something else: {key} was") as refusal:
+        basis.check(load(**{key: value}), counted(load()))
+    assert "speed reset" in refusal.value.hint
+    assert ";" not in refusal.value.message
+
+
+def test_another_build_is_refused(load, monkeypatch):
+    settings = load()
+    checkpoint(settings, "q", 1)
+    views = counted(settings)
+    monkeypatch.setattr(basis, "BUILD", basis.BUILD + 1)
+    with pytest.raises(ClickstreamError, match=f"build was {basis.BUILD - 1}"):
+        basis.check(settings, views)
+    with pytest.raises(ClickstreamError, match="another build"):
+        basis.check(settings, Views(None, "q", 0, COUNTED))
+
+
+def test_a_topic_made_anew_is_refused_and_told_as_such(load, monkeypatch):
+    settings = load()
+    checkpoint(settings, "q", 1)
+    views = counted(settings)
+    monkeypatch.setattr(kafka, "topic_id", lambda _: "another")
+    with pytest.raises(ClickstreamError, match="deleted and made anew") as refusal:
+        basis.check(settings, views)
+    assert "speed reset" in refusal.value.hint
+
+
+@pytest.mark.parametrize(("server", "refused"), [("weblog1", True), ("weblog2", False)])
+def test_only_a_server_that_was_counted_must_keep_its_format(load, server, refused):
+    now = load(**{f"servers.{server}.format": "vhost_combined"})
+    assert bool(basis.differences(basis.of(load()), basis.of(now), COUNTED)) is refused
+    assert bool(basis.differences(basis.of(now), basis.of(load()), COUNTED)) is refused
+
+
+@pytest.mark.parametrize("query", [None, "another"])
+def test_views_without_their_checkpoint_are_refused(load, query):
+    settings = load()
+    if query:
+        checkpoint(settings, query, 1)
+    with pytest.raises(ClickstreamError, match="another checkpoint") as refusal:
+        basis.check(settings, counted(settings))
+    assert "speed reset" in refusal.value.hint
+
+
+def test_a_checkpoint_without_its_views_is_refused_once_a_batch_was_committed(load):
+    settings = load()
+    checkpoint(settings, "q")
+    basis.check(settings, Views())
+    (basis.local(progress.checkpoint(settings)) / "commits" / "0").write_text("")
+    with pytest.raises(ClickstreamError, match="no real-time views"):
+        basis.check(settings, Views())
+
+
+def test_a_checkpoint_that_cannot_be_read_is_one_line(load):
+    settings = load()
+    checkpoint(settings, "q")
+    (basis.local(progress.checkpoint(settings)) / "metadata").write_text("{")
+    with pytest.raises(ClickstreamError, match="cannot be read"):
+        basis.check(settings, Views())
+
+
+def test_a_checkpoint_elsewhere_is_left_to_its_driver(load):
+    settings = load(speed__checkpoint="hdfs://h:1/c")
+    basis.check(settings, counted(load()))
