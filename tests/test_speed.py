@@ -1,21 +1,31 @@
 """The speed layer around its stream: what is told, shown, refused, and why it failed; no JVM."""
 
+import io
 import json
 import os
 import sys
 import threading
+import time
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
+from typer.testing import CliRunner
 
 from clickstream import config, kafka, spark
-from clickstream.errors import BadInput, ClickstreamError, ServiceFailed
-from clickstream.speed import control, progress, show
-from clickstream.speed.job import Stream
+from clickstream.cli import app
+from clickstream.errors import BadInput, ClickstreamError, NotRunning, ServiceFailed
+from clickstream.speed import control, progress, show, telling
+from clickstream.speed.job import Stream, failure_of
 from clickstream.speed.progress import Status
+from clickstream.speed.telling import Teller
 from clickstream.speed.transform import batch_of
+from clickstream.views.realtime.patience import Patience
 from clickstream.views.realtime.writer import Batch
 
 BOOKS = {"rows": 9, "copies": 2, "set_aside": 1, "skipped": 3, "latest": 1431939959}
+RUNS = {"running": True, "healthy": True, "complaint": "", "pid": 12}
+RUNS |= {"behind": 7, "batch_ms": 350, "rows_per_s": 990.4}
 HOSTILE = "\x1b]0;gone\x07\u202e"
 
 
@@ -73,20 +83,130 @@ def test_a_live_line_sums_the_servers_and_obeys_none():
     assert show.live_line(Status()) == "waiting for lines"
 
 
+def test_without_a_terminal_a_line_comes_when_something_has_changed(capsys):
+    with show.live() as watch:
+        for status in (None, None, Status(), Status(told=9), Status(4, servers={"a": BOOKS})):
+            watch(status)
+        watch(Status(4, servers={"a": BOOKS}, waiting_since=1431939959))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == [
+        "starting",
+        "waiting for lines",
+        "batch 4",
+        "waiting for Cassandra since 2015-05-18T09:05:59Z",
+    ]
+
+
+def test_a_terminal_shows_each_server_in_place_and_obeys_none():
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=100)
+    with show.board(console) as watch:
+        watch(None)
+        watch(Status(4, 100, 350, 7, "", {HOSTILE: BOOKS, "[b]": BOOKS}, 990.4))
+    text = screen.getvalue()
+    for told in ("batch 4", "990 rows/s", "behind 7", "set aside", "[b]", "2015-05-18T09:05:59Z"):
+        assert told in text
+    assert "\x1b]0" not in text
+    assert "\u202e" not in text
+
+
+@pytest.mark.parametrize(
+    ("status", "complaint"),
+    [
+        (Status(told=995, well=950), ""),
+        (Status(told=995, well=939), "no batch ended for 61 s"),
+        (Status(told=900, well=990), "the driver has told nothing for 100 s"),
+        (Status(told=995, well=900, waiting_since=1), "waiting for Cassandra since 1970-01-01"),
+    ],
+)
+def test_why_a_stream_is_not_well(status, complaint):
+    assert status.complaint(1000, 60).startswith(complaint)
+    assert bool(status.complaint(1000, 60)) is bool(complaint)
+
+
+class Query:
+    """A streaming query, as Spark tells of it."""
+
+    def __init__(self, active=True):
+        self.status = {"isTriggerActive": active}
+        self.lastProgress = None
+
+    def reports(self, number, latest='{"t":{"0":30,"1":9}}', rate=10.0):
+        source = SimpleNamespace(latestOffset=latest, endOffset='{"t":{"0":21,"1":5}}')
+        self.lastProgress = SimpleNamespace(
+            batchId=number,
+            numInputRows=8,
+            durationMs={"triggerExecution": 350},
+            sources=[source],
+            timestamp="now",
+            inputRowsPerSecond=rate,
+        )
+
+
+@pytest.fixture
+def told_at(settings, monkeypatch):
+    """What is told of a query at a moment."""
+    query, stream = Query(), SimpleNamespace(batch=None, servers={})
+    now, patience = [0.0], Patience(60)
+    monkeypatch.setattr(telling.time, "time", lambda: now[0])
+    teller = Teller(settings, query, stream, patience)
+
+    def at(moment):
+        now[0] = moment
+        teller.tell()
+        return progress.read(settings)
+
+    return SimpleNamespace(at=at, query=query, stream=stream, patience=patience)
+
+
+def test_a_batch_is_told_once_spark_has_reported_it(told_at):
+    told_at.stream.batch = 4
+    assert told_at.at(1).batch is None
+    told_at.query.reports(3)
+    assert told_at.at(2).batch is None
+    told_at.query.reports(4)
+    status = told_at.at(3)
+    assert (status.batch, status.batch_ms, status.behind, status.rows_per_s) == (4, 350, 13, 10)
+    assert (status.told, status.well) == (3, 3)
+    assert told_at.at(20).rows_per_s == 0
+
+
+@pytest.mark.parametrize(("latest", "rate"), [("null", float("nan")), (None, None)])
+def test_what_spark_does_not_know_is_nought(told_at, latest, rate):
+    told_at.stream.batch = 4
+    told_at.query.reports(4, latest, rate)
+    status = told_at.at(1)
+    assert (status.behind, status.rows_per_s) == (0, 0)
+
+
+def test_a_stream_with_nothing_to_do_is_well_and_one_that_hangs_is_not(told_at):
+    assert told_at.at(100).well == 0
+    told_at.query.status = {"isTriggerActive": False}
+    assert told_at.at(200).well == 200
+    told_at.query.status = {"isTriggerActive": True}
+    told_at.patience.since = 250
+    status = told_at.at(300)
+    assert (status.told, status.well, status.waiting_since) == (300, 200, 250)
+
+
 def test_the_report_has_a_line_for_each_server_and_obeys_none():
     servers = {"weblog1": BOOKS, HOSTILE: BOOKS}
-    report = {"running": True, "pid": 12, "batch": 3, "servers": servers}
+    report = RUNS | {"batch": 3, "servers": servers}
     lines = show.report_text(report).split("\n")
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert all(line.isprintable() for line in lines)
     assert "pid 12" in lines[0]
     assert "last batch 3" in lines[1]
-    assert "9 rows, 2 copies, 1 set aside, 3 skipped; latest 2015-05-18T09:05:59Z" in lines[3]
+    assert lines[2] == "stream: 990 rows/s, batch of 350 ms, 7 behind"
+    assert "9 rows, 2 copies, 1 set aside, 3 skipped; latest 2015-05-18T09:05:59Z" in lines[4]
 
 
 def test_the_report_of_nothing():
-    text = show.report_text({"running": False, "pid": None, "batch": None, "servers": {}})
-    assert text == "speed: not running\nviews: no batch yet"
+    report = dict.fromkeys(RUNS) | {"complaint": "", "batch": None, "servers": {}}
+    assert show.report_text(report) == "speed: not running\nviews: no batch yet"
+    report["complaint"] = "the topic\x1b has lost lines"
+    assert "not running; the topic" in show.report_text(report)
+    assert "\x1b" not in show.report_text(report)
 
 
 @pytest.fixture
@@ -146,7 +266,7 @@ def test_a_failed_drivers_reason_is_raised_with_its_log(settings, driver):
     told(settings, failed="Cassandra did not answer", hint="stack up", cause="timed out")
     child = driver("pass")
     with pytest.raises(ServiceFailed, match="Cassandra did not answer") as failure:
-        control.attend(settings, child, lambda _: None)
+        control.attend(settings, child, lambda status: None)
     assert failure.value.hint == f"stack up; log: {child.log}"
     assert str(failure.value.__cause__) == "timed out"
 
@@ -169,9 +289,9 @@ def test_a_driver_that_is_done_or_was_asked_to_end_has_not_failed(settings, driv
 def test_the_last_batch_is_shown_even_of_a_driver_that_has_ended(settings, driver):
     told(settings, done={})
     progress.write(settings, Status(5, servers={"a": BOOKS}))
-    said = []
-    control.attend(settings, driver("pass"), said.append)
-    assert [line.split("  ")[0] for line in said] == ["batch 5"]
+    seen = []
+    control.attend(settings, driver("pass"), seen.append)
+    assert seen[-1].batch == 5
 
 
 class FakeWriter:
@@ -189,6 +309,7 @@ class FakeWriter:
     [
         (KeyError("k"), "batch 7 failed: KeyError: 'k'"),
         (RuntimeError("a\nCaused by: B: why"), "batch 7 failed: RuntimeError: B: why"),
+        (RuntimeError("[KAFKA_DATA_LOSS.PARTITIONS_DELETED] Some"), "the topic has lost lines"),
         (BadInput("made from another checkpoint", "reset"), "made from another checkpoint"),
     ],
 )
@@ -197,7 +318,8 @@ def test_any_failure_of_a_batch_is_kept_as_one_line(settings, error, sentence):
     stream.begin("query")
     with pytest.raises(type(error)):
         stream.take(None, 7)
-    assert stream.failure.message == sentence
+    assert stream.failure.message.startswith(sentence)
+    assert "\n" not in stream.failure.message
 
 
 def test_no_batch_is_taken_once_the_stream_is_to_end(settings):
@@ -236,3 +358,34 @@ def test_the_end_waits_for_the_batch_at_hand(settings):
     end.join(20)
     assert ended.is_set()
     assert "late" in stream.failure.message
+
+
+def test_lost_lines_are_told_with_what_to_do():
+    error = RuntimeError("[KAFKA_DATA_LOSS.START_OFFSET_RESET] some\nCaused by: Other: thing")
+    failure = failure_of(error, "the stream ended")
+    assert "has lost lines" in failure.message
+    assert "speed reset" in failure.hint
+
+
+def test_the_report_goes_without_cassandra_while_the_driver_runs(settings, driver, monkeypatch):
+    def away(_):
+        raise NotRunning("Cassandra does not answer")
+
+    monkeypatch.setattr(control.RealTime, "connect", away)
+    with pytest.raises(NotRunning):
+        control.report(settings)
+    driver(SLEEP)
+    now = time.time()
+    progress.write(settings, Status(4, servers={"a": BOOKS}, told=now, well=now, waiting_since=now))
+    report = control.report(settings)
+    assert (report["batch"], report["servers"]) == (4, {"a": BOOKS})
+    assert report["complaint"] == f"waiting for Cassandra since {report['waiting_since']}"
+    assert (report["running"], report["healthy"]) == (True, False)
+
+
+@pytest.mark.parametrize(("healthy", "check", "code"), [(0, 1, 1), (1, 1, 0), (0, 0, 0)])
+def test_status_exits_with_1_only_when_asked_to(settings, monkeypatch, healthy, check, code):
+    report = RUNS | {"healthy": bool(healthy), "batch": 3, "servers": {}}
+    monkeypatch.setattr(control, "report", lambda _: report)
+    words = ["--home", str(settings.home), "speed", "status", *["--check"] * check]
+    assert CliRunner().invoke(app, words).exit_code == code

@@ -26,11 +26,14 @@ def run(
         int | None, typer.Option(min=1, help="Most records of one batch, before the setting.")
     ] = None,
 ) -> None:
-    """Count the topic's lines until Ctrl-C, each second.
+    """Count the topic's lines until Ctrl-C, each second, and show how it goes.
+
+    While Cassandra is away the stream waits. What was counted with other settings, by another build
+    or from another topic is not added to.
 
     Example: clickstream speed run --detach
     """
-    from clickstream.speed import control
+    from clickstream.speed import control, show
 
     settings = command.settings()
     driver = control.launch(settings, available_now, max_rows)
@@ -38,16 +41,23 @@ def run(
         control.wait_first(settings, driver)
         typer.echo(f"speed runs; log: {driver.log}")
     else:
-        control.attend(settings, driver, typer.echo)
+        with show.live() as watch:
+            control.attend(settings, driver, watch)
 
 
 @app.command()
 def status(
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 unless it runs and is healthy.")
+    ] = False,
     form: Annotated[
         Literal["table", "json"], typer.Option("--format", help="How it is printed.")
     ] = "table",
 ) -> None:
-    """Whether it runs, and how far the stream came.
+    """Whether it runs and is well, and how far the stream came.
+
+    It is not well when no batch ended for a while although there was something to do, or while it
+    waits for Cassandra. The exit code is 0 whatever the answer, unless --check is given.
 
     Example: clickstream speed status --format json
     """
@@ -55,6 +65,8 @@ def status(
 
     report = control.report(command.settings())
     typer.echo(json.dumps(report) if form == "json" else show.report_text(report))
+    if check and not report["healthy"]:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -3,15 +3,16 @@
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from clickstream import formats, jars, kafka, spark
 from clickstream.config import Settings
-from clickstream.errors import ClickstreamError, ServiceFailed
+from clickstream.errors import ClickstreamError, NotRunning, ServiceFailed
 from clickstream.process import Child, Running, wait_until
 from clickstream.speed import basis, progress, show
+from clickstream.speed.progress import Status
 from clickstream.views.realtime import RealTime
 
 NAME = "speed"
@@ -44,22 +45,18 @@ def launch(settings: Settings, available_now: bool = False, max_rows: int | None
     return spark.launch(settings, spark.Job(NAME, JOB, tuple(args), tuple(jars.files(JARS))))
 
 
-def attend(settings: Settings, driver: Child, say: Callable[[str], None]) -> None:
-    """Stay with the driver until its end, a line for each batch; raises as `check_end`.
+def attend(settings: Settings, driver: Child, watch: show.Watcher) -> None:
+    """Stay with the driver until its end; `watch` sees its status. Raises as `check_end`.
 
     Whatever ends this ends the driver: Ctrl-C, SIGTERM and SIGHUP leave nothing running.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    told, running = "", True
+    running = True
     try:
         while running:
             running = driver.running() is not None
-            status = progress.read(settings)
-            line = show.live_line(status) if status else told
-            if line != told:
-                say(line)
-                told = line
+            watch(progress.read(settings))
             time.sleep(POLL_S)
     except BaseException:
         stop(settings)
@@ -132,24 +129,50 @@ def reset(settings: Settings) -> None:
 
 
 def report(settings: Settings) -> dict[str, Any]:
-    """`running`, `pid`, `behind`, `batch_ms` of the driver; `batch` and `servers` of the views."""
+    """Whether the driver runs and is well, and how far the stream came.
+
+    `running`, `healthy`, `complaint` (why not; of a driver that failed, its reason), `pid`; of the
+    driver `behind`, `batch_ms`, `rows_per_s`, `waiting_since` (ISO UTC), None while it does not
+    run; `batch` and `servers` of the views, or as the driver knows them while Cassandra is away.
+    """
     running = child(settings).running()
     told = progress.read(settings) if running else None
-    with RealTime.connect(settings) as views:
-        stored = views.status()
+    complaint = _complaint(settings, running, told)
+    known = asdict(told) if told else {}
+    since = told.waiting_since if told else 0
     return {
         "running": running is not None,
+        "healthy": running is not None and not complaint,
+        "complaint": complaint,
         "pid": running.pid if running else None,
-        "behind": told.behind if told else None,
-        "batch_ms": told.batch_ms if told else None,
-        "batch": stored["batch"],
-        "servers": stored["servers"],
+        **{key: known.get(key) for key in ("behind", "batch_ms", "rows_per_s")},
+        "waiting_since": progress.moment(int(since)) if since else None,
+        **_stored(settings, told),
     }
 
 
 def child(settings: Settings) -> Child:
     """The driver's process."""
     return Child(settings.path("run"), NAME, settings.path("logs", f"{NAME}.log"))
+
+
+def _complaint(settings: Settings, running: Running | None, told: Status | None) -> str:
+    if running is None:
+        notes = spark.read_notes(spark.notes_file(settings, NAME))
+        return "" if progress.stop_wanted(settings) else str((notes or [{}])[-1].get("failed", ""))
+    status = told or Status(told=running.created, well=running.created)
+    return status.complaint(time.time(), settings.speed.unhealthy_seconds)
+
+
+def _stored(settings: Settings, told: Status | None) -> dict[str, Any]:
+    try:
+        with RealTime.connect(settings) as views:
+            stored = views.status()
+    except NotRunning:
+        if told is None:
+            raise
+        stored = asdict(told)
+    return {key: stored[key] for key in ("batch", "servers")}
 
 
 def _remove(url: str) -> None:

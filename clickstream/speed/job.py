@@ -19,14 +19,13 @@ from clickstream import config, endpoints, spark
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, ServiceFailed
 from clickstream.speed import basis, progress
-from clickstream.speed.progress import Status
+from clickstream.speed.telling import Teller
 from clickstream.speed.transform import batch_of, transform
 from clickstream.views.realtime.writer import Writer
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.streaming import StreamingQuery
-    from pyspark.sql.streaming.listener import StreamingQueryProgress
 
 POLL_S = 0.2
 # The error classes of Spark's Kafka source for records that are gone, and its older sentence.
@@ -156,11 +155,12 @@ def _stream(settings: Settings, given: argparse.Namespace, asked: Callable[[], b
         stream = Stream(settings, writer)
         records = read(session, settings, given.max_rows or settings.speed.max_rows_per_batch)
         query = start(records, stream, settings, given.available_now)
+        teller = Teller(settings, query, stream, writer.patience)
         while query.isActive and not asked():
-            _tell(settings, query, stream)
+            teller.tell()
             time.sleep(POLL_S)
         _end(query, stream)
-        _tell(settings, query, stream)
+        teller.tell()
 
 
 def _end(query: "StreamingQuery", stream: Stream) -> None:
@@ -172,26 +172,6 @@ def _end(query: "StreamingQuery", stream: Stream) -> None:
         raise stream.failure
     elif error := query.exception():
         raise failure_of(error, "the stream ended")
-
-
-def _tell(settings: Settings, query: "StreamingQuery", stream: Stream) -> None:
-    last = query.lastProgress
-    if last is None:
-        progress.write(settings, Status())
-    elif last.batchId >= (stream.batch or 0):  # Spark reports a moment after a batch is stored.
-        progress.write(settings, _status(last, stream))
-
-
-def _status(last: "StreamingQueryProgress", stream: Stream) -> Status:
-    behind = last.sources[0].metrics.get("maxOffsetsBehindLatest", 0) if last.sources else 0
-    return Status(
-        batch=stream.batch,
-        rows=last.numInputRows,
-        batch_ms=last.durationMs.get("triggerExecution", 0),
-        behind=int(behind),
-        started=last.timestamp,
-        servers=stream.servers,
-    )
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,5 +1,6 @@
 """What the driver and the commands tell each other, through small files in the home."""
 
+import datetime
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,10 +13,13 @@ MAX_ROWS = "--max-rows"
 
 @dataclass(frozen=True)
 class Status:
-    """What the driver tells of its last batch. `behind` counts Kafka records; `batch_ms` is the
-    whole trigger; `started` is ISO UTC.
+    """What the driver tells of its last batch, and of itself. `behind` counts Kafka records;
+    `batch_ms` is the whole trigger, `parts` Spark's division of it; `started` is ISO UTC.
 
-    `servers`: per server rows, copies, set_aside, skipped, and latest (epoch s).
+    `servers`: per server rows, copies, set_aside, skipped, and latest (epoch s). `rows_per_s` is 0
+    while no batch comes. Epoch seconds of the wall clock: `told`, when this was written; `well`,
+    when a batch ended last, or there was none to be made; `waiting_since`, the beginning of the
+    outage while Cassandra is away, else 0.
     """
 
     batch: int | None = None
@@ -24,6 +28,21 @@ class Status:
     behind: int = 0
     started: str = ""
     servers: dict[str, dict[str, int]] = field(default_factory=dict)
+    rows_per_s: float = 0.0
+    parts: dict[str, int] = field(default_factory=dict)
+    told: float = 0.0
+    well: float = 0.0
+    waiting_since: float = 0.0
+
+    def complaint(self, now: float, limit_s: float) -> str:
+        """Why the stream is not well; empty where it is."""
+        if self.waiting_since:
+            return f"waiting for Cassandra since {moment(int(self.waiting_since))}"
+        if now - self.told > limit_s:
+            return f"the driver has told nothing for {now - self.told:.0f} s"
+        if now - self.well > limit_s:
+            return f"no batch ended for {now - self.well:.0f} s"
+        return ""
 
 
 def checkpoint(settings: Settings) -> str:
@@ -64,6 +83,13 @@ def forget(settings: Settings) -> None:
     """Before a start: nothing is told, nothing is asked."""
     for leftover in (_stop_file(settings), _status_file(settings)):
         leftover.unlink(missing_ok=True)
+
+
+def moment(second: int) -> str:
+    """An epoch second as ISO UTC; `-` for none."""
+    if not second:
+        return "-"
+    return datetime.datetime.fromtimestamp(second, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _status_file(settings: Settings) -> Path:
