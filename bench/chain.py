@@ -68,11 +68,13 @@ class Result(NamedTuple):
 
 
 @contextmanager
-def stack(place: Path, flags: dict[str, str]) -> Iterator[Settings]:
-    """Kafka and HDFS in a home of their own, gone in the end; `flags` name their heaps."""
+def stack(
+    place: Path, flags: dict[str, str], services: tuple[str, ...] = SERVICES
+) -> Iterator[Settings]:
+    """Services in a home of their own, gone in the end; `flags` name their heaps."""
     settings = config.load(home=place / "stack", flags=flags)
     try:
-        local.up(settings, SERVICES)
+        local.up(settings, services)
         yield settings
     finally:
         local.down(settings)

@@ -26,10 +26,10 @@ def main() -> int:
     """Parse, measure, print; 1 with a sentence when something failed."""
     options = _parser().parse_args()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _break_off)
+        signal.signal(number, break_off)
     mode = _stamping if options.stamping is not None else _memory if options.memory else _chain
     try:
-        with _place(options) as place:
+        with place_of(options) as place:
             report = mode(options, place)
     except ClickstreamError as error:
         print(f"error: {error.message}\n{error.hint or ''}", file=sys.stderr)
@@ -41,7 +41,7 @@ def main() -> int:
     return 0
 
 
-def _break_off(_number: int, _frame: object) -> None:
+def break_off(_number: int, _frame: object) -> None:
     """Tear down, once: a second signal must not stop that half way."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
@@ -67,7 +67,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 @contextmanager
-def _place(options: argparse.Namespace) -> Iterator[Path]:
+def place_of(options: argparse.Namespace) -> Iterator[Path]:
+    """The directory to work in, removed in the end unless --keep names it."""
     if options.keep:
         options.keep.mkdir(parents=True, exist_ok=True)
         yield options.keep.absolute()

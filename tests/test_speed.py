@@ -146,7 +146,7 @@ class Query:
 @pytest.fixture
 def told_at(settings, monkeypatch):
     """What is told of a query at a moment."""
-    query, stream = Query(), SimpleNamespace(batch=None, servers={})
+    query, stream = Query(), SimpleNamespace(batch=None, servers={}, parts={})
     now, patience = [0.0], Patience(60)
     monkeypatch.setattr(telling.time, "time", lambda: now[0])
     teller = Teller(settings, query, stream, patience)

@@ -40,14 +40,15 @@ SQL_CONF = {
 class Stream:
     """The query's batches, one after the other, into the views.
 
-    `batch` is the last one that is stored, `servers` the books after it; `failure` is what ended
-    the stream, if anything did.
+    `batch` is the last one that is stored, `servers` the books after it, `parts` the ms that
+    counting and storing took; `failure` is what ended the stream, if anything did.
     """
 
     def __init__(self, settings: Settings, writer: Writer) -> None:
         self.failure: ClickstreamError | None = None
         self.batch: int | None = None
         self.servers: dict[str, dict[str, int]] = {}
+        self.parts: dict[str, int] = {}
         self._between = threading.Lock()
         self._ended = False
         self._settings = settings
@@ -83,8 +84,12 @@ class Stream:
             self._writer.note_basis(basis.of(self._settings))
         ahead = self._settings.speed.max_ahead_seconds
         vhosts = self._settings.vhosts
+        began = time.monotonic()
         rows = transform(records, self._writer.highest, ahead, vhosts).collect()
+        counted = time.monotonic()
         self._writer.write(number, batch_of(rows))
+        ended = time.monotonic()
+        self.parts = {"count": _ms(counted - began), "store": _ms(ended - counted)}
         self.servers, self.batch = self._writer.servers, number
 
 
@@ -172,6 +177,10 @@ def _end(query: "StreamingQuery", stream: Stream) -> None:
         raise stream.failure
     elif error := query.exception():
         raise failure_of(error, "the stream ended")
+
+
+def _ms(seconds: float) -> int:
+    return round(1000 * seconds)
 
 
 def _arguments() -> argparse.Namespace:

@@ -14,7 +14,8 @@ MAX_ROWS = "--max-rows"
 @dataclass(frozen=True)
 class Status:
     """What the driver tells of its last batch, and of itself. `behind` counts Kafka records;
-    `batch_ms` is the whole trigger, `parts` Spark's division of it; `started` is ISO UTC.
+    `batch_ms` is the whole trigger; `started` is ISO UTC. `parts` divides it, in ms: as Spark does,
+    and its `addBatch` into `count` and `store`.
 
     `servers`: per server rows, copies, set_aside, skipped, and latest (epoch s). `rows_per_s` is 0
     while no batch comes. Epoch seconds of the wall clock: `told`, when this was written; `well`,

@@ -19,10 +19,11 @@ QUIET_TRIGGERS = 3
 
 
 class Counted(Protocol):
-    """What is known of the stream's batches: the last one stored, and the books after it."""
+    """What is known of the stream's last stored batch: number, books after it, its ms by part."""
 
     batch: int | None
     servers: dict[str, dict[str, int]]
+    parts: dict[str, int]
 
 
 class Teller:
@@ -56,14 +57,12 @@ class Teller:
         batch, last = self._stream.batch, self._query.lastProgress
         if batch is None or last is None or last.batchId < batch:
             return False
-        self._last = status_of(last, batch, self._stream.servers)
+        self._last = status_of(last, batch, self._stream)
         return True
 
 
-def status_of(
-    last: "StreamingQueryProgress", batch: int, servers: dict[str, dict[str, int]]
-) -> Status:
-    """What Spark reports of a batch, and the books after it."""
+def status_of(last: "StreamingQueryProgress", batch: int, stream: Counted) -> Status:
+    """What Spark reports of a batch, and what the stream knows of it."""
     rate = last.inputRowsPerSecond or 0.0
     return Status(
         batch=batch,
@@ -71,9 +70,9 @@ def status_of(
         batch_ms=last.durationMs.get("triggerExecution", 0),
         behind=sum(behind(source.latestOffset, source.endOffset) for source in last.sources),
         started=last.timestamp,
-        servers=servers,
+        servers=stream.servers,
         rows_per_s=round(rate, 1) if math.isfinite(rate) else 0.0,
-        parts=dict(last.durationMs),
+        parts=last.durationMs | stream.parts,
     )
 
 

@@ -1,0 +1,72 @@
+"""Stamped lines into the topic at an even rate: librdkafka sends, Python only cuts text.
+
+python feed.py BOOTSTRAP TOPIC SERVERS RATE SECONDS     a process of its own: its CPU is known
+
+Each tenth of a second is one text made in advance, in which the moment and the high digits of the
+offsets are replaced, so no line is a copy of another. After each, `time lines` is printed: the
+clock and all lines handed over by then; at the end the CPU seconds it took.
+"""
+
+import re
+import sys
+import time
+from typing import NamedTuple
+
+import made
+from confluent_kafka import Producer
+
+TICK_S = 0.1
+BLOCK, MS, DATE, TIME = b"@block@@", b"@ms@", b"@date@", b"@time@"
+FILE = b"00000000000000aa"
+_PRINTED = re.compile(rb"\[[^\]]*\]")
+
+
+class Server(NamedTuple):
+    """A server's lines of one tick, with gaps for what changes."""
+
+    partition: int
+    template: bytes
+
+    def values(self, block: int, now: float) -> list[bytes]:
+        """The lines of that moment; `block` numbers the ticks."""
+        clock = time.gmtime(now)
+        return (
+            self.template.replace(BLOCK, b"%08d" % block)
+            .replace(MS, b"%d000" % int(now))
+            .replace(DATE, time.strftime("%Y-%m-%d", clock).encode())
+            .replace(TIME, time.strftime("%d/%b/%Y:%H:%M:%S +0000", clock).encode())
+            .split(b"\n")
+        )
+
+
+def server(number: int, lines: int) -> Server:
+    """The server weblog<number + 1>, of that many lines in a tick."""
+    log = b"".join(made.blocks(number + 1, lines)).splitlines()
+    stamp = b"v1:weblog%d:%s:%s%%07d\t%s\t%s\t" % (number + 1, FILE, BLOCK, MS, DATE)
+    raw = [_PRINTED.sub(b"[%s]" % TIME, line, count=1) for line in log]
+    return Server(number, b"\n".join(stamp % at + line for at, line in enumerate(raw)))
+
+
+def feed(bootstrap: str, topic: str, servers: int, rate: int, seconds: float) -> None:
+    """Send that many lines per second, all servers together."""
+    producer = Producer(
+        {"bootstrap.servers": bootstrap, "linger.ms": 5, "queue.buffering.max.messages": 2_000_000}
+    )
+    sources = [server(number, round(rate * TICK_S / servers)) for number in range(servers)]
+    began, total = time.time(), 0
+    for block in range(round(seconds / TICK_S)):
+        due = began + block * TICK_S
+        time.sleep(max(0.0, due - time.time()))
+        for each in sources:
+            values = each.values(block, due)
+            records = [{"value": value} for value in values]
+            total += producer.produce_batch(topic, records, partition=each.partition)
+        print(f"{time.time():.3f} {total}", flush=True)
+        producer.poll(0)
+    if producer.flush(60):
+        raise SystemExit("not every line was taken")
+    print(f"cpu {time.process_time():.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    feed(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5]))
