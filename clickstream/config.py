@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from clickstream import layers
+from clickstream.categories import Categories
 from clickstream.errors import UsageError
 from clickstream.layers import PREFIX, Tree
 
@@ -224,6 +225,7 @@ class Settings(_Section):
     replay: Replay = Replay()
     follow: Follow = Follow()
     spark: Spark = Spark()
+    categories: Categories = Categories()
     speed: Speed = Speed()
 
     _origin: Origin = PrivateAttr(default=Origin(None, {}, ()))

@@ -92,7 +92,8 @@ def leaves(tree: Tree, prefix: Key = ()) -> dict[Key, Any]:
 def holds(tree: Any, loc: Sequence[Any]) -> bool:
     """Whether the tree has something at this key."""
     for part in loc:
-        if not isinstance(tree, dict) or part not in tree:
+        keys = range(len(tree)) if isinstance(tree, list) else tree
+        if not isinstance(keys, dict | range) or part not in keys:
             return False
         tree = tree[part]
     return True

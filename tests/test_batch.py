@@ -117,7 +117,7 @@ COUNTS = [
     {"g": CATEGORIES, "servers": ["a"], "category": "/B", "n": 1},
     {"g": CATEGORIES, "servers": ["b"], "category": "/\xe9", "n": 1},
 ]
-RUN = slices.Run("2015-05-18", [File("x", 10, 1), File("y", 20, 1)], 1_431_907_200.9, 1.25)
+RUN = slices.Run("2015-05-18", [File("x", 10, 1), File("y", 20, 1)], 1_431_907_200.9, 1.25, "map")
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def day_rows(day, names=NAMES, server="weblog1"):
     ]
     for name in names:
         counts.append({"g": CATEGORIES, "servers": [server], "category": name, "n": 1})
-    return slices.rows(slices.Run(day, [], 0, 1), counts)
+    return slices.rows(slices.Run(day, [], 0, 1, "map"), counts)
 
 
 def everything(views):

@@ -48,7 +48,8 @@ def run(
 
 @app.command()
 def status(form: Form = "table") -> None:
-    """How each day stands: fresh, dirty (its files have changed since), missing or gone.
+    """How each day stands: fresh, dirty (its files have changed since, or
+    the mapping of [categories]), missing or gone.
 
     Example: clickstream batch status
     """

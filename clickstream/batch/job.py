@@ -11,10 +11,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clickstream import config, endpoints, spark, weblog
+from clickstream import categories, config, endpoints, spark, weblog
 from clickstream.batch import slices
 from clickstream.batch.master import File
 from clickstream.batch.slices import HOSTS
+from clickstream.categories import PLAIN, Categories
 from clickstream.errors import BadInput
 from clickstream.views.batch import BatchViews
 
@@ -32,9 +33,10 @@ VALUES = {"hosts": HOSTS}
 # it would need first(text), which Spark can only do by sorting (twice the time).
 # `hosts_of`: a visitor of two servers is one visitor of all; so first the set of servers of each
 # host, then how many hosts have each set. The other rows pass through both steps as they are.
-def sql(vhosts: Collection[str]) -> str:
-    """The query over `master`; `vhosts` are the servers read as vhost_combined."""
+def sql(vhosts: Collection[str], mapping: Categories) -> str:
+    """The query over `master`; arguments as of `count`."""
     line = weblog.sql_line("get(p, 3)", "split_part(get(p, 0), ':', 2)", vhosts)
+    category = categories.sql("segment", "get(f, 5)", mapping)
     return rf"""
 WITH fields AS (
     SELECT p[0] AS id, get(p, 2) AS date,
@@ -44,7 +46,7 @@ WITH fields AS (
     SELECT *, {weblog.sql_segment("get(f, 5)")} AS segment FROM fields
 ), once AS (
     SELECT id, date, get(f, 0) AS host, concat(get(f, 2), ':', get(f, 3)) AS minute,
-        get(f, 4) AS status, {weblog.sql_category("segment")} AS category, count(*) AS seen
+        get(f, 4) AS status, {category} AS category, count(*) AS seen
     FROM requests GROUP BY ALL
 ), counted AS (
     SELECT date, server, host, minute, status, category,
@@ -82,12 +84,13 @@ def main() -> dict[str, Any]:
     root = endpoints.hdfs_url(settings) + settings.hdfs.master.rstrip("/")
     files = [file for day in plan.values() for file in day]
     spark.note(stage=f"counting {sum(file.size for file in files) / 1e6:,.1f} MB")
-    counted = count(read(session, root, files), settings.vhosts)
+    counted = count(read(session, root, files), settings.vhosts, settings.categories)
     check(counted, plan)
     with BatchViews.connect(settings) as views:
         for number, (day, manifest) in enumerate(sorted(plan.items()), 1):
             spark.note(stage=f"writing {day} ({number} of {len(plan)})")
-            run = slices.Run(day, manifest, time.time(), time.time() - begun)
+            seconds, mapping = time.time() - begun, settings.categories.fingerprint
+            run = slices.Run(day, manifest, time.time(), seconds, mapping)
             views.replace_day(day, slices.rows(run, json.loads(counted[day])))
     session.stop()
     return {"days": sorted(plan)}
@@ -103,10 +106,16 @@ def read(session: "SparkSession", root: str, files: list[File]) -> "DataFrame":
     return reader.text([f"{root}/{file.path}" for file in files])
 
 
-def count(lines: "DataFrame", vhosts: Collection[str] = ()) -> dict[str | None, str]:
-    """Stamped lines -> for each day its counts as JSON, in one scan."""
+def count(
+    lines: "DataFrame", vhosts: Collection[str] = (), mapping: Categories = PLAIN
+) -> dict[str | None, str]:
+    """Stamped lines -> for each day its counts as JSON, in one scan.
+
+    `vhosts` are the servers read as vhost_combined; `mapping` decides the categories.
+    """
     lines.createOrReplaceTempView("master")
-    return {row.date: row.counts for row in lines.sparkSession.sql(sql(vhosts), VALUES).collect()}
+    found = lines.sparkSession.sql(sql(vhosts, mapping), VALUES).collect()
+    return {row.date: row.counts for row in found}
 
 
 def check(counted: dict[str | None, str], plan: dict[str, list[File]]) -> None:

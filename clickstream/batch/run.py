@@ -108,12 +108,13 @@ def summary(views: BatchViews, days: list[str]) -> Rows:
 def status(settings: Settings) -> Rows:
     """A row for each day of the master copy or of the views: date, state, final, lines, …
 
-    `state`: `fresh`; `dirty`: its closed files are not those that were read; `missing`: not
+    `state`: `fresh`; `dirty`: its closed files are not those that were read, or its categories
+    were mapped otherwise; `missing`: not
     computed; `gone`: computed, but the master copy has no closed file of it any more.
     """
     with BatchViews.connect(settings) as views:
         runs = {row["date"]: row for row in views.runs()}
-        known = _known(views)
+        known = _known(settings, views)
     present = _listed(settings, lambda days: days)
     return [
         {
@@ -133,7 +134,7 @@ def _plan(settings: Settings, choice: Choice, views: BatchViews) -> Manifests:
     found = _listed(settings, lambda days: choice.days(days, today))
     if choice.only and not found:
         raise NoData(f"there is no closed file of {choice.only} yet", "is ingest still writing it?")
-    known = _known(views) if choice.stale_only else {}
+    known = _known(settings, views) if choice.stale_only else {}
     return {day: files for day, files in found.items() if files != known.get(day)}
 
 
@@ -144,8 +145,13 @@ def _listed(settings: Settings, choose: Callable[[list[str]], list[str]]) -> Man
     return {day: files for day, files in found.items() if files}
 
 
-def _known(views: BatchViews) -> Manifests:
-    return {day: [File(*file) for file in files] for day, files in views.manifests().items()}
+def _known(settings: Settings, views: BatchViews) -> Manifests:
+    """What each day was computed from: nothing where categories were mapped in another way."""
+    same = {day for day, m in views.mappings().items() if m == settings.categories.fingerprint}
+    return {
+        day: [File(*file) for file in files if day in same]
+        for day, files in views.manifests().items()
+    }
 
 
 def _state(present: list[File] | None, known: list[File] | None) -> str:

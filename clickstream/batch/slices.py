@@ -24,12 +24,15 @@ Count = dict[str, Any]
 
 
 class Run(NamedTuple):
-    """One computation of a day: from which files, when (epoch s), and how long it took (s)."""
+    """One computation of a day: from which files, when (epoch s), how long it took (s), and with
+    which mapping to categories (its fingerprint).
+    """
 
     date: str
     manifest: list[File]
     finished: float
     seconds: float
+    mapping: str
 
 
 class Traffic(NamedTuple):
@@ -128,6 +131,7 @@ def _run(run: Run, counts: list[Count]) -> Count:
         "distinct_lines": lines,
         "copies": seen - lines,
         "manifest": json.dumps(run.manifest),
+        "mapping": run.mapping,
     }
 
 

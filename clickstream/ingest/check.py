@@ -8,7 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple, cast
 
-from clickstream import formats, weblog
+from clickstream import categories, formats, weblog
+from clickstream.categories import Categories
 from clickstream.config import Settings
 from clickstream.errors import BadInput, UsageError
 from clickstream.ingest import logs
@@ -126,7 +127,8 @@ def check(
         _row("log", "all", found.lines, ""),
         _row("log", "valid", found.lines - found.invalid.total(), ""),
     ]
-    rows = [*about, *_first_lines(opener, str(file), found.form, first), *_rejects(found)]
+    rows = [*about, *_first_lines(opener, str(file), found.form, first, settings.categories)]
+    rows += _rejects(found)
     return Found(rows, _problem(settings, server or "NAME", opener, str(file), found))
 
 
@@ -211,22 +213,22 @@ def _row(part: str, name: str, lines: int | None, value: str) -> dict[str, Any]:
 
 
 def _first_lines(
-    opener: logs.Opener, name: str, form: Format, first: int
+    opener: logs.Opener, name: str, form: Format, first: int, mapping: Categories
 ) -> Iterator[dict[str, Any]]:
     with logs.plain(opener, name) as stream:
         for number, line in enumerate(islice(logs.lines(stream), first), 1):
-            for field, value in _fields(line, form).items():
+            for field, value in _fields(line, form, mapping).items():
                 yield _row(f"line {number}", field, None, value)
 
 
-def _fields(line: logs.Line, form: Format) -> dict[str, str]:
+def _fields(line: logs.Line, form: Format, mapping: Categories) -> dict[str, str]:
     try:
         if line.big:
             raise weblog.Reject(TOO_LONG)
         entry = weblog.parse(line.raw, form)
     except weblog.Reject as reject:
         return {"reject": f"{reject.reason}, {_example(line)}"}
-    fields = entry._asdict() | {"category": weblog.category(entry.request)}
+    fields = entry._asdict() | {"category": categories.of(entry.request, mapping)}
     order = dict.fromkeys(["vhost", *fields])
     return {key: _shown(fields[key]) for key in order if fields[key] is not None}
 

@@ -83,9 +83,9 @@ class Stream:
             self._writer.resume(self._query, number)
             self._writer.note_basis(basis.of(self._settings))
         ahead = self._settings.speed.max_ahead_seconds
-        vhosts = self._settings.vhosts
+        vhosts, mapping = self._settings.vhosts, self._settings.categories
         began = time.monotonic()
-        rows = transform(records, self._writer.highest, ahead, vhosts).collect()
+        rows = transform(records, self._writer.highest, ahead, vhosts, mapping).collect()
         counted = time.monotonic()
         self._writer.write(number, batch_of(rows))
         ended = time.monotonic()

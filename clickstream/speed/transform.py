@@ -12,7 +12,8 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from clickstream import weblog
+from clickstream import categories, weblog
+from clickstream.categories import PLAIN, Categories
 from clickstream.views.realtime.counts import CATEGORY, IP, MINUTE, NON_200, SLOT_S, Counts, add
 from clickstream.views.realtime.writer import Batch
 
@@ -46,9 +47,10 @@ _COUNTED = (
 )
 
 
-def sql(vhosts: Collection[str]) -> str:
-    """The query over RECORDS; `vhosts` are the servers read as vhost_combined."""
+def sql(vhosts: Collection[str], mapping: Categories) -> str:
+    """The query over RECORDS; arguments as of `transform`."""
     line = weblog.sql_line("get(p, 3)", "split_part(get(p, 0), ':', 2)", vhosts)
+    category = categories.sql("segment", "get(f, 5)", mapping)
     return f"""
 WITH stamped AS (
   SELECT offset AS place, unix_seconds(timestamp) AS received,
@@ -62,7 +64,7 @@ WITH stamped AS (
 ), parsed AS (
   SELECT place, received, second, segment, get(id, 0) AS server, get(id, 1) AS file,
     try_cast(get(id, 2) AS BIGINT) AS position,
-    get(f, 0) AS host, get(f, 4) AS status, {weblog.sql_category("segment")} AS category,
+    get(f, 0) AS host, get(f, 4) AS status, {category} AS category,
     86400L * day + 3600 * try_cast(get(f, 2) AS INT) + 60 * try_cast(get(f, 3) AS INT) AS clock
   FROM requests
 ), placed AS (
@@ -97,16 +99,17 @@ def transform(
     highest: Mapping[tuple[str, str], int],
     max_ahead_s: int,
     vhosts: Collection[str] = (),
+    mapping: Categories = PLAIN,
 ) -> "DataFrame":
     """(metric, server, slot, sums) of Kafka's records; `sums` is a JSON array of t, k, n.
 
     `highest` is the highest offset of each (server, file) before these records; `vhosts` are the
-    servers read as vhost_combined.
+    servers read as vhost_combined; `mapping` decides the categories.
     """
     known = json.dumps({f"{server}:{file}": offset for (server, file), offset in highest.items()})
     records.createOrReplaceTempView(RECORDS)
     args = {"highest": known, "ahead": max_ahead_s}
-    return records.sparkSession.sql(sql(vhosts), args=args)
+    return records.sparkSession.sql(sql(vhosts, mapping), args=args)
 
 
 def batch_of(rows: Iterable[Any]) -> Batch:

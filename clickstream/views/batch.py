@@ -19,7 +19,7 @@ from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning, UsageError
 from clickstream.ledger import Ledger
 
-SCHEMA = 1
+SCHEMA = 2
 ALL = "all"
 HINT = "is it up, and is database.url right? clickstream stack status, clickstream config show"
 
@@ -74,6 +74,7 @@ batch_runs = _table(
         "distinct_lines": _count,
         "copies": _count,
         "manifest": _long_text,
+        "mapping": _name(16),
     },
 )
 books = _table(
@@ -160,6 +161,11 @@ class BatchViews:
         """For each computed day, the files it was computed from, as they were given."""
         rows = self._all(sa.select(batch_runs.c.date, batch_runs.c.manifest))
         return {row["date"]: json.loads(row["manifest"]) for row in rows}
+
+    def mappings(self) -> dict[str, str]:
+        """For each computed day, the fingerprint of the mapping to categories that was in force."""
+        rows = self._all(sa.select(batch_runs.c.date, batch_runs.c.mapping))
+        return {row["date"]: row["mapping"] for row in rows}
 
     def visitors(self, days: Days = None, server: str | None = None) -> Rows:
         """Rows of date, server, unique_visitors, requests; each server and `all`."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clickstream import weblog
+from clickstream import categories, weblog
+from clickstream.categories import Categories
 from clickstream.config import Settings
 from clickstream.java import java_home_env
 from clickstream.process import wait_until
@@ -180,3 +181,70 @@ def test_spark_agrees(spark, lines, form):
         if server == "virtual" and weblog.judge(raw, form).reason is None:
             assert made == fields(raw, form), raw
     assert len(found) == 2 * len(lines)
+
+
+PIECES = [*"ab/.?-_=&'\"$^|", r"\.", r"\d", r"\W", r"\x85", "(?:a|b)", "(?!a)", "(?=.)", "(b)?"]
+PIECES += [
+    "a*",
+    ".+?",
+    r"\s?",
+    "[a-z/]{2}",
+    "[^ab]{1,}",
+    r"[?&]",
+    r"[\xe8\-$]",
+    "a{0,2}?",
+    "[${x}]",
+]
+TARGET_CHARS = "ab/.?&=c-_$'\"\x85\xe9\xe8\xa0\t\r\x0bAB#"
+
+
+def some_rules(chance: random.Random) -> list[dict[str, str]]:
+    """Rules of the subset that Python takes, in no sensible shape."""
+    rules: list[dict[str, str]] = []
+    while len(rules) < 20:
+        match = chance.choice(["", "(?i)"]) + "".join(
+            chance.choices(PIECES, k=chance.randint(2, 5))
+        )
+        try:
+            Categories(rules=[{"match": match, "name": "x"}])
+        except ValueError:
+            continue
+        rules.append({"match": match, "name": f"${{{len(rules)}}}:é'"})
+    return rules
+
+
+def test_spark_maps_categories_as_python_does(spark):
+    chance = random.Random(SEED)
+    targets = ["".join(chance.choices(TARGET_CHARS, k=chance.randrange(14))) for _ in range(600)]
+    targets += [f"/x?{'a' * n}&c={value}" for n in (0, 3, 2000) for value in ("toys", "", "\xe9'")]
+    requests = [f"GET {target} HTTP/1.1" for target in targets] + ["", "GET /a?c=x"]
+    mappings = [Categories(rules=[rule]) for rule in some_rules(chance)]
+    every = [rule for mapping in mappings for rule in mapping.rules]
+    mappings += [Categories(parameter="c"), Categories(parameter="c", rules=every)]
+    frame = spark.createDataFrame(list(enumerate(requests)), "number int, request string")
+    frame.createOrReplaceTempView("requests")
+    columns = [categories.sql("segment", "request", mapping) for mapping in mappings]
+    rows = spark.sql(
+        f"SELECT number, array({', '.join(columns)}) AS found FROM"
+        f" (SELECT *, {weblog.sql_segment('request')} AS segment FROM requests)"
+    ).collect()
+    mapped = 0
+    for row in rows:
+        request = requests[row.number]
+        made = [categories.of(request, mapping) for mapping in mappings]
+        assert row.found == made, (request, mappings)
+        mapped += sum(name != weblog.category(request) for name in made)
+    assert mapped > 500
+
+
+def test_no_target_ends_the_job(spark):
+    """What backtracks, at the longest target; a repeated group would overflow Java's stack here."""
+    frame = spark.createDataFrame([("GET /" + "ab" * 130_000 + "! HTTP/1.1",)], "request string")
+    frame.createOrReplaceTempView("requests")
+    mapping = Categories(parameter="c", rules=[{"match": "a.*b.*!x", "name": "x"}])
+    column = categories.sql("segment", "request", mapping)
+    (row,) = spark.sql(
+        f"SELECT {column} AS found FROM"
+        f" (SELECT *, {weblog.sql_segment('request')} AS segment FROM requests)"
+    ).collect()
+    assert row.found == "/" + "ab" * 130_000 + "!"
