@@ -36,6 +36,7 @@ app.add_typer(serve_commands.app, name="report")
 app.add_typer(config_commands.app, name="config")
 app.command()(ops_commands.demo)
 app.command()(ops_commands.audit)
+speed_commands.app.command("rebuild")(ops_commands.speed_rebuild)
 ingest_commands.app.add_typer(ops_commands.ledger_app, name="ledger")
 
 

@@ -104,9 +104,9 @@ def test_the_contract_of_names():
     wanted = """demo, stack up, stack down, stack status, stack logs, stack clean, weblog generate,
     weblog put, weblog list, weblog check, ingest render, ingest start, ingest stop, ingest status,
     ingest replay, ingest follow, ingest rejects, ingest ledger rebuild, ingest ledger publish,
-    speed run, speed status, speed stop, speed reset, batch run, batch status, report popularity,
-    report ddos, report health, report visitors, report responses, report distribution,
-    report hourly, report categories, config show, audit"""
+    speed run, speed status, speed stop, speed reset, speed rebuild, batch run, batch status,
+    report popularity, report ddos, report health, report visitors, report responses,
+    report distribution, report hourly, report categories, config show, audit"""
     assert {" ".join(name.split()) for name in wanted.split(",")} <= known
 
 

@@ -83,6 +83,27 @@ def audit(
         )
 
 
+def speed_rebuild(
+    date: Annotated[str, typer.Option("--date", help="The day.")],
+    form: Form = "table",
+) -> None:
+    """Count a day of the real-time views again, from the master copy; the stream must not run.
+
+    Takes the lines that the stream has read, and rejects accepted since. The day is the UTC day
+    for popularity, ddos and health, the printed one for traffic.
+
+    Example: clickstream speed rebuild --date 2015-05-18
+    """
+    from clickstream import output
+    from clickstream.ops import recount
+    from clickstream.serve.when import Days
+
+    day = Days.parse(date).only or ""
+    with command.stages() as watch:
+        row = recount.rebuild(command.settings(), day, watch)
+    output.show([row], recount.COLUMNS, form)
+
+
 @ledger_app.command()
 def publish() -> None:
     """Write the books (valid lines by log and day) beside the batch views.

@@ -16,6 +16,7 @@ from clickstream.speed.progress import Status
 from clickstream.views.realtime import RealTime
 
 NAME = "speed"
+REBUILD = "speed-rebuild"
 JARS = "spark-kafka"
 JOB = Path(__file__).parent / "job.py"
 POLL_S = 0.2
@@ -34,6 +35,7 @@ def launch(settings: Settings, available_now: bool = False, max_rows: int | None
         raise ClickstreamError(
             f"the speed layer runs already (pid {running.pid})", "clickstream speed stop ends it"
         )
+    refuse_at_work(settings)
     formats.check_home(settings)
     kafka.offsets(settings)
     with RealTime.connect(settings) as views:
@@ -118,14 +120,22 @@ def stop(settings: Settings) -> Running | None:
 
 def reset(settings: Settings) -> None:
     """Forget what was counted: the checkpoint and the views. Refused while the driver runs."""
+    refuse_at_work(settings)
+    with RealTime.connect(settings) as views:
+        views.clear()
+    _remove(progress.checkpoint(settings))
+
+
+def refuse_at_work(settings: Settings) -> None:
+    """Raise ClickstreamError while the stream or a rebuild writes the views."""
     running = child(settings).running()
     if running:
         raise ClickstreamError(
             f"the speed layer runs (pid {running.pid})", "clickstream speed stop first"
         )
-    with RealTime.connect(settings) as views:
-        views.clear()
-    _remove(progress.checkpoint(settings))
+    rebuild = Child(settings.path("run"), REBUILD, settings.path("logs", f"{REBUILD}.log"))
+    if running := rebuild.running():
+        raise ClickstreamError(f"speed rebuild is at work (pid {running.pid})", "wait for its end")
 
 
 def report(settings: Settings) -> dict[str, Any]:

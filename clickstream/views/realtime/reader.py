@@ -74,7 +74,7 @@ class RealTime(Store):
         None where no answer was other than 200.
         """
         window = self.settings.speed.window_seconds
-        first = _day_start(day) if day else NEVER
+        first = day_start(day) if day else NEVER
         last = first + DAY_S - 1 if day else EVER
         found = self._counts(counts.NON_200, max(first - window, NEVER), last)
         return counts.peak(counts.per_second(found, server), window, first)
@@ -84,7 +84,7 @@ class RealTime(Store):
         every = self._days(counts.MINUTE) if days is None else sorted(set(days))
         rows = []
         for day in every:
-            start = _day_start(day)
+            start = day_start(day)
             for server, seconds in self._counts(counts.MINUTE, start, start + DAY_S - 1).items():
                 rows += [_minute(server, second, keys) for second, keys in seconds.items()]
         return sorted(rows, key=lambda row: (row.date, row.minute, row.server))
@@ -125,7 +125,8 @@ def day_of(second: int) -> str:
     return (_EPOCH_DAY + datetime.timedelta(days=second // DAY_S)).isoformat()
 
 
-def _day_start(day: str) -> int:
+def day_start(day: str) -> int:
+    """Epoch seconds of a UTC day's first second."""
     return (datetime.date.fromisoformat(day) - _EPOCH_DAY).days * DAY_S
 
 

@@ -1,0 +1,74 @@
+"""`speed rebuild`: a day of the real-time views, made again from the master copy.
+
+The same transform as the stream's, over the lines that the stream has read: those at or below each
+file's highest offset. Lines above it are left to the stream, which would count them a second time.
+Rejects that were accepted later are in, though the stream has skipped them.
+"""
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+from clickstream import endpoints, formats, spark
+from clickstream.batch.run import SHORT_BYTES
+from clickstream.config import Settings
+from clickstream.errors import ClickstreamError, NoData
+from clickstream.hdfs import Entry, Hdfs
+from clickstream.ingest import orphans
+from clickstream.ops import stored
+from clickstream.ops.audit import Watch
+from clickstream.speed import control
+from clickstream.views.realtime.recount import Recount
+
+JOB = Path(__file__).parent / "recount_job.py"
+COLUMNS = ("date", "batch", "minutes", "lines", "seconds")
+
+
+def rebuild(settings: Settings, day: str, watch: Watch = lambda _: None) -> dict[str, Any]:
+    """Replace a day's buckets; a row as COLUMNS names it, `lines` being those of that UTC day.
+
+    A day is that of the buckets: UTC for clients, categories and non-200, as printed for traffic.
+    Raises ClickstreamError while the stream runs or the master copy is written, NoData where either
+    has nothing.
+    """
+    control.refuse_at_work(settings)
+    formats.check_home(settings)
+    with Recount.connect(settings) as views:
+        views.begin()
+    watch("listing the master copy")
+    entries = _closed(settings, days_around(day))
+    spark.prepare(settings)
+    row: dict[str, Any] = spark.submit(settings, _job(settings, day, entries), watch)
+    return row
+
+
+def days_around(day: str) -> list[str]:
+    """The printed days in which lines of a UTC day may lie: zones are less than a day apart."""
+    middle = datetime.date.fromisoformat(day).toordinal()
+    around = range(max(middle - 1, 1), min(middle + 2, datetime.date.max.toordinal() + 1))
+    return [datetime.date.fromordinal(each).isoformat() for each in around]
+
+
+def _closed(settings: Settings, days: list[str]) -> list[Entry]:
+    hdfs, places = Hdfs.connect(settings), [f"{settings.hdfs.master}/dt={day}" for day in days]
+    entries = [entry for place in places for entry in hdfs.walk(place)]
+    if used := orphans.among(hdfs, settings, entries):
+        raise ClickstreamError(
+            f"{len(used)} files of {days[0]} to {days[-1]} are being written ({used[0].path})",
+            "let the agents finish first: clickstream ingest stop",
+        )
+    if not (closed := stored.closed(entries)):
+        raise NoData(f"the master copy has no lines of {days[0]} to {days[-1]}")
+    return closed
+
+
+def _job(settings: Settings, day: str, entries: list[Entry]) -> spark.Job:
+    size = sum(entry.size for entry in entries)
+    root = endpoints.hdfs_url(settings)
+    place = stored.directories(root, settings.hdfs.master, entries)
+    file = settings.path("run", "recount.plan")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"day": day, "master": place, "bytes": size}))
+    options = spark.SHORT_JOB if size < SHORT_BYTES else ()
+    return spark.Job(control.REBUILD, JOB, (str(file),), java_options=options)
