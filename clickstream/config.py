@@ -35,7 +35,8 @@ SERVER_NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
 FILE_NAME = "clickstream.toml"
 FLAGS = PREFIX + "FLAGS"
 MASK = "***"
-SECRET_KEY = re.compile(r"password|secret|token|credential|jaas", re.IGNORECASE)
+SECRET_KEY = re.compile(r"password|secret|token|credential|jaas|webhook", re.IGNORECASE)
+WEB_URL = re.compile(r"https?://[^\s/?#]+[^\s]*\Z", re.IGNORECASE)
 URL_PASSWORD = re.compile(r"(://[^:/@]*:).*(?=@)")
 URL_OPTION = re.compile(r"([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&]*", re.IGNORECASE)
 
@@ -192,9 +193,37 @@ class Speed(_Section):
     window_seconds: Positive = 300
     ddos_requests_per_second: Positive = 100
     health_non_200: Positive = 10
+    health_resolve_non_200: Annotated[int, Field(ge=0)] = 10
+    alert_gap_seconds: Positive = 60
     max_ahead_seconds: Positive = 86_400
     store_timeout_seconds: Positive = 300
     unhealthy_seconds: Positive = 60
+
+    @model_validator(mode="after")
+    def _resolves_below(self) -> "Speed":
+        opens, resolves = self.health_non_200, self.health_resolve_non_200
+        if "health_resolve_non_200" not in self.model_fields_set:
+            self.health_resolve_non_200 = min(opens, resolves)
+        elif resolves > opens:
+            raise ValueError(f"health_resolve_non_200 {resolves} is above health_non_200 {opens}")
+        return self
+
+
+class Alerts(_Section):
+    """Where changes of alerts are delivered, and how patiently."""
+
+    stdout: bool = True
+    file: str = ""
+    webhook: SecretStr = SecretStr("")
+    timeout_seconds: Positive = 10
+    retry_max_seconds: Positive = 60
+
+    @field_validator("webhook")
+    @classmethod
+    def _http(cls, url: SecretStr) -> SecretStr:
+        if url.get_secret_value() and not WEB_URL.match(url.get_secret_value()):
+            raise ValueError("the webhook is no http:// or https:// URL")
+        return url
 
 
 class Origin(NamedTuple):
@@ -227,6 +256,7 @@ class Settings(_Section):
     spark: Spark = Spark()
     categories: Categories = Categories()
     speed: Speed = Speed()
+    alerts: Alerts = Alerts()
 
     _origin: Origin = PrivateAttr(default=Origin(None, {}, ()))
 

@@ -94,6 +94,21 @@ def per_second(counts: Counts, server: str) -> dict[int, int]:
     return dict(sums)
 
 
+def by_second(minutes: Iterable[Counts], server: str, start: int, end: int) -> Counter[int]:
+    """One server's sums by second over every key, of (start, end]."""
+    sums: Counter[int] = Counter()
+    for each in minutes:
+        for second, keys in each.get(server, {}).items():
+            if start < second <= end:
+                sums[second] += sum(keys.values())
+    return sums
+
+
+def servers_of(counts: Counts, second: int, key: str) -> frozenset[str]:
+    """The servers that have counted a key in a second."""
+    return frozenset(name for name, seconds in counts.items() if key in seconds.get(second, {}))
+
+
 def peak(seconds: Mapping[int, int], window_s: int, first: int) -> tuple[int, int] | None:
     """The highest sum over (t - window_s, t] for the seconds t >= first that have a count.
 

@@ -6,10 +6,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from clickstream.views.realtime import counts
+from clickstream.views.realtime.alerts import Alert, epoch
 from clickstream.views.realtime.counts import Counts, Leaf
 from clickstream.views.realtime.store import DAY_S, Store
 
 NEVER, EVER = 0, 2**62
+PART = 10_000
+MAX_CHANGES = 10_000_000  # of one batch
 _EPOCH_DAY = datetime.date(1970, 1, 1)
 
 
@@ -31,6 +34,20 @@ class Minute(NamedTuple):
     success: int
     failure: int
     other: int
+
+
+class Told(NamedTuple):
+    """A change of an alert in the order of batches: the `n`-th of its batch."""
+
+    batch: int
+    n: int
+    event: str
+    alert: Alert
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where it stands among all changes."""
+        return self.batch, self.n
 
 
 class RealTime(Store):
@@ -59,7 +76,7 @@ class RealTime(Store):
         days = [day] if day else self._days(counts.IP)
         cql = self.prepared("SELECT second, ip, requests FROM ddos WHERE day = ?")
         rows = (row for found in self.run_many([(cql, (each,)) for each in days]) for row in found)
-        found = [Offender(row.ip, _epoch(row.second), row.requests) for row in rows]
+        found = [Offender(row.ip, epoch(row.second), row.requests) for row in rows]
         return sorted(found, key=lambda offender: (offender.second, offender.ip))
 
     def non_200(self, server: str, end: int) -> int:
@@ -78,6 +95,36 @@ class RealTime(Store):
         last = first + DAY_S - 1 if day else EVER
         found = self._counts(counts.NON_200, max(first - window, NEVER), last)
         return counts.peak(counts.per_second(found, server), window, first)
+
+    def alerts(self) -> list[Alert]:
+        """Every alert, merged ones too; by first second, kind, key."""
+        found = [Alert.stored(row) for row in self.run("SELECT * FROM alerts")]
+        return sorted(found, key=lambda alert: (alert.first, alert.kind, alert.key))
+
+    def changes(self, after: tuple[int, int], size: int) -> list[Told]:
+        """The first changes of alerts behind a place (batch, n), of batches that are whole."""
+        last = self.status()["batch"]
+        cql = (
+            "SELECT batch_id, n, event, alert FROM alert_changes"
+            " WHERE part = ? AND (batch_id, n) > (?, ?) AND (batch_id) <= (?) LIMIT ?"
+        )
+        found: list[Told] = []
+        for part in range(change_part(max(after[0], 0)), -1 if last is None else last + 1, PART):
+            rows = self.run(cql, part, *after, last, size - len(found))
+            found += [Told(row.batch_id, row.n, row.event, Alert.of(row.alert)) for row in rows]
+            if len(found) == size:
+                break
+        return found
+
+    def delivered(self, sink: str) -> tuple[int, int] | None:
+        """The place of the last change that a sink has taken."""
+        row = self.run("SELECT batch_id, n FROM delivered WHERE sink = ?", sink).one()
+        return (row.batch_id, row.n) if row else None
+
+    def note_delivered(self, sink: str, place: tuple[int, int]) -> None:
+        """Remember that a sink has taken every change up to this place; it never goes back."""
+        cql = "INSERT INTO delivered (sink, batch_id, n) VALUES (?,?,?) USING TIMESTAMP ?"
+        self.run(cql, sink, *place, place[0] * MAX_CHANGES + place[1])
 
     def minutes(self, days: Iterable[str] | None) -> list[Minute]:
         """Traffic per server and printed minute of these printed days (None: of every day)."""
@@ -120,6 +167,11 @@ class RealTime(Store):
         return sorted({day_of(part) for part in self.parts(metric, NEVER, EVER)})
 
 
+def change_part(batch: int) -> int:
+    """The partition of `alert_changes` a batch lies in, by its first batch."""
+    return batch // PART * PART
+
+
 def day_of(second: int) -> str:
     """The UTC day of an epoch second, yyyy-mm-dd."""
     return (_EPOCH_DAY + datetime.timedelta(days=second // DAY_S)).isoformat()
@@ -128,10 +180,6 @@ def day_of(second: int) -> str:
 def day_start(day: str) -> int:
     """Epoch seconds of a UTC day's first second."""
     return (datetime.date.fromisoformat(day) - _EPOCH_DAY).days * DAY_S
-
-
-def _epoch(moment: datetime.datetime) -> int:
-    return int(moment.replace(tzinfo=datetime.UTC).timestamp())
 
 
 def _minute(server: str, second: int, keys: dict[str, int]) -> Minute:

@@ -10,6 +10,9 @@ under which settings and which build the counts were made.
 `ddos`, `popularity` and `health` are what a person would SELECT; they are overwritten batch by
 batch, and so are `state` and `files`: their write timestamp is the batch's number, which never
 goes back, where a wall clock can (and the older timestamp would lose without a word).
+
+`alerts` holds each alert as of the last batch that changed it, with what it was before;
+`alert_changes` every change by batch, from which sinks are served; `delivered` how far each came.
 """
 
 import json
@@ -54,6 +57,12 @@ TABLES = {
     "popularity": """server text, rank int, as_of timestamp, category text, requests int,
         PRIMARY KEY (server, rank)""",
     "health": "server text PRIMARY KEY, window_end timestamp, non_200 int, state text",
+    "alerts": """kind text, key text, first timestamp, last timestamp, until timestamp, peak int,
+        peak_second timestamp, servers frozen<list<text>>, state text, merged_into text, seq int,
+        batch_id bigint, before text, PRIMARY KEY ((kind, key), first)""",
+    "alert_changes": """part bigint, batch_id bigint, n int, event text, alert text,
+        PRIMARY KEY ((part), batch_id, n)""",
+    "delivered": "sink text PRIMARY KEY, batch_id bigint, n int",
 }
 
 logging.getLogger("cassandra").addHandler(logging.NullHandler())

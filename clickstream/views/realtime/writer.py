@@ -16,9 +16,11 @@ from clickstream import faultpoints
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError
 from clickstream.views.realtime import counts
+from clickstream.views.realtime.alerts import Alert, Key
 from clickstream.views.realtime.counts import ALL, SLOT_S, Counts, Leaf
+from clickstream.views.realtime.lifecycle import Lifecycle, Offence
 from clickstream.views.realtime.patience import Patience
-from clickstream.views.realtime.reader import EVER, NEVER, day_of
+from clickstream.views.realtime.reader import EVER, NEVER, change_part, day_of
 from clickstream.views.realtime.recent import Recent, Slot
 from clickstream.views.realtime.store import DAY_S, Store, part_of
 
@@ -51,6 +53,14 @@ FORGET_POPULARITY = "DELETE FROM popularity USING TIMESTAMP ? WHERE server = ?"
 HEALTH = (
     "INSERT INTO health (server, window_end, non_200, state) VALUES (?,?,?,?)"
     " USING TTL ? AND TIMESTAMP ?"
+)
+ALERT = (
+    "INSERT INTO alerts (kind, key, first, last, until, peak, peak_second, servers, state,"
+    " merged_into, seq, batch_id, before) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    " USING TTL ? AND TIMESTAMP ?"
+)
+CHANGE = (
+    "INSERT INTO alert_changes (part, batch_id, n, event, alert) VALUES (?,?,?,?,?) USING TTL ?"
 )
 
 
@@ -90,6 +100,7 @@ class Writer(Store):
         self._batch = 0
         self._present: set[tuple[str, int]] = set()
         self._recent = Recent(self._load)
+        self._alerts = Lifecycle(settings.speed, self._stored_alerts, self._non_200)
         self._ttl_s = settings.cassandra.ttl_days * DAY_S
 
     def run(self, cql: str, *values: Any) -> Any:
@@ -128,6 +139,7 @@ class Writer(Store):
         self._present = {
             (metric, part) for metric in counts.METRICS for part in self.parts(metric, NEVER, EVER)
         }
+        self._alerts.resume(self._as_of(self.run("SELECT * FROM alerts")))
 
     def write(self, number: int, batch: Batch) -> None:
         """Store one batch: partials first, then what is overwritten, then the state."""
@@ -148,6 +160,7 @@ class Writer(Store):
         faultpoints.reached("stored", driver=True)
         self.highest |= batch.files
         self._recent.trim()
+        self._alerts.trim()
 
     @property
     def _stamp(self) -> int:
@@ -169,21 +182,41 @@ class Writer(Store):
             before = self.highest.get((server, file), -1)
             values = (server, file, self._batch, highest, before, self._stamp)
             yield Row(FILE, ("files", server), values)
-        yield from self._ddos(batch)
+        offences = list(self._offences(batch))
+        yield from self._ddos(offences)
         latest = max((each["latest"] for each in self.servers.values()), default=0)
         if latest:
             yield from self._popularity(latest)
             yield from self._health()
+            yield from self._alert_rows(batch, latest, offences)
 
-    def _ddos(self, batch: Batch) -> Iterator[Row]:
+    def _offences(self, batch: Batch) -> Iterator[Offence]:
         limit = self.settings.speed.ddos_requests_per_second
         for slot, partial in batch.slots.items():
             for second, hosts in _hosts(partial).items() if slot[0] == counts.IP else ():
-                found = counts.over_threshold(self._recent.sums(slot), second, hosts, limit)
-                day = day_of(second)
-                for host, n in found.items():
-                    values = (day, second * 1000, host, n, self._ttl_s, self._stamp)
-                    yield Row(DDOS, ("ddos", day), values)
+                sums = self._recent.sums(slot)
+                for host, n in counts.over_threshold(sums, second, hosts, limit).items():
+                    yield Offence(host, second, n, counts.servers_of(sums, second, host))
+
+    def _ddos(self, offences: list[Offence]) -> Iterator[Row]:
+        for each in offences:
+            day = day_of(each.second)
+            values = (day, each.second * 1000, each.ip, each.requests, self._ttl_s, self._stamp)
+            yield Row(DDOS, ("ddos", day), values)
+
+    def _alert_rows(self, batch: Batch, clock: int, offences: list[Offence]) -> Iterator[Row]:
+        touched: dict[str, set[int]] = {}
+        for (metric, _), partial in batch.slots.items():
+            for server, seconds in partial.items() if metric == counts.NON_200 else ():
+                touched.setdefault(server, set()).update(seconds)
+        changes = self._alerts.update(self._batch, clock, offences, touched)
+        for n, change in enumerate(changes):
+            alert, part = change.after, change_part(self._batch)
+            before = change.before.text() if change.before else None
+            row = (*alert.values(), before, self._ttl_s, self._stamp)
+            yield Row(ALERT, ("alerts", alert.kind, alert.key), row)
+            told = (part, self._batch, n, change.event, alert.text(), self._ttl_s)
+            yield Row(CHANGE, ("alert_changes", part), told)
 
     def _popularity(self, end: int) -> Iterator[Row]:
         sums = self._trailing(counts.CATEGORY, end)
@@ -210,6 +243,26 @@ class Writer(Store):
         slots = [(metric, slot) for slot in range(counts.slot_of(start + 1), end + 1, SLOT_S)]
         self._recent.touch(slots)
         return counts.by_server((self._recent.sums(slot) for slot in slots), start, end)
+
+    def _non_200(self, server: str, start: int, end: int) -> Counter[int]:
+        """A server's non-200 responses by second, of (start, end]."""
+        first = counts.slot_of(start + 1)
+        slots = [(counts.NON_200, slot) for slot in range(first, end + 1, SLOT_S)]
+        self._recent.touch(slots)
+        return counts.by_second((self._recent.sums(slot) for slot in slots), server, start, end)
+
+    def _stored_alerts(self, keys: list[Key]) -> Iterator[Alert]:
+        stored = self.prepared("SELECT * FROM alerts WHERE kind = ? AND key = ?")
+        for rows in self.run_many((stored, key) for key in keys):
+            yield from self._as_of(rows)
+
+    def _as_of(self, rows: Iterable[Any]) -> Iterator[Alert]:
+        """The alerts of rows, as of the batch before the one at hand."""
+        for row in rows:
+            if row.batch_id < self._batch:
+                yield Alert.stored(row)
+            elif row.before:
+                yield Alert.of(row.before)
 
     def _load(self, slots: list[Slot]) -> Iterator[tuple[Slot, Iterable[Leaf]]]:
         stored = self.prepared(STORED)

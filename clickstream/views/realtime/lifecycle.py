@@ -1,0 +1,177 @@
+"""The life of alerts, batch after batch: which ones a batch opens, changes, resolves, joins.
+
+It costs nothing but for the IPs above the threshold, the servers with a non-200 response and the
+alerts whose time is over; and then only around the seconds that were touched.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from clickstream.config import Speed
+from clickstream.views.realtime import alerts
+from clickstream.views.realtime.alerts import DDOS, HEALTH, MERGED, OPEN, Alert, Change, Key, Span
+
+MAX_ALERTS = 100_000
+
+
+class Offence(NamedTuple):
+    """A second in which an IP is above the threshold, over `servers` together."""
+
+    ip: str
+    second: int
+    requests: int
+    servers: frozenset[str]
+
+
+class Lifecycle:
+    """The alerts of a stream.
+
+    `load` gives the stored alerts of keys as of the batch before the one at hand; `non_200` a
+    server's non-200 responses by second, of (start, end], the batch at hand included. The alerts of
+    the keys touched longest ago are dropped from memory once there are more than MAX_ALERTS.
+    """
+
+    def __init__(
+        self,
+        speed: Speed,
+        load: Callable[[list[Key]], Iterable[Alert]],
+        non_200: Callable[[str, int, int], Mapping[int, int]],
+    ) -> None:
+        self._speed = speed
+        self._load = load
+        self._non_200 = non_200
+        self._known: OrderedDict[Key, list[Alert]] = OrderedDict()
+        self._open: dict[str, Alert] = {}
+
+    def resume(self, stored: Iterable[Alert]) -> None:
+        """Begin with these alerts, all there are as of the batch before the next one."""
+        self._known.clear()
+        self._open = {alert.id: alert for alert in stored if alert.state == OPEN}
+
+    def update(
+        self,
+        batch: int,
+        clock: int,
+        offences: Iterable[Offence],
+        touched: Mapping[str, Iterable[int]],
+    ) -> list[Change]:
+        """What a batch changes: its offences, and its seconds with a non-200 response by server.
+
+        `clock` is the latest event second over all servers after it. One change per alert at most.
+        """
+        spans: dict[Key, list[Span]] = defaultdict(list)
+        for each in offences:
+            gap_s = self._speed.alert_gap_seconds
+            span = alerts.offence(each.second, each.requests, each.servers, gap_s)
+            spans[DDOS, each.ip].append(span)
+        for alert in self._open.values():
+            if alert.until < clock:
+                spans[alert.kind, alert.key].append(alerts.span_of(alert))
+        self._have([*spans, *((HEALTH, server) for server in touched)])
+        for server, seconds in touched.items():
+            spans[HEALTH, server] += self._health(server, seconds)
+        return [
+            change
+            for key in sorted(spans)
+            if spans[key]
+            for change in self._joined(batch, clock, key, spans[key])
+        ]
+
+    def trim(self) -> None:
+        """Drop the keys touched longest ago while there are too many alerts."""
+        total = sum(map(len, self._known.values()))
+        while total > MAX_ALERTS and self._known:
+            total -= len(self._known.popitem(last=False)[1])
+
+    def _have(self, keys: Iterable[Key]) -> None:
+        """Have the alerts of these keys in memory, in order, as the last to be dropped."""
+        missing = [key for key in dict.fromkeys(keys) if key not in self._known]
+        self._known |= {key: [] for key in missing}
+        for alert in self._load(missing):
+            if alert.state != MERGED:
+                self._known[alert.kind, alert.key].append(alert)
+        for key in keys:
+            self._known.move_to_end(key)
+        for key in missing:
+            self._known[key].sort(key=_first)
+
+    def _joined(self, batch: int, clock: int, key: Key, spans: list[Span]) -> Iterator[Change]:
+        known = self._known[key]
+        low = bisect_left(known, min(span.start for span in spans), key=_until)
+        high = bisect_right(known, max(span.until for span in spans), key=_first)
+        live = []
+        for span, parts in alerts.join(known[low:high], spans):
+            alert = alerts.alert_of(*key, span, clock)
+            same = next((part for part in parts if part.id == alert.id), None)
+            after = _noted(same, alert, batch)
+            live.append(after)
+            if after is not same:
+                yield self._remembered(Change(same, after))
+            for part in parts:
+                if part is not same:
+                    merged = replace(part, state=MERGED, merged_into=alert.id)
+                    yield self._remembered(Change(part, _noted(part, merged, batch)))
+        known[low:high] = live
+
+    def _remembered(self, change: Change) -> Change:
+        self._open.pop(change.after.id, None)
+        if change.after.state == OPEN:
+            self._open[change.after.id] = change.after
+        return change
+
+    def _health(self, server: str, seconds: Iterable[int]) -> Iterator[Span]:
+        """The stretches around the touched seconds, in which a trailing count may have changed.
+
+        One second more on either side, so that what goes on there has a second in common.
+        """
+        window_s = self._speed.window_seconds
+        around: list[tuple[int, int]] = []
+        for second in sorted(seconds):
+            start = second - 1
+            if around and start <= around[-1][1]:
+                start = around.pop()[0]
+            around.append((start, second + window_s))
+        for start, end in around:
+            for span in self._runs(server, start, end):
+                yield span._replace(servers=frozenset([server]))
+
+    def _runs(self, server: str, start: int, end: int) -> list[Span]:
+        """As `alerts.runs`; the last one of an alert to its end, wherever that is.
+
+        Behind the seconds looked at it may go on between the two levels, which no known alert
+        tells: there twice as far is looked at, and again. Never so where the levels are equal.
+        """
+        window_s = self._speed.window_seconds
+        levels = (self._speed.health_non_200, self._speed.health_resolve_non_200)
+        while True:
+            counts = self._non_200(server, start - window_s, end)
+            found = alerts.runs(counts, start, end, window_s, levels)
+            last = found[-1] if found else None
+            if last is None or last.until < end or self._alerts_in(server, end, end):
+                return found
+            if last.first is None and not self._alerts_in(server, last.start, end):
+                return found
+            end += end - start
+
+    def _alerts_in(self, server: str, start: int, end: int) -> bool:
+        known = self._known[HEALTH, server]
+        place = bisect_left(known, start, key=_until)
+        return place < len(known) and known[place].first <= end
+
+
+def _first(alert: Alert) -> int:
+    return alert.first
+
+
+def _until(alert: Alert) -> int:
+    return alert.until
+
+
+def _noted(before: Alert | None, after: Alert, batch: int) -> Alert:
+    """The alert with its number; the very one before where there is nothing to tell."""
+    if before is not None and before.told() == after.told():
+        return before
+    return replace(after, seq=1 + (before.seq if before else 0), batch=batch)

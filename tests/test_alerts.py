@@ -1,0 +1,360 @@
+"""Alerts: whatever the order of lines, the cuts and the crashes, those of all lines at once."""
+
+import datetime
+import random
+from collections import Counter, defaultdict
+from contextlib import suppress
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import NamedTuple
+
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from clickstream import config
+from clickstream.views.realtime import alerts, counts, lifecycle, writer
+from clickstream.views.realtime.alerts import Alert
+from clickstream.views.realtime.writer import Batch, Writer
+
+BASE = 1431939600
+WINDOW_S, GAP_S, LIMIT, OPENS = 10, 5, 2, 3
+SLOT_S = 60
+
+
+class Line(NamedTuple):
+    """One request."""
+
+    server: str
+    second: int
+    ip: str
+    status: str
+
+
+def lines_of(seed):
+    """A log in no order: dense enough that attacks and outages begin, join and end."""
+    chance = random.Random(seed)
+    span_s = chance.choice([20, 60, 120, 300])
+    return [
+        Line(
+            chance.choice(["weblog1", "weblog2"]),
+            BASE + chance.randrange(span_s),
+            chance.choice(["10.0.0.1", "::1/x"]),
+            chance.choice(["200", "404", "304"]),
+        )
+        for _ in range(chance.randrange(1, 4 * span_s if span_s < 100 else 250))
+    ]
+
+
+LINES = st.builds(lines_of, st.integers(0, 2**32))
+
+
+def truth(lines, resolves):
+    """The live alerts, second by second over every line."""
+    clock = max(line.second for line in lines)
+    found = [*attacks(lines, clock)]
+    for server in {line.server for line in lines}:
+        found += outages(lines, server, clock, resolves)
+    return sorted(found, key=lambda alert: sorted(alert.items(), key=str))
+
+
+def attacks(lines, clock):
+    sums, seen = Counter(), defaultdict(set)
+    for line in lines:
+        sums[line.ip, line.second] += 1
+        seen[line.ip, line.second].add(line.server)
+    for ip in {line.ip for line in lines}:
+        bad = sorted(second for who, second in sums if who == ip and sums[ip, second] > LIMIT)
+        groups = []
+        for second in bad:
+            if groups and second - groups[-1][-1] <= GAP_S:
+                groups[-1].append(second)
+            else:
+                groups.append([second])
+        for group in groups:
+            servers = set().union(*(seen[ip, second] for second in group))
+            values = {second: sums[ip, second] for second in group}
+            yield told("ddos", ip, group, group[-1] + GAP_S, values, servers, clock)
+
+
+def outages(lines, server, clock, resolves):
+    bad = Counter(
+        line.second for line in lines if (line.server, line.status != "200") == (server, 1)
+    )
+    run, opened = {}, False
+    for second in range(BASE, BASE + 400):
+        trailing = sum(bad[second - back] for back in range(WINDOW_S))
+        if opened and trailing <= resolves:
+            events = [each for each in run if bad[each]]
+            yield told("health", server, events, max(run), run, {server}, clock)
+            run, opened = {}, False
+        if trailing > OPENS or opened:
+            run[second], opened = trailing, True
+
+
+def told(kind, key, seconds, until, values, servers, clock):
+    peak = max(values.values())
+    return {
+        "kind": kind,
+        "key": key,
+        "first": min(seconds),
+        "last": max(seconds),
+        "until": until,
+        "peak": peak,
+        "peak_second": min(second for second, n in values.items() if n == peak),
+        "servers": tuple(sorted(servers)),
+        "state": "open" if clock <= until else "resolved",
+        "merged_into": "",
+    }
+
+
+class Tables:
+    """What Cassandra would hold, as far as the writer reads it again."""
+
+    def __init__(self):
+        self.buckets, self.alerts, self.changes, self.present = {}, {}, {}, set()
+        self.state = None
+
+    def put(self, row):
+        if row.cql == writer.BUCKET:
+            self.buckets[row.values[:5]] = row.values[5]
+        elif row.cql == writer.PRESENT:
+            self.present.add(row.values[:2])
+        elif row.cql == writer.ALERT:
+            stamp, known = row.values[-1], self.alerts.get(row.values[:3])
+            if known is None or stamp >= known[-1]:
+                self.alerts[row.values[:3]] = row.values
+        elif row.cql == writer.CHANGE:
+            self.changes[row.values[1:3]] = row.values[3:5]
+        elif row.cql == writer.STATE:
+            names = ("query", "batch_id", "servers", "before")
+            self.state = SimpleNamespace(**dict(zip(names, row.values, strict=False)))
+
+    def live(self):
+        """The told fields of every alert that is not merged."""
+        made = (Alert.stored(alert_row(values)) for values in self.alerts.values())
+        found = [alert.told() for alert in made if alert.state != "merged"]
+        return sorted(found, key=lambda alert: sorted(alert.items(), key=str))
+
+
+def alert_row(values):
+    names = (
+        "kind key first last until peak peak_second servers state merged_into seq batch_id before"
+    )
+    row = dict(zip(names.split(), values, strict=False))
+    for name in ("first", "last", "until", "peak_second"):
+        row[name] = datetime.datetime(1970, 1, 1) + datetime.timedelta(milliseconds=row[name])
+    return SimpleNamespace(**row)
+
+
+class MemoryWriter(Writer):
+    """The writer above Tables; `survivors` are how many rows it writes before it dies."""
+
+    def __init__(self, settings, tables, survivors=None):
+        cluster = SimpleNamespace(connect=lambda: None)
+        self.tables, self.survivors = tables, survivors
+        super().__init__(settings, cluster)
+
+    def _create(self):
+        pass
+
+    def prepared(self, cql):
+        return cql
+
+    def run(self, cql, *_):
+        if "FROM state" in cql:
+            return SimpleNamespace(one=lambda: self.tables.state)
+        if "FROM alerts" in cql:
+            return [alert_row(values) for values in self.tables.alerts.values()]
+        assert "FROM files" in cql
+        return []
+
+    def run_many(self, work):
+        for cql, values in work:
+            if cql == writer.STORED:
+                part, metric, slot, batch = values
+                yield [
+                    SimpleNamespace(counts=text)
+                    for (p, m, s, b, _), text in self.tables.buckets.items()
+                    if (p, m, s) == (part, metric, slot) and b < batch
+                ]
+            else:
+                assert "FROM alerts WHERE kind = ? AND key = ?" in cql
+                rows = self.tables.alerts.values()
+                yield [alert_row(row) for row in rows if row[:2] == tuple(values)]
+
+    def parts(self, metric, *_):
+        return [part for name, part in self.tables.present if name == metric]
+
+    def _send(self, rows):
+        for row in rows:
+            if self.survivors == 0:
+                raise KeyboardInterrupt
+            self.survivors = None if self.survivors is None else self.survivors - 1
+            self.tables.put(row)
+
+
+def batch_of(lines):
+    slots, outcomes = {}, defaultdict(Counter)
+    for line in lines:
+        outcomes[line.server]["counted"] += 1
+        slot = line.second // SLOT_S * SLOT_S
+        leaf = [(line.server, line.second, line.ip, 1)]
+        counts.add(slots.setdefault((counts.IP, slot), {}), leaf)
+        if line.status != "200":
+            leaf = [(line.server, line.second, line.status, 1)]
+            counts.add(slots.setdefault((counts.NON_200, slot), {}), leaf)
+    return Batch(slots, {}, {server: dict(each) for server, each in outcomes.items()})
+
+
+def settings_of(resolves):
+    flags = {
+        "speed.window_seconds": WINDOW_S,
+        "speed.alert_gap_seconds": GAP_S,
+        "speed.ddos_requests_per_second": LIMIT,
+        "speed.health_non_200": OPENS,
+        "speed.health_resolve_non_200": resolves,
+    }
+    return config.load(flags={key: str(value) for key, value in flags.items()})
+
+
+def replayed(batches, resolves, deaths=()):
+    """The tables after these batches; before batch n the first deaths[n] rows are written alone."""
+    tables, settings = Tables(), settings_of(resolves)
+    stream = MemoryWriter(settings, tables)
+    stream.resume("query", 0)
+    for number, lines in enumerate(batches):
+        for survivors in deaths[number : number + 1]:
+            dying = MemoryWriter(settings, tables, survivors)
+            dying.resume("query", number)
+            with suppress(KeyboardInterrupt):
+                dying.write(number, batch_of(lines))
+            stream = MemoryWriter(settings, tables)
+            stream.resume("query", number)
+        stream.write(number, batch_of(lines))
+    return tables
+
+
+def cut(lines, places):
+    edges = sorted({0, len(lines), *(place % (len(lines) + 1) for place in places)})
+    return [lines[a:b] for a, b in pairwise(edges)]
+
+
+CUTS = st.lists(st.integers(0, 300), max_size=8)
+
+
+@hypothesis_settings(max_examples=150, deadline=None)
+@given(LINES, CUTS, st.integers(0, OPENS))
+def test_any_order_and_any_cuts_make_the_alerts_of_all_lines(lines, places, resolves):
+    assert replayed(cut(lines, places), resolves).live() == truth(lines, resolves)
+
+
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(LINES, CUTS, st.integers(0, OPENS), st.lists(st.integers(0, 90), max_size=8))
+def test_a_batch_that_dies_and_runs_again_tells_the_same(lines, places, resolves, deaths):
+    batches = cut(lines, places)
+    calm, struck = replayed(batches, resolves), replayed(batches, resolves, deaths)
+    assert struck.alerts == calm.alerts
+    assert struck.changes == calm.changes
+
+
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(LINES, CUTS, st.integers(0, OPENS))
+def test_every_change_is_told_once_in_order_and_ends_at_what_is_stored(lines, places, resolves):
+    tables = replayed(cut(lines, places), resolves)
+    told_of = defaultdict(list)
+    for place in sorted(tables.changes):
+        event, text = tables.changes[place]
+        told_of[Alert.of(text).id].append((event, Alert.of(text)))
+    stored = {a.id: a for a in map(Alert.stored, map(alert_row, tables.alerts.values()))}
+    assert told_of.keys() == stored.keys()
+    for name, changes in told_of.items():
+        assert [alert.seq for _, alert in changes] == list(range(1, len(changes) + 1))
+        assert changes[-1][1] == stored[name]
+        for (_, one), (_, other) in pairwise(changes):
+            assert one.told() != other.told()
+        if stored[name].state == "merged":
+            assert changes[-1][0] == "merged-into"
+            assert stored[stored[name].merged_into].first < stored[name].first
+
+
+def burst(second, requests=LIMIT + 1, ip="10.0.0.1", server="weblog1"):
+    return [Line(server, BASE + second, ip, "200")] * requests
+
+
+def errors(second, n=1, server="weblog1"):
+    return [Line(server, BASE + second, f"10.9.9.{host}", "500") for host in range(n)]
+
+
+def clock(second):
+    return [Line("weblog2", BASE + second, "10.8.8.8", "200")]
+
+
+def events(*batches, resolves=OPENS):
+    """Each change as (batch, event, first second, last second, sequence number)."""
+    tables = replayed(batches, resolves)
+    made = [(place[0], *tables.changes[place]) for place in sorted(tables.changes)]
+    told_of = [(batch, event, Alert.of(text)) for batch, event, text in made]
+    return [(b, event, a.first - BASE, a.last - BASE, a.seq) for b, event, a in told_of]
+
+
+def test_an_attack_opens_goes_on_and_resolves_once_the_gap_is_over():
+    found = events(burst(0), burst(GAP_S), clock(2 * GAP_S), clock(2 * GAP_S + 1), clock(90))
+    assert found == [(0, "open", 0, 0, 1), (1, "update", 0, 5, 2), (3, "resolved", 0, 5, 3)]
+
+
+def test_seconds_further_apart_than_the_gap_are_two_attacks():
+    found = events(burst(0), burst(GAP_S + 1))
+    assert found == [(0, "open", 0, 0, 1), (1, "resolved", 0, 0, 2), (1, "open", 6, 6, 1)]
+
+
+def test_a_late_line_joins_two_attacks_and_the_later_one_says_so():
+    found = events([*burst(0), *burst(8)], burst(4, LIMIT), burst(4, 1, server="weblog2"))
+    assert found == [
+        (0, "resolved", 0, 0, 1),
+        (0, "open", 8, 8, 1),
+        (2, "open", 0, 8, 2),
+        (2, "merged-into", 8, 8, 2),
+    ]
+
+
+def test_an_attack_that_turns_out_to_have_begun_earlier_has_another_id():
+    found = events(burst(8), burst(6))
+    assert found == [(0, "open", 8, 8, 1), (1, "open", 6, 8, 1), (1, "merged-into", 8, 8, 2)]
+
+
+def test_requests_of_both_servers_are_one_attack():
+    tables = replayed([burst(0, 2), burst(0, 1, server="weblog2")], OPENS)
+    (alert,) = tables.live()
+    assert (alert["peak"], alert["servers"]) == (3, ("weblog1", "weblog2"))
+
+
+def test_an_outage_lasts_as_long_as_the_trailing_count_is_above():
+    found = events(
+        errors(0, 3), errors(2, 1), clock(9), clock(10), errors(11, 2), errors(12), errors(13)
+    )
+    assert found == [(1, "open", 2, 2, 1), (3, "resolved", 2, 2, 2), (6, "open", 13, 13, 1)]
+
+
+def test_an_outage_resolves_at_a_level_of_its_own():
+    found = events(errors(0, 4), errors(5, 2), clock(14), clock(15), resolves=1)
+    assert found == [(0, "open", 0, 0, 1), (1, "update", 0, 5, 2), (3, "resolved", 0, 5, 3)]
+
+
+def test_few_alerts_stay_in_memory(monkeypatch):
+    monkeypatch.setattr(lifecycle, "MAX_ALERTS", 1)
+    batches = [burst(0), burst(0, ip="b"), burst(0, ip="c"), burst(4), burst(4, ip="b")]
+    assert events(*batches)[3:] == [(3, "update", 0, 4, 2), (4, "update", 0, 4, 2)]
+
+
+def test_an_id_tells_kind_key_and_first_second_and_a_row_obeys_nothing():
+    alert = Alert("ddos", "\x1b]0;x\x07\xe9/", BASE, BASE, BASE + 60, 140, BASE, ("a", "b"))
+    row = alerts.flat(alert)
+    assert row["id"] == "ddos/\\x1b]0;x\\x07\\xe9//2015-05-18T09:00:00Z"
+    assert (row["servers"], row["merged_into"], row["until"]) == (
+        "a,b",
+        None,
+        "2015-05-18T09:01:00Z",
+    )
+    assert all(str(value).isprintable() for value in row.values())
+    assert Alert.of(alert.text()) == alert
