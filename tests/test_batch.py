@@ -1,5 +1,6 @@
 """Which days a run computes, and how a job's counts become rows: without Spark."""
 
+import base64
 import datetime
 
 import pytest
@@ -105,9 +106,13 @@ def traffic(server, minute, status, n, seen=None):
     return {"g": TRAFFIC, "servers": [server]} | count
 
 
+def digests(*visitors):
+    return base64.b64encode(b"".join(n.to_bytes(16, "big") for n in visitors)).decode()
+
+
 COUNTS = [
-    {"g": HOSTS, "servers": ["a"], "hosts": 3, "n": 9},
-    {"g": HOSTS, "servers": ["a", "b"], "hosts": 2, "n": 9},
+    {"g": HOSTS, "servers": ["a"], "hosts": 3, "n": 9, "digests": digests(1, 5, 3)},
+    {"g": HOSTS, "servers": ["a", "b"], "hosts": 2, "n": 9, "digests": digests(4, 2)},
     traffic("a", "00:01", "200", 4, seen=5),
     traffic("a", "00:59", "304", 1),
     traffic("a", "00:59", "404", 2),
@@ -120,6 +125,9 @@ COUNTS = [
 RUN = slices.Run("2015-05-18", [File("x", 10, 1), File("y", 20, 1)], 1_431_907_200.9, 1.25, "map")
 
 
+SETS = {"a": (1, 2, 3, 4, 5), "b": (2, 4)}
+
+
 @pytest.fixture
 def rows():
     return slices.rows(RUN, COUNTS)
@@ -128,6 +136,11 @@ def rows():
 def test_a_visitor_of_two_servers_counts_once_for_all(rows):
     visitors = {row["server"]: row["unique_visitors"] for row in rows["daily_visitors"]}
     assert visitors == {"a": 5, "b": 2, "all": 5}
+
+
+def test_who_came_is_kept_per_server_in_order(rows):
+    sets = {row["server"]: row["digests"] for row in rows["visitor_sets"]}
+    assert sets == {name: base64.b64decode(digests(*who)) for name, who in SETS.items()}
 
 
 def test_every_table_adds_up_to_the_same_requests(rows):

@@ -32,7 +32,7 @@ def views(settings):
 def day_rows(day, names=NAMES, server="weblog1"):
     n = len(names)
     counts = [
-        {"g": HOSTS, "servers": [server], "hosts": 2, "n": n},
+        {"g": HOSTS, "servers": [server], "hosts": 2, "n": n, "digests": ""},
         {"g": TRAFFIC, "servers": [server], "minute": "09:30", "status": "200", "n": n, "seen": n},
     ]
     for name in names:

@@ -17,14 +17,14 @@ from clickstream.batch.master import File
 from clickstream.batch.slices import HOSTS
 from clickstream.categories import PLAIN, Categories
 from clickstream.errors import BadInput
-from clickstream.views.batch import BatchViews
+from clickstream.views.batch import DIGEST_BYTES, BatchViews
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 PARTITION_BYTES = 64 * 2**20
 
-VALUES = {"hosts": HOSTS}
+VALUES = {"hosts": HOSTS, "digest": 2 * DIGEST_BYTES}
 
 
 # `fields`: the text source hands on a line's bytes as they are; read as UTF-8 they would merge
@@ -32,7 +32,7 @@ VALUES = {"hosts": HOSTS}
 # `once`: a copy's fields are those of its line, so they are all keys beside the id. By the id alone
 # it would need first(text), which Spark can only do by sorting (twice the time).
 # `hosts_of`: a visitor of two servers is one visitor of all; so first the set of servers of each
-# host, then how many hosts have each set. The other rows pass through both steps as they are.
+# host, then how many hosts, and which, have each set. The other rows pass through as they are.
 def sql(vhosts: Collection[str], mapping: Categories) -> str:
     """The query over `master`; arguments as of `count`."""
     line = weblog.sql_line("get(p, 3)", "split_part(get(p, 0), ':', 2)", vhosts)
@@ -56,17 +56,19 @@ WITH fields AS (
     GROUP BY GROUPING SETS (
         (date, server, host), (date, server, minute, status), (date, server, category))
 ), hosts_of AS (
-    SELECT date, g, minute, status, category, sort_array(collect_set(server)) AS servers,
+    SELECT date, g, host, minute, status, category, sort_array(collect_set(server)) AS servers,
         sum(n) AS n, sum(seen) AS seen
     FROM counted
     GROUP BY date, g, minute, status, category, host, CASE WHEN g <> :hosts THEN server END
 ), slices AS (
     SELECT date, g, servers, minute, status, category,
-        sum(n) AS n, sum(seen) AS seen, count(*) AS hosts
+        sum(n) AS n, sum(seen) AS seen, count(*) AS hosts,
+        base64(unhex(array_join(collect_list(
+            CASE WHEN g = :hosts THEN left(sha2(host, 256), :digest) END), ''))) AS digests
     FROM hosts_of GROUP BY date, g, servers, minute, status, category
 )
 SELECT date, to_json(collect_list(struct(
-    g, servers, minute, status, category, n, seen, hosts))) AS counts
+    g, servers, minute, status, category, n, seen, hosts, digests))) AS counts
 FROM slices GROUP BY date
 """  # noqa: S608 (constants of ours, and servers whose names are checked)
 

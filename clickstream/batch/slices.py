@@ -2,9 +2,11 @@
 
 A count is a dict with `g` (which grouping set), `n` distinct lines, `seen` lines with copies,
 `servers` (one; for HOSTS the servers that `hosts` hosts have in common), and by the grouping set
-`minute` and `status`, or `category`. A field without value may be absent.
+`digests` of these hosts (base64), `minute` and `status`, or `category`. A field without value may
+be absent.
 """
 
+import base64
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -12,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from clickstream.batch.master import File
-from clickstream.views.batch import ALL, Rows
+from clickstream.views.batch import ALL, DIGEST_BYTES, PART_VISITORS, Rows
 from clickstream.weblog import status_class
 
 # grouping_id of (date, server, host, minute, status, category): a bit for each that is left out.
@@ -54,6 +56,7 @@ def rows(run: Run, counts: list[Count]) -> dict[str, Rows]:
     ]
     found = {
         "daily_visitors": _visitors(counts, traffic),
+        "visitor_sets": _visitor_sets(counts),
         "daily_responses": _responses(traffic, lambda row: (row.server,), ("server",)),
         "status_counts": _sums(traffic, lambda row: (row.server, row.status), "status"),
         "hourly_traffic": _sums(traffic, lambda row: (row.server, int(row.minute[:2])), "hour"),
@@ -83,6 +86,25 @@ def _visitors(counts: list[Count], traffic: list[Traffic]) -> Rows:
         {"server": server, "unique_visitors": unique[server], "requests": requests[server]}
         for server in sorted(unique)
     ]
+
+
+def _visitor_sets(counts: list[Count]) -> Rows:
+    found: dict[str, list[bytes]] = {}
+    for count in counts:
+        if count["g"] == HOSTS:
+            text = base64.b64decode(count["digests"])
+            digests = [text[at : at + DIGEST_BYTES] for at in range(0, len(text), DIGEST_BYTES)]
+            for server in count["servers"]:
+                found.setdefault(server, []).extend(digests)
+    return [
+        {"server": server, "part": number, "digests": b"".join(part)}
+        for server, digests in found.items()
+        for number, part in enumerate(_parts(sorted(digests), PART_VISITORS))
+    ]
+
+
+def _parts(digests: list[bytes], size: int) -> Iterable[list[bytes]]:
+    return (digests[at : at + size] for at in range(0, len(digests), size))
 
 
 def _responses(

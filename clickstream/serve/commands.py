@@ -22,6 +22,10 @@ Span = Annotated[
     str | None, typer.Option("--last", help="So many days back from the newest in the data: 7d.")
 ]
 Server = Annotated[str | None, typer.Option("--server", help="One server's name, or all.")]
+Compare = Annotated[
+    Literal["previous"] | None,
+    typer.Option("--compare", help="Changes against the period of the same length before."),
+]
 Top = Annotated[int, typer.Option("--top", min=1, help="How many categories.")]
 
 
@@ -86,13 +90,18 @@ def visitors(
     last: Last = None,
     span: Span = None,
     server: Server = None,
+    total: Annotated[
+        bool, typer.Option("--total", help="Of all the days together: each visitor counts once.")
+    ] = False,
+    compare: Compare = None,
     form: Form = "table",
 ) -> None:
     """Unique visitors and requests per day, for each server and for all.
 
-    Example: clickstream report visitors --from 2015-05-17 --to 2015-05-20
+    Example: clickstream report visitors --from 2015-05-17 --to 2015-05-20 --total
     """
-    _answer("visitors", form, date=date, first=first, last=last, span=span, server=server)
+    days = {"date": date, "first": first, "last": last, "span": span}
+    _answer("visitors", form, **days, server=server, total=total, compare=bool(compare))
 
 
 @app.command()
@@ -102,13 +111,15 @@ def responses(
     last: Last = None,
     span: Span = None,
     server: Server = None,
+    compare: Compare = None,
     form: Form = "table",
 ) -> None:
     """Successful (2xx, 3xx), failed (4xx, 5xx) and other responses per day and server.
 
-    Example: clickstream report responses --date 2015-05-18
+    Example: clickstream report responses --date 2015-05-18 --compare previous
     """
-    _answer("responses", form, date=date, first=first, last=last, span=span, server=server)
+    days = {"date": date, "first": first, "last": last, "span": span}
+    _answer("responses", form, **days, server=server, compare=bool(compare))
 
 
 @app.command()
@@ -138,15 +149,19 @@ def hourly(
     by_day: Annotated[
         bool, typer.Option("--by-day", help="Each day apart, instead of their sum.")
     ] = False,
+    by_weekday: Annotated[
+        bool, typer.Option("--by-weekday", help="Each day of the week apart, Monday first.")
+    ] = False,
+    compare: Compare = None,
     form: Form = "table",
 ) -> None:
     """Requests per hour of day, over all servers unless one is named.
 
-    Example: clickstream report hourly --date 2015-05-18
+    Example: clickstream report hourly --last 7d --compare previous
     """
-    _answer(
-        "hourly", form, date=date, first=first, last=last, span=span, server=server, by_day=by_day
-    )
+    days = {"date": date, "first": first, "last": last, "span": span}
+    ways = {"by_day": by_day, "by_weekday": by_weekday, "compare": bool(compare)}
+    _answer("hourly", form, **days, server=server, **ways)
 
 
 @app.command()
@@ -157,15 +172,15 @@ def categories(
     span: Span = None,
     server: Server = None,
     top: Top = 10,
+    compare: Compare = None,
     form: Form = "table",
 ) -> None:
     """The most requested categories per day, for each server and for all.
 
     Example: clickstream report categories --date 2015-05-18 --server all --top 5
     """
-    _answer(
-        "categories", form, date=date, first=first, last=last, span=span, server=server, top=top
-    )
+    days = {"date": date, "first": first, "last": last, "span": span}
+    _answer("categories", form, **days, server=server, top=top, compare=bool(compare))
 
 
 def _answer(report: str, form: Form, **options: Any) -> None:

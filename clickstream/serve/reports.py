@@ -5,20 +5,25 @@ from logs made printable. Days of the batch reports are as printed in the log; t
 reports (`popularity`, `ddos`, `health`) go by UTC.
 """
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clickstream.errors import NoData, UsageError
+from clickstream.serve import compare
 from clickstream.serve.when import (
     DAY_SECONDS,
     EVERY_DAY,
+    WEEKDAYS,
     Days,
     instant,
+    later,
     second,
     seconds,
     utc_day,
     utc_start,
+    weekday,
 )
 from clickstream.text import show_bytes
 
@@ -40,6 +45,7 @@ COLUMNS = {
     "ddos": ("ip", "second", "requests"),
     "health": ("server", "window_end", "non_200", "state"),
 }
+TOTAL = ("from", "to", "days", "server", "unique_visitors", "requests")
 BARS = {"hourly", "distribution", "categories", "popularity"}
 
 
@@ -47,13 +53,17 @@ BARS = {"hourly", "distribution", "categories", "popularity"}
 class Question:
     """What is asked, parsed. `server` None = the report's own default; `at` epoch s; windows in s.
 
+    `total`: visitors of all the days together; `compare`: beside the period before.
     `non_200_limit` is the count that a server's trailing non-200 responses must exceed to alert.
     """
 
     days: Days = EVERY_DAY
     server: str | None = None
-    top: int = 10
+    top: int | None = 10
     by_day: bool = False
+    by_weekday: bool = False
+    total: bool = False
+    compare: bool = False
     at: int | None = None
     window: int = 300
     peak: bool = False
@@ -77,6 +87,8 @@ class Question:
         known = (*settings.servers, ALL)
         if server is not None and server not in known:
             raise UsageError(f"there is no server {server}; there are {', '.join(known)}")
+        if options.get("by_day") and options.get("by_weekday"):
+            raise UsageError("choose one of --by-day and --by-weekday")
         if date and at:
             raise UsageError("choose the window's end by one of --date and --at")
         return cls(
@@ -120,12 +132,17 @@ def from_batch(views: "BatchViews", report: str, question: Question) -> Answer:
     runs = views.runs(None)
     if not runs:
         raise NoData("the batch layer has not run yet", "run it: clickstream batch run")
-    days = _chosen([run["date"] for run in runs if run["lines"]], question.days)
-    columns = ("date",) * question.by_day + COLUMNS[report]
+    present = [run["date"] for run in runs if run["lines"]]
+    days = _chosen(present, question.days)
+    columns = _columns(report, question)
     rows = BATCH[report](views, days, question) if days else []
+    layer = _batch_layer(runs, days)
+    if question.compare and days:
+        rows, against = _compared(views, report, rows, present, question)
+        columns, layer = columns + compare.columns(report), f"{layer}; {against}"
     bar = "requests" if report in BARS else ""
     contract = [{key: row[key] for key in columns} for row in rows]
-    return Answer(contract, columns, bar, _batch_layer(runs, days))
+    return Answer(contract, columns, bar, layer)
 
 
 def from_realtime(views: "RealTime", report: str, question: Question) -> Answer:
@@ -139,8 +156,15 @@ def from_realtime(views: "RealTime", report: str, question: Question) -> Answer:
 
 
 def visitors(views: "BatchViews", days: list[str], question: Question) -> Rows:
-    """Unique visitors per day: each server, and all."""
-    return views.visitors(days, question.server)
+    """Unique visitors per day, or of all the days together: each server, and all."""
+    if not question.total:
+        return views.visitors(days, question.server)
+    span = {"from": days[0], "to": days[-1], "days": len(days)}
+    return [
+        span | row
+        for row in views.visitors_of_range(days)
+        if question.server in (None, row["server"])
+    ]
 
 
 def responses(views: "BatchViews", days: list[str], question: Question) -> Rows:
@@ -160,8 +184,9 @@ def distribution(views: "BatchViews", days: list[str], _: Question) -> Rows:
 
 
 def hourly(views: "BatchViews", days: list[str], question: Question) -> Rows:
-    """Requests per hour of day, summed over the days unless `by_day`."""
-    return views.hourly(days, question.server or ALL, question.by_day)
+    """Requests per hour of day, summed over the days unless `by_day` or `by_weekday`."""
+    rows = views.hourly(days, question.server or ALL, question.by_day or question.by_weekday)
+    return _by_weekday(rows) if question.by_weekday else rows
 
 
 def categories(views: "BatchViews", days: list[str], question: Question) -> Rows:
@@ -224,6 +249,47 @@ REALTIME: dict[str, Callable[["RealTime", int, Question], Rows]] = {
     "ddos": ddos,
     "health": health,
 }
+
+
+def _columns(report: str, question: Question) -> tuple[str, ...]:
+    if question.total:
+        return TOTAL
+    more = ("date",) * question.by_day + ("weekday",) * question.by_weekday
+    return more + COLUMNS[report]
+
+
+def _by_weekday(rows: Rows) -> Rows:
+    sums: Counter[tuple[int, int, str]] = Counter()
+    for row in rows:
+        sums[weekday(row["date"]), row["hour"], row["server"]] += row["requests"]
+    return [
+        {"weekday": WEEKDAYS[day], "hour": hour, "server": server, "requests": requests}
+        for (day, hour, server), requests in sorted(sums.items())
+    ]
+
+
+def _compared(
+    views: "BatchViews", report: str, rows: Rows, present: list[str], question: Question
+) -> tuple[Rows, str]:
+    """The rows beside those of the period before, and what that is; a day beside its like."""
+    period = question.days.before(present)
+    days = period.within(present)
+    asked = replace(question, days=period, top=None)
+    before = BATCH[report](views, days, asked) if days else []
+    moved = [row | {"date": later(row["date"], period.length)} for row in before if "date" in row]
+    places = {later(day, period.length) for day in days}
+    weekdays = {WEEKDAYS[weekday(day)] for day in days}
+
+    def counted(row: dict[str, Any]) -> bool:
+        if "date" in row:
+            return row["date"] in places
+        return row["weekday"] in weekdays if "weekday" in row else bool(days)
+
+    keys = {"date", "weekday", "hour", "server", "category"} & {key for row in rows for key in row}
+    missing = period.length - len(days)
+    against = f"compared with {period.first} to {period.last}"
+    against += f" ({missing} of its {period.length} days have no data)" if missing else ""
+    return compare.beside(report, rows, moved or before, sorted(keys), counted), against
 
 
 def _chosen(present: list[str], days: Days) -> list[str]:

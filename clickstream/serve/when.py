@@ -8,6 +8,7 @@ from clickstream.errors import UsageError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_SECONDS = 86_400
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": DAY_SECONDS}
 
 
@@ -49,8 +50,41 @@ class Days:
             first = _before(newest, self.count - 1)
         return [day for day in present if first <= day <= last]
 
+    @property
+    def length(self) -> int:
+        """How many days from first to last; both ends must be closed."""
+        first, last = date.fromisoformat(self.first or ""), date.fromisoformat(self.last or "")
+        return (last - first).days + 1
+
+    def before(self, present: list[str]) -> "Days":
+        """The period of the same length that ends the day before this one begins.
+
+        An open end is that of the days present (sorted, not empty); raises UsageError when every
+        day was asked for, for then there is none before.
+        """
+        if self == EVERY_DAY:
+            raise UsageError("--compare: say which days: --date, --from/--to or --last")
+        first = self.only or self.first or present[0]
+        last = self.only or self.last or present[-1]
+        if self.count:
+            first = _before(last, self.count - 1)
+        length = Days(first=first, last=last).length
+        if length > date.fromisoformat(first).toordinal() - 1:
+            raise UsageError(f"--compare: there is no period of {length} days before {first}")
+        return Days(first=_before(first, length), last=_before(first, 1))
+
 
 EVERY_DAY = Days()
+
+
+def later(day: str, days: int) -> str:
+    """The day so many days later; it must be a day of the years 1 to 9999."""
+    return date.fromordinal(date.fromisoformat(day).toordinal() + days).isoformat()
+
+
+def weekday(day: str) -> int:
+    """Its place in WEEKDAYS."""
+    return date.fromisoformat(day).weekday()
 
 
 def seconds(option: str, text: str) -> int:

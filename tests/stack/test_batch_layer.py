@@ -49,6 +49,11 @@ def master_files(logs: dict[str, bytes], file: str = "0123456789abcdef") -> dict
     return files
 
 
+def lines_of(server: str) -> list[bytes]:
+    """The lines of a log."""
+    return LINES[server].split(b"\n")[:-1]
+
+
 def put(settings: config.Settings, path: str, content: bytes) -> None:
     Hdfs.connect(settings).write(f"{settings.hdfs.master}/{path}", [content])
 
@@ -109,6 +114,15 @@ def test_every_figure_of_hostile_lines(master, views):
     assert [row["lines"] for row in rows] == [1, 8, 2, 1]
     assert {row["copies"] for row in rows} == {0}
     assert figures(views) == expected(LINES)
+
+
+def test_a_visitor_of_many_days_and_servers_is_one_of_the_range(master, views):
+    batch.run(master)
+    hosts = {server: {line.split(b" ")[0] for line in lines_of(server)} for server in LINES}
+    unique = hosts | {ALL: hosts["weblog1"] | hosts["weblog2"]}
+    rows = {row["server"]: row["unique_visitors"] for row in views.visitors_of_range(DAYS)}
+    assert rows == {server: len(those) for server, those in unique.items()}
+    assert rows[ALL] < sum(row["unique_visitors"] for row in views.visitors(server=ALL))
 
 
 def test_again_and_with_every_line_twice_gives_the_same_rows(master, views):

@@ -1,0 +1,46 @@
+"""A period beside the one before it: by how much each figure changed."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Row = dict[str, Any]
+Rows = list[Row]
+
+MEASURES = {
+    "visitors": ("unique_visitors", "requests"),
+    "responses": ("success", "failure", "other", "requests"),
+    "hourly": ("requests",),
+    "categories": ("requests",),
+}
+
+
+def columns(report: str) -> tuple[str, ...]:
+    """What a comparison adds to the columns of a report: two for each of its measures."""
+    return tuple(f"{name}_{kind}" for name in MEASURES[report] for kind in ("change", "percent"))
+
+
+def beside(
+    report: str, rows: Rows, before: Rows, keys: Sequence[str], counted: Callable[[Row], bool]
+) -> Rows:
+    """The rows, each with how its measures changed against the row of `before` with its keys.
+
+    Where there is none it was 0 if the period before was `counted` there; else the change is None:
+    not known. Per cent, to a tenth, is None where there was nothing.
+    """
+    found = {tuple(row[key] for key in keys): row for row in before}
+    nothing = dict.fromkeys(MEASURES[report], 0)
+    return [
+        row | _changes(row, found.get(tuple(row[key] for key in keys), nothing), MEASURES[report])
+        if counted(row)
+        else row | dict.fromkeys(columns(report))
+        for row in rows
+    ]
+
+
+def _changes(row: Row, before: Row, measures: Sequence[str]) -> Row:
+    changes: Row = {}
+    for name in measures:
+        old, change = before[name], row[name] - before[name]
+        changes[f"{name}_change"] = change
+        changes[f"{name}_percent"] = round(100 * change / old, 1) if old else None
+    return changes
