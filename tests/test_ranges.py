@@ -46,7 +46,7 @@ def settings(tmp_path):
     settings = config.load(home=tmp_path, flags=flags | {"servers.b.agent": "y"})
     with BatchViews.connect(settings) as views:
         for day in REQUESTS:
-            views.replace_day(day, slices.rows(slices.Run(day, [], 0, 1), counts(day)))
+            views.replace_day(day, slices.rows(slices.Run(day, [], 0, 1, "map"), counts(day)))
     return settings
 
 
@@ -84,7 +84,7 @@ def test_the_total_of_one_day_is_that_day(ask):
 def test_a_day_of_many_visitors_is_stored_in_parts(ask, settings, monkeypatch):
     monkeypatch.setattr(slices, "PART_VISITORS", 1)
     day = "2015-05-14"
-    rows = slices.rows(slices.Run(day, [], 0, 1), counts(day))
+    rows = slices.rows(slices.Run(day, [], 0, 1, "map"), counts(day))
     assert [row["part"] for row in rows["visitor_sets"]] == [0, 1]
     with BatchViews.connect(settings) as views:
         views.replace_day(day, rows)
@@ -94,7 +94,9 @@ def test_a_day_of_many_visitors_is_stored_in_parts(ask, settings, monkeypatch):
 def test_hours_by_weekday_sum_the_days_of_a_name(ask, settings):
     with BatchViews.connect(settings) as views:
         later = counts("2015-05-14")
-        views.replace_day("2015-05-21", slices.rows(slices.Run("2015-05-21", [], 0, 1), later))
+        views.replace_day(
+            "2015-05-21", slices.rows(slices.Run("2015-05-21", [], 0, 1, "map"), later)
+        )
     assert [tuple(row.values()) for row in ask("hourly", by_weekday=True).rows] == [
         ("Mon", 9, "all", 1),
         ("Mon", 23, "all", 1),
@@ -167,7 +169,9 @@ def test_sums_stand_beside_sums(ask):
 def test_a_week_beside_the_week_before(ask, settings):
     with BatchViews.connect(settings) as views:
         later = counts("2015-05-18")
-        views.replace_day("2015-05-25", slices.rows(slices.Run("2015-05-25", [], 0, 1), later))
+        views.replace_day(
+            "2015-05-25", slices.rows(slices.Run("2015-05-25", [], 0, 1, "map"), later)
+        )
     rows = ask("hourly", span="7d", by_weekday=True, compare=True).rows
     assert changes(rows, "weekday", "requests") == {"Mon": (0, 0.0)}
 

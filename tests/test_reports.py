@@ -192,7 +192,10 @@ def test_the_batch_views_answer(tmp_path: Path) -> None:
                 "daily_responses": [keys | {"success": 1, "failure": 2, "other": 0, "requests": 3}],
                 "hourly_traffic": [keys | {"hour": 14, "requests": 3}],
                 "daily_categories": [keys | {"place": 1, "category": "/\xe9", "requests": 3}],
-                "batch_runs": [run | {"date": "2015-05-18", "distinct_lines": 3, "manifest": "[]"}],
+                "batch_runs": [
+                    run
+                    | {"date": "2015-05-18", "distinct_lines": 3, "manifest": "[]", "mapping": ""}
+                ],
             },
         )
     asked = Question.parse(settings, date="2015-05-18", server="all")
