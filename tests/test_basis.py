@@ -62,6 +62,8 @@ def test_the_same_settings_go_on(load):
         ("speed.ddos_requests_per_second", "50"),
         ("speed.window_seconds", "60"),
         ("speed.health_non_200", "5"),
+        ("speed.health_resolve_non_200", "5"),
+        ("speed.alert_gap_seconds", "5"),
         ("kafka.topic", "other"),
     ],
 )
@@ -70,7 +72,12 @@ def test_another_configuration_is_refused_by_name(load, key, value):
     with pytest.raises(ClickstreamError, match=rf"made from something else: {key} was") as refusal:
         basis.check(load(**{key: value}), counted(load()))
     assert "speed reset" in refusal.value.hint
-    assert ";" not in refusal.value.message
+
+
+def test_another_mapping_of_categories_is_refused(load):
+    checkpoint(load(), "q", 1)
+    with pytest.raises(ClickstreamError, match="categories was"):
+        basis.check(load(categories__parameter="category"), counted(load()))
 
 
 def test_another_build_is_refused(load, monkeypatch):

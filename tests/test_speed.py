@@ -25,7 +25,7 @@ from clickstream.views.realtime.writer import Batch
 
 BOOKS = {"rows": 9, "copies": 2, "set_aside": 1, "skipped": 3, "latest": 1431939959}
 RUNS = {"running": True, "healthy": True, "complaint": "", "pid": 12}
-RUNS |= {"behind": 7, "batch_ms": 350, "rows_per_s": 990.4}
+RUNS |= {"behind": 7, "batch_ms": 350, "rows_per_s": 990.4, "alerts": 2}
 HOSTILE = "\x1b]0;gone\x07\u202e"
 
 
@@ -102,9 +102,17 @@ def test_a_terminal_shows_each_server_in_place_and_obeys_none():
     console = Console(file=screen, force_terminal=True, width=100)
     with show.board(console) as watch:
         watch(None)
-        watch(Status(4, 100, 350, 7, "", {HOSTILE: BOOKS, "[b]": BOOKS}, 990.4))
+        watch(Status(4, 100, 350, 7, "", {HOSTILE: BOOKS, "[b]": BOOKS}, 990.4, 2))
     text = screen.getvalue()
-    for told in ("batch 4", "990 rows/s", "behind 7", "set aside", "[b]", "2015-05-18T09:05:59Z"):
+    for told in (
+        "batch 4",
+        "990 rows/s",
+        "behind 7",
+        "open alerts 2",
+        "set aside",
+        "[b]",
+        "2015-05-18T09:05:59Z",
+    ):
         assert told in text
     assert "\x1b]0" not in text
     assert "\u202e" not in text
@@ -146,7 +154,7 @@ class Query:
 @pytest.fixture
 def told_at(settings, monkeypatch):
     """What is told of a query at a moment."""
-    query, stream = Query(), SimpleNamespace(batch=None, servers={}, parts={})
+    query, stream = Query(), SimpleNamespace(batch=None, servers={}, alerts=2, parts={})
     now, patience = [0.0], Patience(60)
     monkeypatch.setattr(telling.time, "time", lambda: now[0])
     teller = Teller(settings, query, stream, patience)
@@ -167,6 +175,7 @@ def test_a_batch_is_told_once_spark_has_reported_it(told_at):
     told_at.query.reports(4)
     status = told_at.at(3)
     assert (status.batch, status.batch_ms, status.behind, status.rows_per_s) == (4, 350, 13, 10)
+    assert status.alerts == 2
     assert (status.told, status.well) == (3, 3)
     assert told_at.at(20).rows_per_s == 0
 
@@ -197,7 +206,7 @@ def test_the_report_has_a_line_for_each_server_and_obeys_none():
     assert all(line.isprintable() for line in lines)
     assert "pid 12" in lines[0]
     assert "last batch 3" in lines[1]
-    assert lines[2] == "stream: 990 rows/s, batch of 350 ms, 7 behind"
+    assert lines[2] == "stream: 990 rows/s, batch of 350 ms, 7 behind, 2 open alerts"
     assert "9 rows, 2 copies, 1 set aside, 3 skipped; latest 2015-05-18T09:05:59Z" in lines[4]
 
 

@@ -1,8 +1,8 @@
 """What the stored counts rest on; what rests on anything else must not be added to them.
 
-A setting is part of it where lines counted before its change would count differently, or where an
-overwritten row (`ddos`) would stay as it was. The trigger, the rows of a batch and the like are
-not: where a batch is cut changes nothing.
+A setting is part of it where lines counted before its change would count differently, or where rows
+that are not made from scratch each time (`ddos`, `alerts`) would stay as they were. The trigger,
+the rows of a batch and the like are not: where a batch is cut changes nothing.
 """
 
 import json
@@ -22,7 +22,14 @@ from clickstream.views.realtime.writer import RESET, refuse_other_checkpoint
 # Raised when a line counts differently, or is stored differently, than before.
 BUILD = 1
 TOPIC_ID, VHOSTS = "topic id", "servers of format vhost_combined"
-SETTINGS = ("window_seconds", "ddos_requests_per_second", "health_non_200", "max_ahead_seconds")
+SETTINGS = (
+    "window_seconds",
+    "ddos_requests_per_second",
+    "health_non_200",
+    "health_resolve_non_200",
+    "alert_gap_seconds",
+    "max_ahead_seconds",
+)
 LOST = (
     "clickstream speed reset, then speed run, counts what the topic holds now;"
     " the batch layer has every line"
@@ -35,6 +42,7 @@ def of(settings: Settings) -> Basis:
     """The basis of what is counted with these settings; raises NotRunning without the topic."""
     basis = {f"speed.{key}": getattr(settings.speed, key) for key in SETTINGS}
     basis |= {"build": BUILD, "kafka.topic": settings.kafka.topic}
+    basis |= {"categories": settings.categories.fingerprint}
     return basis | {TOPIC_ID: kafka.topic_id(settings), VHOSTS: sorted(settings.vhosts)}
 
 

@@ -142,8 +142,9 @@ def report(settings: Settings) -> dict[str, Any]:
     """Whether the driver runs and is well, and how far the stream came.
 
     `running`, `healthy`, `complaint` (why not; of a driver that failed, its reason), `pid`; of the
-    driver `behind`, `batch_ms`, `rows_per_s`, `waiting_since` (ISO UTC), None while it does not
-    run; `batch` and `servers` of the views, or as the driver knows them while Cassandra is away.
+    driver `behind`, `batch_ms`, `rows_per_s`, `alerts` (open ones), `waiting_since` (ISO UTC), all
+    None while it does not run; `batch` and `servers` of the views, or as the driver knows them
+    while Cassandra is away.
     """
     running = child(settings).running()
     told = progress.read(settings) if running else None
@@ -155,7 +156,7 @@ def report(settings: Settings) -> dict[str, Any]:
         "healthy": running is not None and not complaint,
         "complaint": complaint,
         "pid": running.pid if running else None,
-        **{key: known.get(key) for key in ("behind", "batch_ms", "rows_per_s")},
+        **{key: known.get(key) for key in ("behind", "batch_ms", "rows_per_s", "alerts")},
         "waiting_since": progress.moment(int(since)) if since else None,
         **_stored(settings, told),
     }

@@ -40,14 +40,16 @@ SQL_CONF = {
 class Stream:
     """The query's batches, one after the other, into the views.
 
-    `batch` is the last one that is stored, `servers` the books after it, `parts` the ms that
-    counting and storing took; `failure` is what ended the stream, if anything did.
+    `batch` is the last one that is stored, `servers` the books and `alerts` the open alerts after
+    it, `parts` the ms that counting and storing took; `failure` is what ended the stream, if
+    anything did.
     """
 
     def __init__(self, settings: Settings, writer: Writer) -> None:
         self.failure: ClickstreamError | None = None
         self.batch: int | None = None
         self.servers: dict[str, dict[str, int]] = {}
+        self.alerts = 0
         self.parts: dict[str, int] = {}
         self._between = threading.Lock()
         self._ended = False
@@ -90,7 +92,8 @@ class Stream:
         self._writer.write(number, batch_of(rows))
         ended = time.monotonic()
         self.parts = {"count": _ms(counted - began), "store": _ms(ended - counted)}
-        self.servers, self.batch = self._writer.servers, number
+        self.alerts, self.servers = self._writer.open_alerts(), self._writer.servers
+        self.batch = number
 
 
 def failure_of(error: Exception, what: str) -> ClickstreamError:

@@ -18,9 +18,9 @@ class Status:
     and its `addBatch` into `count` and `store`.
 
     `servers`: per server rows, copies, set_aside, skipped, and latest (epoch s). `rows_per_s` is 0
-    while no batch comes. Epoch seconds of the wall clock: `told`, when this was written; `well`,
-    when a batch ended last, or there was none to be made; `waiting_since`, the beginning of the
-    outage while Cassandra is away, else 0.
+    while no batch comes; `alerts` are the open ones. Epoch seconds of the wall clock: `told`, when
+    this was written; `well`, when a batch ended last, or there was none to be made;
+    `waiting_since`, the beginning of the outage while Cassandra is away, else 0.
     """
 
     batch: int | None = None
@@ -30,6 +30,7 @@ class Status:
     started: str = ""
     servers: dict[str, dict[str, int]] = field(default_factory=dict)
     rows_per_s: float = 0.0
+    alerts: int = 0
     parts: dict[str, int] = field(default_factory=dict)
     told: float = 0.0
     well: float = 0.0

@@ -59,7 +59,7 @@ def report_text(report: dict[str, Any]) -> str:
     if report["behind"] is not None:
         lines.append(
             f"stream: {report['rows_per_s']:.0f} rows/s, batch of {report['batch_ms']} ms,"
-            f" {report['behind']} behind"
+            f" {report['behind']} behind, {report['alerts']} open alerts"
         )
     for name, each in sorted(report["servers"].items()):
         books = ", ".join(f"{each[book]} {book.replace('_', ' ')}" for book in BOOKS)
@@ -106,6 +106,7 @@ def _head(status: Status) -> list[str]:
         f"{status.rows} rows in {status.batch_ms} ms",
         f"{status.rows_per_s:.0f} rows/s",
         f"behind {status.behind}",
+        f"open alerts {status.alerts}",
     ]
 
 

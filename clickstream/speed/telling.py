@@ -19,10 +19,13 @@ QUIET_TRIGGERS = 3
 
 
 class Counted(Protocol):
-    """What is known of the stream's last stored batch: number, books after it, its ms by part."""
+    """What is known of the stream's last stored batch: its number, books and open alerts after it,
+    and its ms by part.
+    """
 
     batch: int | None
     servers: dict[str, dict[str, int]]
+    alerts: int
     parts: dict[str, int]
 
 
@@ -72,6 +75,7 @@ def status_of(last: "StreamingQueryProgress", batch: int, stream: Counted) -> St
         started=last.timestamp,
         servers=stream.servers,
         rows_per_s=round(rate, 1) if math.isfinite(rate) else 0.0,
+        alerts=stream.alerts,
         parts=last.durationMs | stream.parts,
     )
 

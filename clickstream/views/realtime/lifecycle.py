@@ -51,6 +51,10 @@ class Lifecycle:
         self._known.clear()
         self._open = {alert.id: alert for alert in stored if alert.state == OPEN}
 
+    def open(self) -> int:
+        """How many alerts are open."""
+        return len(self._open)
+
     def update(
         self,
         batch: int,

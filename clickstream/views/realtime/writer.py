@@ -162,6 +162,10 @@ class Writer(Store):
         self._recent.trim()
         self._alerts.trim()
 
+    def open_alerts(self) -> int:
+        """How many alerts are open after the last batch."""
+        return self._alerts.open()
+
     @property
     def _stamp(self) -> int:
         """The write timestamp of this batch's overwritten rows; the odd one before it is free."""
