@@ -13,6 +13,7 @@ from clickstream.serve.reports import Question, from_batch, from_realtime
 from clickstream.serve.when import Days, instant, second
 from clickstream.views.batch import BatchViews
 
+MAPPING = {"mapping": "0" * 16}
 NOON = second("--at", "2015-05-18T12:00:00Z")
 DAY = 86_400
 
@@ -40,6 +41,11 @@ class Memory:
     def __init__(self, *events: Event, offenders: tuple[Offender, ...] = ()) -> None:
         self.events = events
         self.found = offenders
+
+        self.books: dict[str, dict[str, int]] = {}
+
+    def status(self) -> dict[str, Any]:
+        return {"servers": self.books}
 
     def latest(self) -> int | None:
         return max((event.second for event in self.events), default=None)
@@ -191,20 +197,27 @@ def test_the_batch_views_answer(tmp_path: Path) -> None:
                 "daily_visitors": [keys | {"unique_visitors": 2, "requests": 3}],
                 "daily_responses": [keys | {"success": 1, "failure": 2, "other": 0, "requests": 3}],
                 "hourly_traffic": [keys | {"hour": 14, "requests": 3}],
-                "daily_categories": [keys | {"place": 1, "category": "/\xe9", "requests": 3}],
+                "daily_categories": [
+                    keys | {"place": place, "category": name, "requests": n}
+                    for place, name, n in [(1, "/\xe9", 3), (2, "/b", 2), (3, "/c", 2)]
+                ],
                 "batch_runs": [
-                    run
-                    | {"date": "2015-05-18", "distinct_lines": 3, "manifest": "[]", "mapping": ""}
+                    run | {"date": "2015-05-18", "distinct_lines": 3, "manifest": "[]"} | MAPPING
                 ],
             },
         )
-    asked = Question.parse(settings, date="2015-05-18", server="all")
+    asked = Question.parse(settings, date="2015-05-18", server="all", top=1)
     assert [reports.ask(settings, name, asked).rows for name in reports.BATCH] == [
         [keys | {"unique_visitors": 2, "requests": 3}],
         [keys | {"success": 1, "failure": 2, "other": 0, "requests": 3}],
         [{"date": "2015-05-18", "unique_visitors": 2, "requests": 3, "change": None}],
         [{"hour": 14, "server": "all", "requests": 3}],
         [keys | {"category": "/\\xe9", "requests": 3}],
+    ]
+    rest = Question.parse(settings, top=1, other=True)
+    assert reports.ask(settings, "categories", rest).rows == [
+        keys | {"category": "/\\xe9", "requests": 3},
+        keys | {"category": "(other)", "requests": 4},
     ]
     answer = reports.ask(settings, "visitors", asked)
     assert answer.layer == "batch layer, as of 2026-01-01T00:00:00Z, provisional: 2015-05-18"
@@ -243,6 +256,31 @@ def test_popularity_top() -> None:
     view = Memory(*(Event("weblog1", NOON, f"/{name}") for name in "dcba"))
     rows = _realtime("popularity", view, top=2)
     assert [row["category"] for row in rows] == ["/a", "/b"]
+
+
+def test_the_rest_of_popularity_is_a_row_when_it_is_asked_for() -> None:
+    view = Memory(*(Event("a", NOON, c) for c in ("/x", "/x", "/y", "/z", "/(other)")))
+    rows = _realtime("popularity", view, top=2, other=True)
+    assert [(r["rank"], r["category"], r["requests"]) for r in rows] == [
+        (1, "/x", 2),
+        (2, "/(other)", 1),
+        (None, "(other)", 2),
+    ]
+    assert len(_realtime("popularity", view, top=4, other=True)) == 4
+    assert len(_realtime("popularity", view, top=2)) == 2
+
+
+def test_what_was_not_counted_is_told_per_server() -> None:
+    view = Memory(Event("a", NOON))
+    view.books = {
+        "b": {"rows": 9, "copies": 2, "set_aside": 1, "skipped": 4, "latest": 1},
+        "a": {"rows": 9, "copies": 2, "set_aside": 0, "skipped": 0, "latest": 1},
+        "?": {"rows": 3, "copies": 0, "set_aside": 0, "skipped": 3, "latest": 0},
+    }
+    told = from_realtime(view, "popularity", Question()).layer
+    assert told.endswith("; not counted: ? 3 skipped; b 1 set aside, 4 skipped")
+    view.books = {"a": view.books["a"]}
+    assert "not counted" not in from_realtime(view, "popularity", Question()).layer
 
 
 def test_popularity_at_a_moment() -> None:

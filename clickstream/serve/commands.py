@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from clickstream import command
+from clickstream.errors import UsageError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,6 +28,10 @@ Compare = Annotated[
     typer.Option("--compare", help="Changes against the period of the same length before."),
 ]
 Top = Annotated[int, typer.Option("--top", min=1, help="How many categories.")]
+Other = Annotated[
+    bool | None,
+    typer.Option("--other/--no-other", help="A row (other) of all the rest; tables have it."),
+]
 
 
 @app.command()
@@ -38,16 +43,25 @@ def popularity(
     window: Annotated[str, typer.Option("--window", help="Its length: 90s, 5m, 1h.")] = "5m",
     server: Server = None,
     top: Top = 10,
+    other: Other = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Ask again each second until Ctrl-C; json: a line each.")
+    ] = False,
     form: Form = "table",
 ) -> None:
     """The most requested categories of the last five minutes of the event clock.
 
     The window (start, end] ends with the latest event second over all servers; with --date with
-    the latest of that UTC day; or --at a moment.
+    the latest of that UTC day; or --at a moment. Lines that come late revise the past, too.
 
     Example: clickstream report popularity --top 5
     """
-    _answer("popularity", form, date=date, at=at, window=window, server=server, top=top)
+    asked = {"date": date, "at": at, "window": window, "server": server, "top": top}
+    asked["other"] = form == "table" if other is None else other
+    if watch:
+        _watch("popularity", form, **asked)
+    else:
+        _answer("popularity", form, **asked)
 
 
 @app.command()
@@ -173,6 +187,7 @@ def categories(
     server: Server = None,
     top: Top = 10,
     compare: Compare = None,
+    other: Other = None,
     form: Form = "table",
 ) -> None:
     """The most requested categories per day, for each server and for all.
@@ -180,7 +195,11 @@ def categories(
     Example: clickstream report categories --date 2015-05-18 --server all --top 5
     """
     days = {"date": date, "first": first, "last": last, "span": span}
-    _answer("categories", form, **days, server=server, top=top, compare=bool(compare))
+    asked = days | {"server": server, "top": top, "compare": bool(compare)}
+    if other and compare:
+        raise UsageError("choose one of --other and --compare")
+    rest = form == "table" and not compare if other is None else other
+    _answer("categories", form, **asked, other=rest)
 
 
 def _answer(report: str, form: Form, **options: Any) -> None:
@@ -190,3 +209,11 @@ def _answer(report: str, form: Form, **options: Any) -> None:
     settings = command.settings()
     answer = reports.ask(settings, report, reports.Question.parse(settings, **options))
     output.show(answer.rows, answer.columns, form, bar=answer.bar, footer=answer.layer)
+
+
+def _watch(report: str, form: Form, **options: Any) -> None:
+    from clickstream.serve import reports, watch
+
+    settings = command.settings()
+    question = reports.Question.parse(settings, **options)
+    watch.show(watch.answers(settings, report, question), form)

@@ -46,6 +46,8 @@ COLUMNS = {
     "health": ("server", "window_end", "non_200", "state"),
 }
 TOTAL = ("from", "to", "days", "server", "unique_visitors", "requests")
+OTHER = "(other)"
+LEFT_OUT = ("set_aside", "skipped")
 BARS = {"hourly", "distribution", "categories", "popularity"}
 
 
@@ -53,13 +55,15 @@ BARS = {"hourly", "distribution", "categories", "popularity"}
 class Question:
     """What is asked, parsed. `server` None = the report's own default; `at` epoch s; windows in s.
 
-    `total`: visitors of all the days together; `compare`: beside the period before.
+    `total`: visitors of all the days together; `compare`: beside the period before; `other`: with
+    a row of the categories below `top`, whose rank is None.
     `non_200_limit` is the count that a server's trailing non-200 responses must exceed to alert.
     """
 
     days: Days = EVERY_DAY
     server: str | None = None
     top: int | None = 10
+    other: bool = False
     by_day: bool = False
     by_weekday: bool = False
     total: bool = False
@@ -150,7 +154,7 @@ def from_realtime(views: "RealTime", report: str, question: Question) -> Answer:
     latest = views.latest()
     if latest is None:
         raise NoData("the speed layer has seen no line yet", "run it: clickstream speed run")
-    layer = f"speed layer, as of {instant(latest)} (the latest event)"
+    layer = f"speed layer, as of {instant(latest)} (the latest event){_left_out(views)}"
     bar = "requests" if report in BARS else ""
     return Answer(REALTIME[report](views, latest, question), COLUMNS[report], bar, layer)
 
@@ -192,7 +196,11 @@ def hourly(views: "BatchViews", days: list[str], question: Question) -> Rows:
 def categories(views: "BatchViews", days: list[str], question: Question) -> Rows:
     """The most requested categories per day and server."""
     rows = views.categories(days, question.server, question.top)
-    return [row | {"category": show_bytes(row["category"])} for row in rows]
+    rows = [row | {"category": show_bytes(row["category"])} for row in rows]
+    if question.other and question.top:
+        rest = views.other_categories(days, question.server, question.top)
+        rows += [row | {"category": OTHER} for row in rest]
+    return sorted(rows, key=lambda row: (row["date"], row["server"]))
 
 
 def popularity(views: "RealTime", latest: int, question: Question) -> Rows:
@@ -201,12 +209,16 @@ def popularity(views: "RealTime", latest: int, question: Question) -> Rows:
     start = end - question.window
     server = question.server or ALL
     counts = views.categories(server, start, end)
-    ranked = sorted(counts.items(), key=lambda each: (-each[1], each[0]))[: question.top]
+    ranked = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
     window = {"server": server, "window_start": instant(start), "window_end": instant(end)}
-    return [
+    rows: Rows = [
         {"rank": rank, "category": show_bytes(category), "requests": requests} | window
-        for rank, (category, requests) in enumerate(ranked, 1)
+        for rank, (category, requests) in enumerate(ranked[: question.top], 1)
     ]
+    rest = sum(requests for _, requests in ranked[question.top :])
+    if question.other and rest:
+        rows.append({"rank": None, "category": OTHER, "requests": rest} | window)
+    return rows
 
 
 def ddos(views: "RealTime", latest: int, question: Question) -> Rows:
@@ -309,6 +321,15 @@ def _batch_layer(runs: Rows, days: list[str]) -> str:
     provisional = [run["date"] for run in asked if not run["final"]]
     state = f"provisional: {', '.join(provisional)}" if provisional else "final"
     return f"batch layer, as of {max(run['finished'] for run in asked)}, {state}"
+
+
+def _left_out(views: "RealTime") -> str:
+    """What was seen and not counted, per server; "" where there is nothing."""
+    found = []
+    for name, each in sorted(views.status()["servers"].items()):
+        parts = [f"{each[book]} {book.replace('_', ' ')}" for book in LEFT_OUT if each[book]]
+        found += [f"{name} {', '.join(parts)}"] * bool(parts)
+    return f"; not counted: {'; '.join(found)}" if found else ""
 
 
 def _window_end(views: "RealTime", latest: int, question: Question) -> int:

@@ -221,6 +221,14 @@ class BatchViews:
             query = query.where(table.c.place <= top)
         return self._all(query.order_by(table.c.date, table.c.server, table.c.place))
 
+    def other_categories(self, days: Days, server: str | None, top: int) -> Rows:
+        """Rows of date, server, requests: the sum of those that `categories` leaves out."""
+        table = daily_categories
+        keys = (table.c.date, table.c.server)
+        query: Query = sa.select(*keys, sa.func.sum(table.c.requests).label("requests"))
+        query = _where(query.where(table.c.place > top), table, days, server).group_by(*keys)
+        return [row | {"requests": int(row["requests"])} for row in self._all(query)]
+
     def runs(self, days: Days = None) -> Rows:
         """Rows of date, finished (ISO UTC), seconds, files, bytes, lines, copies, final.
 
