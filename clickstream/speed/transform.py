@@ -1,9 +1,11 @@
 """The transform of one batch: Kafka records in, counts out. SQL only, on any number of executors.
 
-A record is one of: `skipped` (no stamped valid line), `copies` (its offset in the log is not above
-every earlier one of its file), `set_aside` (an instant at or before the epoch, or too far ahead of
-the record's own timestamp), `counted`. "Earlier" goes by the topic's order, in this batch and
-before it, so where a batch is cut changes nothing.
+A record is one of: `skipped` (no stamped valid line; it says nothing of a file either), `copies`
+(its offset in the log is not above every earlier one of its file), `set_aside` (an instant at or
+before the epoch, or too far ahead of the record's own timestamp), `counted`. "Earlier" goes by the
+topic's order, in this batch and before it, so where a batch is cut changes nothing.
+
+A record with a line feed is no line: fields are split at line feeds (`weblog.sql_line`).
 
 ANSI mode kills the query at a bad cast or index: only `get`, `try_cast`, `split` with a limit.
 """
@@ -23,8 +25,10 @@ if TYPE_CHECKING:
 FILES, LINES = "files", "lines"
 UNKNOWN_SERVER = "?"
 RECORDS = "records"
+FIRST, LAST = -62_135_596_800, 253_402_300_799
+"""The seconds of the years 1 to 9999; a reader has no name for others."""
 
-_ID = rf"^{weblog.STAMP_VERSION}:([A-Za-z0-9._-]++):([0-9a-f]{{16}}):([0-9]{{1,18}})\z"
+_ID = rf"^{weblog.STAMP_VERSION}:([A-Za-z0-9._-]{{1,255}}+):([0-9a-f]{{16}}):([0-9]{{1,18}})\z"
 
 _CLASS = (
     "CASE WHEN left(status, 1) IN ('2', '3') THEN 'success'"
@@ -37,9 +41,14 @@ def _struct(metric: str, second: str, key: str, when: str = "true") -> str:
     return f"struct('{metric}' AS metric, {second} AS second, {key} AS key)"
 
 
+def _exactly(text: str, kind: str) -> str:
+    """A value of its text as the stamp writes it; a cast alone takes ` +1` and `2015-5-8`, too."""
+    return f"if(string(try_cast({text} AS {kind})) = {text}, try_cast({text} AS {kind}), NULL)"
+
+
 _COUNTED = (
     _struct(LINES, "0L", "outcome"),
-    _struct(FILES, "0L", "file", "position > coalesce(known, -1)"),
+    _struct(FILES, "0L", "file", "outcome <> 'skipped' AND position > coalesce(known, -1)"),
     _struct(IP, "second", "host", "outcome = 'counted'"),
     _struct(CATEGORY, "second", "category", "outcome = 'counted'"),
     _struct(NON_200, "second", "status", "outcome = 'counted' AND status <> '200'"),
@@ -55,10 +64,11 @@ def sql(vhosts: Collection[str], mapping: Categories) -> str:
 WITH stamped AS (
   SELECT offset AS place, unix_seconds(timestamp) AS received,
     split(regexp_replace(get(p, 0), r'{_ID}', '$1\\n$2\\n$3'), '\\n', 3) AS id,
-    try_cast(get(p, 1) AS BIGINT) DIV 1000 AS second,
-    unix_date(try_cast(get(p, 2) AS DATE)) AS day,
+    {_exactly("get(p, 1)", "BIGINT")} DIV 1000 AS second,
+    unix_date({_exactly("get(p, 2)", "DATE")}) AS day,
     {line} AS f
-  FROM (SELECT *, split(decode(value, 'ISO-8859-1'), '\\t', 4) AS p FROM {RECORDS})
+  FROM (SELECT *, if(contains(value, X'0A'), NULL, split(decode(value, 'ISO-8859-1'), '\\t', 4))
+    AS p FROM {RECORDS})
 ), requests AS (
   SELECT *, {weblog.sql_segment("get(f, 5)")} AS segment FROM stamped
 ), parsed AS (
@@ -67,16 +77,20 @@ WITH stamped AS (
     get(f, 0) AS host, get(f, 4) AS status, {category} AS category,
     86400L * day + 3600 * try_cast(get(f, 2) AS INT) + 60 * try_cast(get(f, 3) AS INT) AS clock
   FROM requests
+), checked AS (
+  SELECT *, NOT (position IS NOT NULL AND second IS NOT NULL AND segment IS NOT NULL
+    AND coalesce(clock BETWEEN {FIRST} AND {LAST}, false)) AS odd
+  FROM parsed
 ), placed AS (
-  SELECT *, max(position) OVER (PARTITION BY server, file ORDER BY place
+  SELECT *, max(if(odd, NULL, position)) OVER (PARTITION BY server, file ORDER BY place
     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before,
     try_element_at(from_json(:highest, 'MAP<STRING, BIGINT>'), concat(server, ':', file)) AS known
-  FROM parsed
+  FROM checked
 ), judged AS (
   SELECT *, CASE
-    WHEN position IS NULL OR second IS NULL OR segment IS NULL OR clock IS NULL THEN 'skipped'
+    WHEN odd THEN 'skipped'
     WHEN position <= greatest(before, known) THEN 'copies'
-    WHEN second <= 0 OR second > received + :ahead THEN 'set_aside'
+    WHEN second <= 0 OR second > least(received + :ahead, {LAST}) THEN 'set_aside'
     ELSE 'counted' END AS outcome
   FROM placed
 ), named AS (
