@@ -37,6 +37,7 @@ app.add_typer(config_commands.app, name="config")
 app.command()(ops_commands.demo)
 app.command()(ops_commands.audit)
 speed_commands.app.command("rebuild")(ops_commands.speed_rebuild)
+app.add_typer(ops_commands.alert_app, name="alert")
 ingest_commands.app.add_typer(ops_commands.ledger_app, name="ledger")
 
 

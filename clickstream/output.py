@@ -14,7 +14,7 @@ Format = Literal["table", "json", "csv"]
 Row = Mapping[str, Any]
 
 BAR_WIDTH = 24
-NAMES = ("pid", "port")  # numbers that name something and count nothing
+NAMES = ("pid", "port", "batch", "seq")  # numbers that name something and count nothing
 EIGHTHS = " ▏▎▍▌▋▊▉"
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 

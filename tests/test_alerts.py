@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from clickstream import config
-from clickstream.views.realtime import alerts, counts, lifecycle, writer
-from clickstream.views.realtime.alerts import Alert
+from clickstream import alerts, config
+from clickstream.alerts import Alert
+from clickstream.views.realtime import counts, lifecycle, writer
+from clickstream.views.realtime.store import alert_of
 from clickstream.views.realtime.writer import Batch, Writer
+from tests.truth import attacks, outages
 
 BASE = 1431939600
 WINDOW_S, GAP_S, LIMIT, OPENS = 10, 5, 2, 3
@@ -52,60 +54,21 @@ LINES = st.builds(lines_of, st.integers(0, 2**32))
 def truth(lines, resolves):
     """The live alerts, second by second over every line."""
     clock = max(line.second for line in lines)
-    found = [*attacks(lines, clock)]
+    requests = [(line.server, line.second, line.ip) for line in lines]
+    found = [("ddos", each) for each in attacks(requests, LIMIT, GAP_S)]
     for server in {line.server for line in lines}:
-        found += outages(lines, server, clock, resolves)
-    return sorted(found, key=lambda alert: sorted(alert.items(), key=str))
-
-
-def attacks(lines, clock):
-    sums, seen = Counter(), defaultdict(set)
-    for line in lines:
-        sums[line.ip, line.second] += 1
-        seen[line.ip, line.second].add(line.server)
-    for ip in {line.ip for line in lines}:
-        bad = sorted(second for who, second in sums if who == ip and sums[ip, second] > LIMIT)
-        groups = []
-        for second in bad:
-            if groups and second - groups[-1][-1] <= GAP_S:
-                groups[-1].append(second)
-            else:
-                groups.append([second])
-        for group in groups:
-            servers = set().union(*(seen[ip, second] for second in group))
-            values = {second: sums[ip, second] for second in group}
-            yield told("ddos", ip, group, group[-1] + GAP_S, values, servers, clock)
-
-
-def outages(lines, server, clock, resolves):
-    bad = Counter(
-        line.second for line in lines if (line.server, line.status != "200") == (server, 1)
+        bad = [line.second for line in lines if line.server == server and line.status != "200"]
+        found += [("health", each) for each in outages(server, bad, OPENS, resolves, WINDOW_S)]
+    return in_order(
+        each
+        | {"kind": kind, "state": "open" if clock <= each["until"] else "resolved"}
+        | {"merged_into": ""}
+        for kind, each in found
     )
-    run, opened = {}, False
-    for second in range(BASE, BASE + 400):
-        trailing = sum(bad[second - back] for back in range(WINDOW_S))
-        if opened and trailing <= resolves:
-            events = [each for each in run if bad[each]]
-            yield told("health", server, events, max(run), run, {server}, clock)
-            run, opened = {}, False
-        if trailing > OPENS or opened:
-            run[second], opened = trailing, True
 
 
-def told(kind, key, seconds, until, values, servers, clock):
-    peak = max(values.values())
-    return {
-        "kind": kind,
-        "key": key,
-        "first": min(seconds),
-        "last": max(seconds),
-        "until": until,
-        "peak": peak,
-        "peak_second": min(second for second, n in values.items() if n == peak),
-        "servers": tuple(sorted(servers)),
-        "state": "open" if clock <= until else "resolved",
-        "merged_into": "",
-    }
+def in_order(found):
+    return sorted(found, key=lambda alert: (alert["kind"], alert["key"], alert["first"]))
 
 
 class Tables:
@@ -132,9 +95,8 @@ class Tables:
 
     def live(self):
         """The told fields of every alert that is not merged."""
-        made = (Alert.stored(alert_row(values)) for values in self.alerts.values())
-        found = [alert.told() for alert in made if alert.state != "merged"]
-        return sorted(found, key=lambda alert: sorted(alert.items(), key=str))
+        made = (alert_of(alert_row(values)) for values in self.alerts.values())
+        return in_order(alert.told() for alert in made if alert.state != "merged")
 
 
 def alert_row(values):
@@ -266,7 +228,7 @@ def test_every_change_is_told_once_in_order_and_ends_at_what_is_stored(lines, pl
     for place in sorted(tables.changes):
         event, text = tables.changes[place]
         told_of[Alert.of(text).id].append((event, Alert.of(text)))
-    stored = {a.id: a for a in map(Alert.stored, map(alert_row, tables.alerts.values()))}
+    stored = {a.id: a for a in map(alert_of, map(alert_row, tables.alerts.values()))}
     assert told_of.keys() == stored.keys()
     for name, changes in told_of.items():
         assert [alert.seq for _, alert in changes] == list(range(1, len(changes) + 1))

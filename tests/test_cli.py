@@ -50,6 +50,11 @@ def ask(tmp_path, capfd, monkeypatch):
         (["speed", "run"], 1, "clickstream stack up"),
         (["report", "popularity"], 1, "clickstream stack up"),
         (["report", "visitors"], 1, "clickstream stack up"),
+        (["report", "health", "--alerts", "--peak"], 2, "--alerts"),
+        (["report", "health", "--from", "2015-05-18"], 2, "--alerts"),
+        (["report", "ddos", "--alerts"], 1, "clickstream stack up"),
+        (["alert", "list", "--state", "closed"], 2, "closed"),
+        (["alert", "show", "ddos/1/x"], 1, "clickstream stack up"),
     ],
 )
 def test_what_goes_wrong_is_one_clear_error(ask, words, code, said):

@@ -232,3 +232,25 @@ def test_every_key_of_the_file_of_defaults_is_explained() -> None:
         if "#" not in block and not line.startswith("[servers.")
     ]
     assert [line for line in unexplained if not line.startswith(("agent", "format"))] == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "level"),
+    [({}, 10), ({"speed.health_non_200": "4"}, 4), ({"speed.health_non_200": "20"}, 10)],
+)
+def test_an_alert_resolves_at_the_level_that_opens_one_or_below(home, flags, level) -> None:
+    assert config.load(None, home, flags).speed.health_resolve_non_200 == level
+
+
+def test_an_alert_that_would_resolve_above_its_level_is_refused(home: Path) -> None:
+    with pytest.raises(UsageError, match="health_resolve_non_200 11 is above health_non_200 10"):
+        config.load(None, home, {"speed.health_resolve_non_200": "11"})
+
+
+def test_the_webhook_is_a_secret_web_address(home: Path) -> None:
+    settings = config.load(None, home, {"alerts.webhook": "https://h/services/T0/xyz"})
+    assert _source(settings, "alerts.webhook") == ("***", "flag")
+    for wrong in ("file:///etc/passwd", "ftp://h/x", "h/x", "https:///x", "http://a b"):
+        with pytest.raises(UsageError, match="no http") as refusal:
+            config.load(None, home, {"alerts.webhook": wrong})
+        assert wrong not in str(refusal.value)

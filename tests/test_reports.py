@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from clickstream import config
+from clickstream.alerts import Alert
 from clickstream.errors import NoData, UsageError
 from clickstream.serve import reports
 from clickstream.serve.reports import Question, from_batch, from_realtime
@@ -38,11 +39,19 @@ class Offender(NamedTuple):
 class Memory:
     """The reading side of the real-time view, over a list of events."""
 
-    def __init__(self, *events: Event, offenders: tuple[Offender, ...] = ()) -> None:
+    def __init__(
+        self,
+        *events: Event,
+        offenders: tuple[Offender, ...] = (),
+        alerts: tuple[Alert, ...] = (),
+    ) -> None:
         self.events = events
         self.found = offenders
-
+        self.told = alerts
         self.books: dict[str, dict[str, int]] = {}
+
+    def alerts(self) -> list[Alert]:
+        return list(self.told)
 
     def status(self) -> dict[str, Any]:
         return {"servers": self.books}
@@ -417,3 +426,66 @@ def test_the_limit_of_health_is_configured() -> None:
 def test_a_window_ends_once() -> None:
     with pytest.raises(UsageError):
         Question.parse(SETTINGS, date="2015-05-18", at="2015-05-18T00:00:00Z")
+
+
+def _alert(kind: str, key: str, first: int, last: int, state: str, server: str) -> Alert:
+    return Alert(kind, key, first, last, last + 60, 150, first, (server,), state, seq=2)
+
+
+ALERTS = (
+    _alert("ddos", "1.1.1.1", NOON - 13 * 3600, NOON, "resolved", "weblog1"),
+    _alert("health", "weblog1", NOON, NOON, "open", "weblog1"),
+    _alert("health", "weblog2", NOON + DAY, NOON + DAY, "resolved", "weblog2"),
+    _alert("ddos", "1.1.1.1", NOON, NOON, "merged", "weblog2"),
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "places"),
+    [
+        (Question(), [0, 1, 2]),
+        (Question(kind="ddos"), [0]),
+        (Question(kind="health", server="weblog2"), [2]),
+        (Question(kind="health", server="all"), [1, 2]),
+        (Question(state="open"), [1]),
+        (Question(state="merged"), [3]),
+        (Question(days=Days(only="2015-05-17")), [0]),
+        (Question(days=Days(only="2015-05-18")), [0, 1]),
+        (Question(days=Days(first="2015-05-19")), [2]),
+        (Question(days=Days(count=1)), [2]),
+    ],
+)
+def test_alerts_are_chosen_by_kind_state_server_and_every_day_they_last(
+    question: Question, places: list[int]
+) -> None:
+    events = [Event("weblog1", NOON + days * DAY) for days in (-1, 0, 1)]
+    rows = from_realtime(Memory(*events, alerts=ALERTS), "alerts", question).rows
+    assert [row["id"] for row in rows] == [ALERTS[place].id for place in places]
+
+
+def test_an_alert_has_these_keys() -> None:
+    (row,) = from_realtime(
+        Memory(Event("weblog1", NOON), alerts=ALERTS[1:2]), "alerts", Question()
+    ).rows
+    assert row == {
+        "id": "health/weblog1/2015-05-18T12:00:00Z",
+        "kind": "health",
+        "key": "weblog1",
+        "state": "open",
+        "first": "2015-05-18T12:00:00Z",
+        "last": "2015-05-18T12:00:00Z",
+        "until": "2015-05-18T12:01:00Z",
+        "peak": 150,
+        "peak_second": "2015-05-18T12:00:00Z",
+        "servers": "weblog1",
+        "merged_into": None,
+        "seq": 2,
+        "batch": -1,
+    }
+
+
+def test_alerts_of_a_day_without_a_line_are_no_data() -> None:
+    with pytest.raises(NoData, match="2015-05-20"):
+        from_realtime(
+            Memory(Event("weblog1", NOON)), "alerts", Question(days=Days(only="2015-05-20"))
+        )

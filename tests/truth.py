@@ -8,7 +8,7 @@ from calendar import timegm
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ALL = "all"
 MAX_LINE_BYTES = 262_144
@@ -344,6 +344,59 @@ class Truth:
         """Requests per category in (end - window, end]."""
         lines = self.of(server)
         return Counter(line.category for line in lines if end - window_s < line.instant <= end)
+
+
+def attacks(
+    requests: Iterable[tuple[str, int, Any]], limit: int = 100, gap_s: int = 60
+) -> Iterator[dict[str, Any]]:
+    """Of (server, second, host): the seconds above the limit, together up to a gap; by host."""
+    sums: Counter[tuple[Any, int]] = Counter()
+    seen = defaultdict(set)
+    for server, second, host in requests:
+        sums[host, second] += 1
+        seen[host, second].add(server)
+    groups: list[tuple[Any, list[int]]] = []
+    for host, second in sorted(key for key in sums if sums[key] > limit):
+        if groups and groups[-1][0] == host and second - groups[-1][1][-1] <= gap_s:
+            groups[-1][1].append(second)
+        else:
+            groups.append((host, [second]))
+    for host, seconds in groups:
+        servers = set().union(*(seen[host, second] for second in seconds))
+        counts = {second: sums[host, second] for second in seconds}
+        yield _stretch(host, seconds, seconds[-1] + gap_s, counts, servers)
+
+
+def outages(
+    server: str, bad: Iterable[int], opens: int = 10, resolves: int = 10, window_s: int = 300
+) -> Iterator[dict[str, Any]]:
+    """Of the seconds of a server's bad requests: when too many of them trail; second by second."""
+    counts = Counter(bad)
+    trailing: dict[int, int] = {}
+    for second in range(min(counts, default=0), max(counts, default=0) + window_s + 1):
+        total = sum(n for each, n in counts.items() if second - window_s < each <= second)
+        if trailing and total <= resolves:
+            yield _stretch(
+                server, [s for s in trailing if counts[s]], second - 1, trailing, {server}
+            )
+            trailing = {}
+        if trailing or total > opens:
+            trailing[second] = total
+
+
+def _stretch(
+    key: Any, seconds: list[int], until: int, counts: dict[int, int], servers: set[str]
+) -> dict[str, Any]:
+    peak = max(counts.values())
+    return {
+        "key": key,
+        "first": min(seconds),
+        "last": max(seconds),
+        "until": until,
+        "peak": peak,
+        "peak_second": min(second for second, n in counts.items() if n == peak),
+        "servers": tuple(sorted(servers)),
+    }
 
 
 def ranked(counts: Mapping[bytes, int]) -> list[tuple[bytes, int]]:

@@ -27,6 +27,9 @@ Compare = Annotated[
     Literal["previous"] | None,
     typer.Option("--compare", help="Changes against the period of the same length before."),
 ]
+Alerts = Annotated[
+    bool, typer.Option("--alerts", help="The alerts: when each began and ended, and its peak.")
+]
 Top = Annotated[int, typer.Option("--top", min=1, help="How many categories.")]
 Other = Annotated[
     bool | None,
@@ -70,13 +73,18 @@ def ddos(
     first: First = None,
     last: Last = None,
     span: Span = None,
+    alerts: Alerts = False,
     form: Form = "table",
 ) -> None:
     """IP addresses with more than 100 requests in one second, over all servers; days are UTC.
 
+    With --alerts: the attacks, each of one IP in seconds that follow one another.
+
     Example: clickstream report ddos --date 2015-05-18 --format json
     """
-    _answer("ddos", form, date=date, first=first, last=last, span=span)
+    asked = {"kind": "ddos"} if alerts else {}
+    report = "alerts" if alerts else "ddos"
+    _answer(report, form, date=date, first=first, last=last, span=span, **asked)
 
 
 @app.command()
@@ -85,16 +93,26 @@ def health(
     peak: Annotated[
         bool, typer.Option("--peak", help="The highest trailing count, the earliest on a tie.")
     ] = False,
+    alerts: Alerts = False,
+    first: First = None,
+    last: Last = None,
     server: Server = None,
     form: Form = "table",
 ) -> None:
     """Non-200 responses of each server in the five minutes up to its latest second.
 
-    With --date: up to its latest second of that UTC day. More than 10 is an alert.
+    With --date: up to its latest second of that UTC day. More than 10 is an alert. With --alerts:
+    the times in which they were too many; of some days, or of all.
 
     Example: clickstream report health --peak
     """
-    _answer("health", form, date=date, peak=peak, server=server)
+    if (alerts and peak) or ((first or last) and not alerts):
+        raise UsageError("--alerts excludes --peak; --from and --to need --alerts")
+    if alerts:
+        days = {"date": date, "first": first, "last": last}
+        _answer("alerts", form, **days, server=server, kind="health")
+    else:
+        _answer("health", form, date=date, peak=peak, server=server)
 
 
 @app.command()
@@ -208,7 +226,8 @@ def _answer(report: str, form: Form, **options: Any) -> None:
 
     settings = command.settings()
     answer = reports.ask(settings, report, reports.Question.parse(settings, **options))
-    output.show(answer.rows, answer.columns, form, bar=answer.bar, footer=answer.layer)
+    columns = reports.TABLES.get(report, answer.columns) if form == "table" else answer.columns
+    output.show(answer.rows, columns, form, bar=answer.bar, footer=answer.layer)
 
 
 def _watch(report: str, form: Form, **options: Any) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from clickstream import alerts
 from clickstream.errors import NoData, UsageError
-from clickstream.serve import compare
+from clickstream.serve import alerting, compare
 from clickstream.serve.when import (
     DAY_SECONDS,
     EVERY_DAY,
@@ -44,10 +45,12 @@ COLUMNS = {
     "popularity": ("rank", "category", "requests", "server", "window_start", "window_end"),
     "ddos": ("ip", "second", "requests"),
     "health": ("server", "window_end", "non_200", "state"),
+    "alerts": alerts.COLUMNS,
 }
 TOTAL = ("from", "to", "days", "server", "unique_visitors", "requests")
 OTHER = "(other)"
 LEFT_OUT = ("set_aside", "skipped")
+TABLES = {"alerts": alerts.TABLE}
 BARS = {"hourly", "distribution", "categories", "popularity"}
 
 
@@ -58,6 +61,7 @@ class Question:
     `total`: visitors of all the days together; `compare`: beside the period before; `other`: with
     a row of the categories below `top`, whose rank is None.
     `non_200_limit` is the count that a server's trailing non-200 responses must exceed to alert.
+    `kind` and `state` choose alerts; None: of any kind, open or resolved.
     """
 
     days: Days = EVERY_DAY
@@ -72,6 +76,8 @@ class Question:
     window: int = 300
     peak: bool = False
     non_200_limit: int = 10
+    kind: str | None = None
+    state: str | None = None
 
     @classmethod
     def parse(
@@ -249,6 +255,14 @@ def health(views: "RealTime", _: int, question: Question) -> Rows:
     ]
 
 
+def alert_rows(views: "RealTime", latest: int, question: Question) -> Rows:
+    """The alerts of which a second lies in the days asked for, earliest first."""
+    only = question.days.only
+    if only and _last_second(views, ALL, only) is None:
+        raise _no_data(only)
+    return alerting.rows(views.alerts(), latest, question)
+
+
 BATCH: dict[str, Callable[["BatchViews", list[str], Question], Rows]] = {
     "visitors": visitors,
     "responses": responses,
@@ -260,6 +274,7 @@ REALTIME: dict[str, Callable[["RealTime", int, Question], Rows]] = {
     "popularity": popularity,
     "ddos": ddos,
     "health": health,
+    "alerts": alert_rows,
 }
 
 

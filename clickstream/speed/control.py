@@ -11,7 +11,7 @@ from clickstream import formats, jars, kafka, spark
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning, ServiceFailed
 from clickstream.process import Child, Running, wait_until
-from clickstream.speed import basis, progress, show
+from clickstream.speed import basis, delivery, progress, show
 from clickstream.speed.progress import Status
 from clickstream.views.realtime import RealTime
 
@@ -48,17 +48,21 @@ def launch(settings: Settings, available_now: bool = False, max_rows: int | None
 
 
 def attend(settings: Settings, driver: Child, watch: show.Watcher) -> None:
-    """Stay with the driver until its end; `watch` sees its status. Raises as `check_end`.
+    """Stay with the driver until its end; `watch` sees its status, and changes of alerts
+    are printed. Raises as `check_end`.
 
     Whatever ends this ends the driver: Ctrl-C, SIGTERM and SIGHUP leave nothing running.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
+    tell_alerts = delivery.teller(settings)
     running = True
     try:
         while running:
             running = driver.running() is not None
-            watch(progress.read(settings))
+            status = progress.read(settings)
+            watch(status)
+            tell_alerts(status.batch if status else None)
             time.sleep(POLL_S)
     except BaseException:
         stop(settings)

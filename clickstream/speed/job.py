@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from clickstream import config, endpoints, spark
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, ServiceFailed
-from clickstream.speed import basis, progress
+from clickstream.speed import basis, delivery, progress
 from clickstream.speed.telling import Teller
 from clickstream.speed.transform import batch_of, transform
 from clickstream.views.realtime.writer import Writer
@@ -158,7 +158,7 @@ def _stream(settings: Settings, given: argparse.Namespace, asked: Callable[[], b
     session = spark.session()
     for key, value in SQL_CONF.items():
         session.conf.set(key, value)
-    with Writer.connect(settings) as writer:
+    with Writer.connect(settings) as writer, delivery.at_work(settings):
         writer.patience.over = asked
         stream = Stream(settings, writer)
         records = read(session, settings, given.max_rows or settings.speed.max_rows_per_batch)

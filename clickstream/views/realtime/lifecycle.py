@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+from clickstream import alerts
+from clickstream.alerts import DDOS, HEALTH, MERGED, OPEN, Alert, Change, Key, Span
 from clickstream.config import Speed
-from clickstream.views.realtime import alerts
-from clickstream.views.realtime.alerts import DDOS, HEALTH, MERGED, OPEN, Alert, Change, Key, Span
 
 MAX_ALERTS = 100_000
 

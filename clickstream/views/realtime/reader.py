@@ -5,10 +5,10 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from clickstream.alerts import Alert
 from clickstream.views.realtime import counts
-from clickstream.views.realtime.alerts import Alert, epoch
 from clickstream.views.realtime.counts import Counts, Leaf
-from clickstream.views.realtime.store import DAY_S, Store
+from clickstream.views.realtime.store import DAY_S, Store, alert_of, epoch
 
 NEVER, EVER = 0, 2**62
 PART = 10_000
@@ -98,7 +98,7 @@ class RealTime(Store):
 
     def alerts(self) -> list[Alert]:
         """Every alert, merged ones too; by first second, kind, key."""
-        found = [Alert.stored(row) for row in self.run("SELECT * FROM alerts")]
+        found = [alert_of(row) for row in self.run("SELECT * FROM alerts")]
         return sorted(found, key=lambda alert: (alert.first, alert.kind, alert.key))
 
     def changes(self, after: tuple[int, int], size: int) -> list[Told]:

@@ -15,6 +15,7 @@ goes back, where a wall clock can (and the older timestamp would lose without a 
 `alert_changes` every change by batch, from which sinks are served; `delivered` how far each came.
 """
 
+import datetime
 import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,6 +34,7 @@ from cassandra.policies import (
 from cassandra.query import PreparedStatement
 
 from clickstream import endpoints
+from clickstream.alerts import Alert
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning
 
@@ -98,6 +100,10 @@ class Store:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection."""
         self._cluster.shutdown()
 
     def run(self, cql: str, *values: Any) -> Any:
@@ -166,6 +172,27 @@ class Store:
         self._session.set_keyspace(keyspace)
         for table in TABLES.keys() - (known.tables.keys() if known else set()):
             self._session.execute(f"CREATE TABLE IF NOT EXISTS {table} ({TABLES[table]})")
+
+
+def epoch(moment: datetime.datetime) -> int:
+    """What Cassandra gives for an instant -> epoch seconds."""
+    return int(moment.replace(tzinfo=datetime.UTC).timestamp())
+
+
+def alert_of(row: Any) -> Alert:
+    """From a row of `alerts`, as of the last batch that changed it."""
+    moments = (epoch(row.first), epoch(row.last), epoch(row.until))
+    counted = (row.peak, epoch(row.peak_second), tuple(row.servers))
+    life = (row.state, row.merged_into, row.seq, row.batch_id)
+    return Alert(row.kind, row.key, *moments, *counted, *life)
+
+
+def alert_values(alert: Alert) -> tuple[Any, ...]:
+    """The values of a row of `alerts`, in the order of its columns, without `before`."""
+    moments = (alert.first * 1000, alert.last * 1000, alert.until * 1000)
+    counted = (alert.peak, alert.peak_second * 1000, list(alert.servers))
+    life = (alert.state, alert.merged_into, alert.seq, alert.batch)
+    return (alert.kind, alert.key, *moments, *counted, *life)
 
 
 def part_of(second: int) -> int:

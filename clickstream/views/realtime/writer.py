@@ -13,16 +13,16 @@ from typing import Any, NamedTuple
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
 from clickstream import faultpoints
+from clickstream.alerts import Alert, Key
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError
 from clickstream.views.realtime import counts
-from clickstream.views.realtime.alerts import Alert, Key
 from clickstream.views.realtime.counts import ALL, SLOT_S, Counts, Leaf
 from clickstream.views.realtime.lifecycle import Lifecycle, Offence
 from clickstream.views.realtime.patience import Patience
 from clickstream.views.realtime.reader import EVER, NEVER, change_part, day_of
 from clickstream.views.realtime.recent import Recent, Slot
-from clickstream.views.realtime.store import DAY_S, Store, part_of
+from clickstream.views.realtime.store import DAY_S, Store, alert_of, alert_values, part_of
 
 STATEMENT_CHARS = 1_000_000
 STATEMENT_ROWS = 300
@@ -217,7 +217,7 @@ class Writer(Store):
         for n, change in enumerate(changes):
             alert, part = change.after, change_part(self._batch)
             before = change.before.text() if change.before else None
-            row = (*alert.values(), before, self._ttl_s, self._stamp)
+            row = (*alert_values(alert), before, self._ttl_s, self._stamp)
             yield Row(ALERT, ("alerts", alert.kind, alert.key), row)
             told = (part, self._batch, n, change.event, alert.text(), self._ttl_s)
             yield Row(CHANGE, ("alert_changes", part), told)
@@ -264,7 +264,7 @@ class Writer(Store):
         """The alerts of rows, as of the batch before the one at hand."""
         for row in rows:
             if row.batch_id < self._batch:
-                yield Alert.stored(row)
+                yield alert_of(row)
             elif row.before:
                 yield Alert.of(row.before)
 

@@ -66,21 +66,6 @@ class Alert:
         fields = json.loads(text)
         return cls(**{**fields, "servers": tuple(fields["servers"])})
 
-    @classmethod
-    def stored(cls, row: Any) -> "Alert":
-        """From a row of the table `alerts`, as of the last batch that changed it."""
-        moments = (epoch(row.first), epoch(row.last), epoch(row.until))
-        counted = (row.peak, epoch(row.peak_second), tuple(row.servers))
-        life = (row.state, row.merged_into, row.seq, row.batch_id)
-        return cls(row.kind, row.key, *moments, *counted, *life)
-
-    def values(self) -> tuple[Any, ...]:
-        """The row of the table `alerts`, in the order of its columns, without `before`."""
-        moments = (self.first * 1000, self.last * 1000, self.until * 1000)
-        counted = (self.peak, self.peak_second * 1000, list(self.servers))
-        life = (self.state, self.merged_into, self.seq, self.batch)
-        return (self.kind, self.key, *moments, *counted, *life)
-
     def text(self) -> str:
         """All of it as JSON."""
         return json.dumps(asdict(self))
@@ -188,20 +173,10 @@ def instant(second: int) -> str:
     return datetime.datetime.fromtimestamp(second, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+TABLE = ("id", "state", "last", "peak", "peak_second", "servers")
 COLUMNS = (
-    "id",
-    "kind",
-    "key",
-    "state",
-    "first",
-    "last",
-    "until",
-    "peak",
-    "peak_second",
-    "servers",
-    "merged_into",
-    "seq",
-    "batch",
+    *("id", "kind", "key", "state", "first", "last", "until", "peak", "peak_second"),
+    *("servers", "merged_into", "seq", "batch"),
 )
 
 
@@ -219,11 +194,6 @@ def flat(alert: Alert) -> dict[str, Any]:
 
 
 _MOMENTS = ("first", "last", "until", "peak_second")
-
-
-def epoch(moment: datetime.datetime) -> int:
-    """What Cassandra gives for an instant -> epoch seconds."""
-    return int(moment.replace(tzinfo=datetime.UTC).timestamp())
 
 
 def _step(second: int, total: int, event: bool, opens: int) -> Span:

@@ -1,0 +1,81 @@
+"""The Spark job behind `alert show --evidence`: what the lines of an alert ask for, and from whom.
+
+It runs as the driver of `spark-submit`. Only Spark SQL touches lines; the few most frequent values
+of each field come to the driver.
+"""
+
+import json
+import sys
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clickstream import config, spark, weblog
+from clickstream.ops import stored
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+PARTITION_BYTES = 64 * 2**20
+GROUPS = (1, 10, 9, 13)
+FIELDS = ("path", "user_agent", "status")
+
+
+# `request` stands for the path where there is none: a bad request line is worth seeing.
+def sql(vhosts: Collection[str]) -> str:
+    """The query over `master`; `vhosts` are the servers read as vhost_combined."""
+    line = weblog.sql_line("get(p, 3)", "server", vhosts, GROUPS)
+    return rf"""
+WITH lines AS (
+  SELECT server, split(decode(CAST(value AS BINARY), 'ISO-8859-1'), '\t', 4) AS p FROM master
+), chosen AS (
+  SELECT get(p, 0) AS id, {line} AS f FROM lines
+  WHERE try_cast(get(p, 1) AS BIGINT) BETWEEN 1000L * :first AND 1000L * :last + 999
+), once AS (
+  SELECT DISTINCT id, get(f, 0) AS host, get(f, 1) AS status, get(f, 2) AS request,
+    get(f, 3) AS user_agent
+  FROM chosen
+), named AS (
+  SELECT *, split_part(split_part(request, ' ', 2), '?', 1) AS target FROM once
+  WHERE (:host IS NULL OR host = :host) AND (NOT :bad OR status <> '200')
+), counted AS (
+  SELECT grouping_id(path, user_agent, status) AS g, count(*) AS n,
+    coalesce(path, user_agent, status) AS value
+  FROM (SELECT if(target = '', request, target) AS path, user_agent, status FROM named)
+  GROUP BY GROUPING SETS ((path), (user_agent), (status), ())
+), ranked AS (
+  SELECT *, row_number() OVER (PARTITION BY g ORDER BY n DESC, value) AS place FROM counted
+)
+SELECT CASE g WHEN 3 THEN 'path' WHEN 5 THEN 'user_agent' WHEN 6 THEN 'status' ELSE '' END AS field,
+  value, n FROM ranked WHERE place <= :top ORDER BY g, place
+"""  # noqa: S608 (constants of ours, and servers whose names are checked)
+
+
+def main() -> dict[str, Any]:
+    """Count what the plan names, the file that is the first argument; returns the rows."""
+    settings = config.load()
+    plan = json.loads(Path(sys.argv[1]).read_text())
+    spark.note(stage="starting Spark")
+    session = spark.session()
+    stored.configure(session, plan["bytes"] // PARTITION_BYTES + 1)
+    spark.note(stage=f"reading {plan['bytes'] / 1e6:,.1f} MB")
+    lines = stored.text(session, plan["master"])
+    rows = count(lines, settings.vhosts, plan["values"])
+    session.stop()
+    return {"rows": rows}
+
+
+def count(
+    lines: "DataFrame", vhosts: Collection[str], values: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Stamped lines (value, server) -> rows of field, value, n; the field "" counts every line.
+
+    `values`: `first` and `last` second, `host` (None: any), `bad` (only non-200), `top`.
+    """
+    lines.createOrReplaceTempView("master")
+    found = lines.sparkSession.sql(sql(vhosts), values).collect()
+    return [row.asDict() for row in found]
+
+
+if __name__ == "__main__":
+    spark.drive(main)

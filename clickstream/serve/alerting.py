@@ -1,0 +1,37 @@
+"""Which alerts a question asks for."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from clickstream.alerts import OPEN, RESOLVED, Alert, flat
+from clickstream.serve.when import DAY_SECONDS, utc_day
+
+if TYPE_CHECKING:
+    from clickstream.serve.reports import Question
+
+ALL = "all"
+
+
+def rows(alerts: Iterable[Alert], latest: int, question: "Question") -> list[dict[str, Any]]:
+    """Those of the kind, state, server and UTC days asked for, as rows of `alerts.COLUMNS`.
+
+    `latest` is the newest event second, from which `--last` goes back.
+    """
+    found = [(each, _days_of(each)) for each in alerts if _asked(each, question)]
+    every = sorted({day for _, days in found for day in days})
+    chosen = set(question.days.within(every, utc_day(latest)))
+    return [flat(each) for each, days in found if chosen.intersection(days)]
+
+
+def _asked(alert: Alert, question: "Question") -> bool:
+    states = (question.state,) if question.state else (OPEN, RESOLVED)
+    return (
+        question.kind in (None, alert.kind)
+        and alert.state in states
+        and (question.server in (None, ALL) or question.server in alert.servers)
+    )
+
+
+def _days_of(alert: Alert) -> list[str]:
+    starts = range(alert.first - alert.first % DAY_SECONDS, alert.last + 1, DAY_SECONDS)
+    return [utc_day(start) for start in starts]
