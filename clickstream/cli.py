@@ -10,7 +10,6 @@ from typer.exceptions import Abort, TyperException
 
 from clickstream import __version__, command, config_commands
 from clickstream.batch import commands as batch_commands
-from clickstream.errors import ClickstreamError
 from clickstream.ingest import commands as ingest_commands
 from clickstream.ops import commands as ops_commands
 from clickstream.serve import commands as serve_commands
@@ -83,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        return _report(error)
+        return command.tell(error)
 
 
 def run() -> None:
@@ -97,22 +96,6 @@ def _usage(error: TyperException) -> int:
         print(context.get_usage(), file=sys.stderr)
     print(f"Error: {error.format_message()}", file=sys.stderr)
     return error.exit_code
-
-
-def _report(error: BaseException) -> int:
-    from clickstream.text import printable
-
-    known = isinstance(error, ClickstreamError)
-    sentence = str(error) if known else f"{type(error).__name__}: {error} (--debug shows where)"
-    print(f"Error: {printable(sentence)}", file=sys.stderr)
-    cause = error.__cause__
-    while cause is not None:
-        print(f"  because: {printable(str(cause) or type(cause).__name__)}", file=sys.stderr)
-        cause = cause.__cause__
-    hint = getattr(error, "hint", "")
-    if hint:
-        print(f"  {hint}", file=sys.stderr)
-    return getattr(error, "exit_code", 1)
 
 
 if __name__ == "__main__":

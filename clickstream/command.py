@@ -1,11 +1,12 @@
-"""What every commands.py shares: the global options and the settings made from them."""
+"""What every commands.py shares: the global options, the settings made from them, and telling."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from clickstream.errors import UsageError
+from clickstream.errors import ClickstreamError, UsageError
 
 if TYPE_CHECKING:
     from clickstream.config import Settings
@@ -34,6 +35,23 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals:
         raise UsageError(f"--set {text}: write it as section.key=value")
     return key.strip(), value
+
+
+def tell(error: BaseException) -> int:
+    """Print an error with its causes and its hint, as `main` does; returns its exit code."""
+    from clickstream.text import printable
+
+    known = isinstance(error, ClickstreamError)
+    sentence = str(error) if known else f"{type(error).__name__}: {error} (--debug shows where)"
+    print(f"Error: {printable(sentence)}", file=sys.stderr)
+    cause = error.__cause__
+    while cause is not None:
+        print(f"  because: {printable(str(cause) or type(cause).__name__)}", file=sys.stderr)
+        cause = cause.__cause__
+    hint = getattr(error, "hint", "")
+    if hint:
+        print(f"  {hint}", file=sys.stderr)
+    return getattr(error, "exit_code", 1)
 
 
 @contextmanager

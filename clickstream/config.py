@@ -184,6 +184,16 @@ class Spark(_Section):
     conf: dict[str, str] = {}
 
 
+HOST = "host"
+HOST_AND_AGENT = "host+agent"
+
+
+class Batch(_Section):
+    """The batch layer: who is one visitor."""
+
+    visitor: Literal["host", "host+agent"] = "host"
+
+
 class Speed(_Section):
     """The speed layer: trigger, windows and thresholds."""
 
@@ -255,6 +265,7 @@ class Settings(_Section):
     follow: Follow = Follow()
     spark: Spark = Spark()
     categories: Categories = Categories()
+    batch: Batch = Batch()
     speed: Speed = Speed()
     alerts: Alerts = Alerts()
 

@@ -260,13 +260,14 @@ class Ledger:
             (server, server),
         )
 
-    def books(self) -> list[tuple[str, str, str, int]]:
-        """(server, file, day, valid lines): what the batch views are held against."""
-        return [
-            (count.server, count.file, count.day, count.lines)
-            for count in self.counts()
-            if count.reason == VALID
-        ]
+    def books(self) -> list[tuple[str, str, str, int, int]]:
+        """(server, file, day, valid lines, rejects): what the batch views are held against."""
+        books: dict[tuple[str, str, str], list[int]] = {}
+        for count in self.counts():
+            if count.day != UNDATED:
+                numbers = books.setdefault((count.server, count.file, count.day), [0, 0])
+                numbers[count.reason != VALID] += count.lines
+        return [(*key, valid, rejects) for key, (valid, rejects) in books.items()]
 
     def noted(self, key: str) -> str | None:
         """What `note` has kept under that key; None where it has not."""

@@ -216,6 +216,11 @@ def stamp(server: str, file: str, offset: int, raw: bytes, form: Format = COMBIN
     return b"%s\t%s\t%s" % (identity, judge(raw, form).stamp, raw)
 
 
+GROUPS = (1, 4, 5, 6, 10, 9)
+AND_AGENT = (*GROUPS, 13)
+"""What `sql_line` gives of a line: groups of a Format."""
+
+
 def reader(form: Format) -> Format:
     """The format in which the stored lines of a server with this format are read.
 
@@ -229,7 +234,7 @@ def sql_line(
     line: str,
     server: str = "",
     vhosts: Collection[str] = (),
-    groups: Sequence[int] = (1, 4, 5, 6, 10, 9),
+    groups: Sequence[int] = GROUPS,
 ) -> str:
     """Spark SQL: array [host, dd/Mon/yyyy, hour, minute, status, request] of a column of lines.
 

@@ -2,15 +2,20 @@
 
 import base64
 import datetime
+import signal
+import subprocess
+import sys
 
 import pytest
 
-from clickstream.batch import slices
+from clickstream import config
+from clickstream.batch import run, slices
 from clickstream.batch.master import File, closed_files, days
 from clickstream.batch.run import Choice
-from clickstream.batch.slices import CATEGORIES, HOSTS, TRAFFIC
-from clickstream.errors import NoData, UsageError
+from clickstream.batch.slices import CATEGORIES, TRAFFIC, VISITORS
+from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.hdfs import Entry
+from clickstream.views.batch import Made
 
 TODAY = datetime.date(2015, 5, 20)
 PRESENT = ["2015-05-17", "2015-05-18", "2015-05-19", "9999-12-31"]
@@ -111,8 +116,8 @@ def digests(*visitors):
 
 
 COUNTS = [
-    {"g": HOSTS, "servers": ["a"], "hosts": 3, "n": 9, "digests": digests(1, 5, 3)},
-    {"g": HOSTS, "servers": ["a", "b"], "hosts": 2, "n": 9, "digests": digests(4, 2)},
+    {"g": VISITORS, "servers": ["a"], "visitors": 3, "n": 9, "digests": digests(1, 5, 3)},
+    {"g": VISITORS, "servers": ["a", "b"], "visitors": 2, "n": 9, "digests": digests(4, 2)},
     traffic("a", "00:01", "200", 4, seen=5),
     traffic("a", "00:59", "304", 1),
     traffic("a", "00:59", "404", 2),
@@ -122,7 +127,7 @@ COUNTS = [
     {"g": CATEGORIES, "servers": ["a"], "category": "/B", "n": 1},
     {"g": CATEGORIES, "servers": ["b"], "category": "/\xe9", "n": 1},
 ]
-RUN = slices.Run("2015-05-18", [File("x", 10, 1), File("y", 20, 1)], 1_431_907_200.9, 1.25, "map")
+RUN = slices.Run("2015-05-18", [File("x", 10, 1), File("y", 20, 1)], 1_431_907_200.9, 1.25, {}, "r")
 
 
 SETS = {"a": (1, 2, 3, 4, 5), "b": (2, 4)}
@@ -170,11 +175,71 @@ def test_categories_are_placed_by_requests_and_then_by_bytes(rows):
 
 
 def test_the_run(rows):
-    (run,) = rows["batch_runs"]
-    assert run["finished"] == "2015-05-18T00:00:00Z"
-    assert (run["distinct_lines"], run["copies"], run["files"], run["bytes"]) == (8, 3, 2, 30)
+    (row,) = rows["batch_runs"]
+    assert row["finished"] == "2015-05-18T00:00:00Z"
+    assert (row["distinct_lines"], row["copies"], row["files"], row["bytes"]) == (8, 3, 2, 30)
 
 
 def test_lines_without_fields_are_counted():
     bad = {"g": TRAFFIC, "servers": ["a"], "minute": "x", "n": 2, "seen": 2}
     assert slices.unparsed([*COUNTS, bad]) == 2
+
+
+SETTINGS = config.load()
+MADE = Made([list(file) for file in RUN.manifest], slices.made_with(SETTINGS), "r")
+
+
+@pytest.mark.parametrize(
+    ("files", "made", "state", "why"),
+    [
+        (RUN.manifest, MADE, "fresh", ""),
+        (RUN.manifest, None, "missing", ""),
+        (None, MADE, "gone", ""),
+        (RUN.manifest[:1], MADE, "dirty", "its files have changed"),
+        (
+            [RUN.manifest[0], RUN.manifest[1]._replace(modified_ms=2)],
+            MADE._replace(made_with=MADE.made_with | {"visitor": "host+agent", "categories": "x"}),
+            "dirty",
+            "its files have changed; a visitor was one host+agent; categories were mapped"
+            " otherwise",
+        ),
+    ],
+)
+def test_how_a_day_stands(files, made, state, why):
+    assert run._standing(SETTINGS, files, made) == {"state": state, "why": why}
+
+
+class Enough(Exception):
+    """The test has seen what it came for."""
+
+
+def test_turns_go_on_after_one_that_fails():
+    turns, told = iter([ClickstreamError("first"), None, Enough()]), []
+
+    def turn():
+        error = next(turns)
+        if error:
+            raise error
+
+    with pytest.raises(Enough):
+        run.repeat(turn, 0, told.append)
+    assert [str(error) for error in told] == ["first"]
+
+
+def test_turns_end_with_what_stays_wrong():
+    def turn():
+        raise UsageError("wrong")
+
+    with pytest.raises(UsageError):
+        run.repeat(turn, 0, print)
+
+
+def test_ctrl_c_ends_a_batch_that_runs_every_so_often(tmp_path):
+    flags = {"database.url": f"sqlite:///{tmp_path}/v.db", "hdfs.web": "http://127.0.0.1:1"}
+    settings = config.load(home=tmp_path / "home", flags=flags)
+    argv = [sys.executable, "-m", "clickstream.cli", "batch", "run", "--every", "1s"]
+    child = subprocess.Popen(argv, env=settings.child_env(), stderr=subprocess.PIPE, text=True)
+    errors = (line for line in child.stderr if line.startswith("Error:"))
+    assert next(errors) == next(errors)
+    child.send_signal(signal.SIGINT)
+    assert child.wait(30) == 130

@@ -1,17 +1,25 @@
-"""The batch views on SQLite: slices that are replaced whole, text kept apart, schema refused."""
+"""The batch views (SQLite here): slices replaced whole, text kept apart, schema refused."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from clickstream import config
+from clickstream import config, endpoints
 from clickstream.batch import slices
-from clickstream.batch.slices import CATEGORIES, HOSTS, TRAFFIC
+from clickstream.batch.slices import CATEGORIES, TRAFFIC, VISITORS
 from clickstream.errors import ClickstreamError, NotRunning, UsageError
+from clickstream.ledger import Ledger, LogFile
 from clickstream.views import batch
 from clickstream.views.batch import BatchViews, Book
 
 LONG = "/" + "\xe9" * 300_000
 NAMES = ["/a", "/A", "/a ", "/a\t", "/a\x00", "/\xe4", LONG, LONG + "x", "/'; DROP TABLE books; --"]
+
+WITH = {"visitor": "host", "categories": ""}
 
 
 def settings_for(tmp_path, url):
@@ -19,25 +27,34 @@ def settings_for(tmp_path, url):
 
 
 @pytest.fixture
-def settings(tmp_path):
-    return settings_for(tmp_path, f"sqlite:///{tmp_path}/views.db")
+def store(tmp_path):
+    """The settings of an empty database; on the stack the same tests have MariaDB's."""
+    return settings_for(tmp_path / "home", f"sqlite:///{tmp_path}/views.db")
 
 
 @pytest.fixture
-def views(settings):
-    with BatchViews.connect(settings) as views:
+def views(store):
+    with BatchViews.connect(store) as views:
         yield views
 
 
-def day_rows(day, names=NAMES, server="weblog1"):
+def command_line(settings, *arguments):
+    """What a command of the settings' home prints."""
+    argv = [sys.executable, "-m", "clickstream.cli", *arguments]
+    return subprocess.run(
+        argv, env=settings.child_env(), capture_output=True, text=True, check=True
+    ).stdout
+
+
+def day_rows(day, names=NAMES, server="weblog1", run="r"):
     n = len(names)
     counts = [
-        {"g": HOSTS, "servers": [server], "hosts": 2, "n": n, "digests": ""},
+        {"g": VISITORS, "servers": [server], "visitors": 2, "n": n, "digests": ""},
         {"g": TRAFFIC, "servers": [server], "minute": "09:30", "status": "200", "n": n, "seen": n},
     ]
     for name in names:
         counts.append({"g": CATEGORIES, "servers": [server], "category": name, "n": 1})
-    return slices.rows(slices.Run(day, [], 0, 1, "map"), counts)
+    return slices.rows(slices.Run(day, [], 0, 1, WITH, run), counts)
 
 
 def everything(views):
@@ -108,31 +125,89 @@ def test_a_day_is_final_when_every_server_has_the_lines_of_the_books(views):
     assert final() == [False]
 
 
-def test_a_home_publishes_its_books(views, settings, capsys):
-    from clickstream.cli import main
-    from clickstream.ledger import Ledger, LogFile
-
-    assert batch.publish(settings, views) == []
-    with Ledger.open(settings.path("ledger.db")) as ledger:
+def test_a_home_publishes_its_books(views, store):
+    assert batch.publish(store, views) == []
+    store.home.mkdir(exist_ok=True)
+    with Ledger.open(store.path("ledger.db")) as ledger:
         log = LogFile("weblog1", "a" * 16, "/source/weblog1/a", 9, "", False)
         ledger.plan(log, 0, {("2015-05-18", ""): 2, ("2015-05-18", "binary"): 1}, b"", 3)
     views.replace_day("2015-05-18", day_rows("2015-05-18", ["/x", "/y"]))
-    url = settings.database.url.get_secret_value()
-    argv = ["--home", str(settings.home), "--set", f"database.url={url}"]
-    assert main([*argv, "ingest", "ledger", "publish"]) == 0
-    assert capsys.readouterr().out == "2 valid lines of 1 days\n"
+    assert command_line(store, "ingest", "ledger", "publish") == "2 valid lines of 1 days\n"
+    assert views.rejects() == {"2015-05-18": 1}
     assert [run["final"] for run in views.runs()] == [True]
 
 
-def test_another_schema_number_is_refused_until_dropped(views, settings, tmp_path):
-    engine = sa.create_engine(f"sqlite:///{tmp_path}/views.db")
+def test_another_schema_number_is_refused_until_dropped(views, store):
+    engine = sa.create_engine(endpoints.database_url(store))
     with engine.begin() as connection:
         connection.execute(sa.update(batch.batch_schema).values(number=batch.SCHEMA + 1))
+    engine.dispose()
     with pytest.raises(ClickstreamError, match="schema") as refused:
-        BatchViews.connect(settings)
+        BatchViews.connect(store)
     assert "batch run --all" in refused.value.hint
-    batch.drop(settings)
-    BatchViews.connect(settings).close()
+    batch.drop(store)
+    BatchViews.connect(store).close()
+
+
+def test_a_day_that_another_run_has_written_since_is_left_to_it(views):
+    known = {day: made.run for day, made in views.made().items()}
+    views.replace_day("2015-05-18", day_rows("2015-05-18", run="first"), known)
+    before = everything(views)
+    with pytest.raises(ClickstreamError, match="another batch run has written 2015-05-18"):
+        views.replace_day("2015-05-18", day_rows("2015-05-18", ["/x"], run="second"), known)
+    assert everything(views) == before
+    views.replace_day("2015-05-19", day_rows("2015-05-19", run="second"), known)
+    known = {day: made.run for day, made in views.made().items()}
+    assert known == {"2015-05-18": "first", "2015-05-19": "second"}
+    views.replace_day("2015-05-18", day_rows("2015-05-18", ["/x"], run="third"), known)
+    assert everything(views) != before
+
+
+WRITERS = 4
+REPLACE = """
+import json, sys
+from clickstream import config
+from clickstream.views.batch import BatchViews
+from tests.test_batch_views import day_rows
+day, name, times = sys.argv[1:]
+with BatchViews.connect(config.load()) as views:
+    for turn in range(int(times)):
+        views.replace_day(day, day_rows(day, [name], run=name[1:]))
+"""
+
+
+def replacing(store, *arguments, **environment):
+    """A process that replaces a day."""
+    env = store.child_env() | {"PYTHONPATH": str(Path(__file__).parents[1])} | environment
+    argv = [sys.executable, "-c", REPLACE, *arguments]
+    return subprocess.Popen(argv, env=env, stderr=subprocess.PIPE, text=True)
+
+
+def test_writers_at_once_take_their_turns_and_a_reader_sees_whole_days(views, store):
+    views.replace_day("2015-05-18", day_rows("2015-05-18", ["/0"]))
+    writers = [replacing(store, "2015-05-18", f"/{n}", "20") for n in range(WRITERS)]
+    while any(writer.poll() is None for writer in writers):
+        assert len(views.categories(server="all")) == 1
+        assert len(views.visitors()) == 2
+    assert [writer.communicate()[1] for writer in writers] == [""] * WRITERS
+    assert {writer.returncode for writer in writers} == {0}
+
+
+@pytest.mark.parametrize(
+    "point", ["batch-deleted:1", "batch-deleted:4", "batch-inserted", "batch-committed"]
+)
+def test_a_writer_that_is_killed_leaves_the_old_day_or_the_new_one(views, store, point):
+    views.replace_day("2015-05-18", day_rows("2015-05-18", ["/old", "/older"]))
+    old = everything(views)
+    killed = replacing(store, "2015-05-18", "/new", "1", CLICKSTREAM_FAULT=point)
+    assert killed.wait(60) == -signal.SIGKILL
+    found = everything(views)
+    if point == "batch-committed":
+        assert [row["category"] for row in views.categories()] == ["/new"] * 2
+    else:
+        assert found == old
+    assert replacing(store, "2015-05-18", "/new", "1").wait(60) == 0
+    assert [row["category"] for row in views.categories()] == ["/new"] * 2
 
 
 def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path):

@@ -68,12 +68,22 @@ def test_counts_add_up_over_chunks_and_servers(path):
         assert ledger.totals("weblog1") == {VALID: 5, "blank": 1}
         assert ledger.totals() == {VALID: 12, "blank": 1}
         assert ledger.books() == [
-            ("weblog1", LOG.file, "2015-05-18", 5),
-            ("weblog2", LOG.file, "2015-05-19", 7),
+            ("weblog1", LOG.file, "2015-05-18", 5, 0),
+            ("weblog2", LOG.file, "2015-05-19", 7, 0),
         ]
         assert ledger.counts("weblog1") == [
             Count("weblog1", LOG.file, "-", "blank", 1),
             Count("weblog1", LOG.file, "2015-05-18", VALID, 5),
+        ]
+
+
+def test_the_books_hold_the_rejects_of_a_day(path):
+    lines = {("2015-05-18", VALID): 3, ("2015-05-18", "binary"): 2, ("2015-05-18", "blank"): 4}
+    with Ledger.open(path) as ledger:
+        plan(ledger, LOG, 0, lines | {("2015-05-17", "blank"): 1, ("-", "blank"): 9})
+        assert ledger.books() == [
+            ("weblog1", LOG.file, "2015-05-17", 0, 1),
+            ("weblog1", LOG.file, "2015-05-18", 3, 6),
         ]
 
 

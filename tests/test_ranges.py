@@ -8,12 +8,13 @@ import pytest
 
 from clickstream import config
 from clickstream.batch import slices
-from clickstream.batch.slices import CATEGORIES, HOSTS, TRAFFIC
-from clickstream.errors import UsageError
+from clickstream.batch.slices import CATEGORIES, TRAFFIC, VISITORS
+from clickstream.errors import ClickstreamError, UsageError
 from clickstream.serve import reports
 from clickstream.views import batch
 from clickstream.views.batch import BatchViews
 
+WITH = {"visitor": "host", "categories": ""}
 # day -> server -> [(host, minute, status, category)]
 REQUESTS = {
     "2015-05-14": {"a": [("h1", "09:00", "200", "/x"), ("h2", "09:00", "404", "/y")]},
@@ -31,7 +32,7 @@ def counts(day):
         digest = hashlib.sha256(host.encode()).digest()[: batch.DIGEST_BYTES]
         met = sorted(s for s, requests in servers.items() if host in {r[0] for r in requests})
         digests = base64.b64encode(digest).decode()
-        found.append({"g": HOSTS, "servers": met, "hosts": 1, "n": 1, "digests": digests})
+        found.append({"g": VISITORS, "servers": met, "visitors": 1, "n": 1, "digests": digests})
     for server, requests in servers.items():
         for _, minute, status, category in requests:
             one = {"servers": [server], "n": 1, "seen": 1}
@@ -46,7 +47,7 @@ def settings(tmp_path):
     settings = config.load(home=tmp_path, flags=flags | {"servers.b.agent": "y"})
     with BatchViews.connect(settings) as views:
         for day in REQUESTS:
-            views.replace_day(day, slices.rows(slices.Run(day, [], 0, 1, "map"), counts(day)))
+            views.replace_day(day, slices.rows(slices.Run(day, [], 0, 1, WITH, "r"), counts(day)))
     return settings
 
 
@@ -81,10 +82,21 @@ def test_the_total_of_one_day_is_that_day(ask):
         assert {row["server"]: row["unique_visitors"] for row in rows} == whole
 
 
+def test_visitors_of_two_kinds_are_not_counted_together(ask, settings):
+    other = WITH | {"visitor": "host+agent"}
+    day = "2015-05-18"
+    with BatchViews.connect(settings) as views:
+        views.replace_day(day, slices.rows(slices.Run(day, [], 0, 1, other, "r"), counts(day)))
+    for options in ({"total": True}, {"date": day, "compare": True}):
+        with pytest.raises(ClickstreamError, match=r"one host, in others one host\+agent"):
+            ask("visitors", **options)
+    assert len(ask("visitors", last="2015-05-17", total=True).rows) == 3
+
+
 def test_a_day_of_many_visitors_is_stored_in_parts(ask, settings, monkeypatch):
     monkeypatch.setattr(slices, "PART_VISITORS", 1)
     day = "2015-05-14"
-    rows = slices.rows(slices.Run(day, [], 0, 1, "map"), counts(day))
+    rows = slices.rows(slices.Run(day, [], 0, 1, WITH, "r"), counts(day))
     assert [row["part"] for row in rows["visitor_sets"]] == [0, 1]
     with BatchViews.connect(settings) as views:
         views.replace_day(day, rows)
@@ -95,7 +107,7 @@ def test_hours_by_weekday_sum_the_days_of_a_name(ask, settings):
     with BatchViews.connect(settings) as views:
         later = counts("2015-05-14")
         views.replace_day(
-            "2015-05-21", slices.rows(slices.Run("2015-05-21", [], 0, 1, "map"), later)
+            "2015-05-21", slices.rows(slices.Run("2015-05-21", [], 0, 1, WITH, "r"), later)
         )
     assert [tuple(row.values()) for row in ask("hourly", by_weekday=True).rows] == [
         ("Mon", 9, "all", 1),
@@ -170,7 +182,7 @@ def test_a_week_beside_the_week_before(ask, settings):
     with BatchViews.connect(settings) as views:
         later = counts("2015-05-18")
         views.replace_day(
-            "2015-05-25", slices.rows(slices.Run("2015-05-25", [], 0, 1, "map"), later)
+            "2015-05-25", slices.rows(slices.Run("2015-05-25", [], 0, 1, WITH, "r"), later)
         )
     rows = ask("hourly", span="7d", by_weekday=True, compare=True).rows
     assert changes(rows, "weekday", "requests") == {"Mon": (0, 0.0)}
@@ -192,11 +204,9 @@ def test_days_and_weekdays_are_not_both_told_apart(ask):
         ask("hourly", by_day=True, by_weekday=True)
 
 
-def test_the_command_line_asks_all_of_it(settings, capsys, monkeypatch):
-    from clickstream import command
+def test_the_command_line_asks_all_of_it(settings, capsys):
     from clickstream.cli import main
 
-    monkeypatch.setattr(command, "given", command.given)
     argv = ["--home", str(settings.home)]
     for key in ("database.url", "servers.a.agent", "servers.b.agent"):
         argv += ["--set", f"{key}={settings.origin.flags[key]}"]

@@ -7,7 +7,7 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner, Result
 
-from clickstream import config, config_commands
+from clickstream import command, config, config_commands
 from clickstream.errors import ClickstreamError, NoData, NotRunning, UsageError
 from clickstream.serve import commands
 from clickstream.views.batch import BatchViews
@@ -15,6 +15,7 @@ from clickstream.views.batch import BatchViews
 
 @pytest.fixture(autouse=True)
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "given", command.Globals())
     monkeypatch.setenv("CLICKSTREAM_HOME", str(tmp_path))
     monkeypatch.setenv("CLICKSTREAM_DATABASE__URL", f"sqlite:///{tmp_path}/views.db")
 
@@ -25,7 +26,7 @@ def _one_day() -> None:
     run = {"finished": "2026-01-01T00:00:00Z", "seconds": 1.0, "files": 1, "bytes": 1, "copies": 0}
     with BatchViews.connect(config.load()) as views:
         visitors = [day | {"server": "all", "unique_visitors": 2, "requests": 3}]
-        runs = [day | run | {"distinct_lines": 3, "manifest": "[]", "mapping": ""}]
+        runs = [day | run | {"distinct_lines": 3, "manifest": "[]", "made_with": "{}", "run": "r"}]
         views.replace_day(day["date"], {"daily_visitors": visitors, "batch_runs": runs})
 
 

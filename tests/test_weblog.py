@@ -270,6 +270,13 @@ def test_without_virtual_hosts_spark_reads_as_before():
     assert some.startswith("split(CASE WHEN s IN ('a', 'b') THEN regexp_replace(x, ")
 
 
+def test_the_user_agent_is_a_field_more():
+    for vhosts in ([], ["a"]):
+        with_agents = weblog.sql_line("x", "s", vhosts, weblog.AND_AGENT)
+        assert with_agents.replace(r"\n$13", "") == weblog.sql_line("x", "s", vhosts)
+        assert with_agents.count("$13") == 1 + len(vhosts)
+
+
 def test_sniff_refuses_vhost_combined():
     with pytest.raises(BadInput, match="vhost_combined") as caught:
         weblog.sniff([VHOST] * 6 + [LINE] * 5, "log")

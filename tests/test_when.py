@@ -1,9 +1,9 @@
-"""Days, windows and moments as written in options."""
+"""Days and moments as written in options."""
 
 import pytest
 
 from clickstream.errors import UsageError
-from clickstream.serve.when import Days, second, seconds
+from clickstream.serve.when import Days, second
 
 
 @pytest.mark.parametrize("day", ["2015-02-30", "2015-5-1", "20150518", "2015-W20-1", "today", ""])
@@ -29,21 +29,9 @@ def test_days_that_contradict(options: dict[str, str]) -> None:
         Days.parse(**options)
 
 
-def test_windows_and_moments() -> None:
-    assert [seconds("--window", text) for text in ("90s", "5m", "1h", "1d")] == [
-        90,
-        300,
-        3600,
-        86_400,
-    ]
+def test_moments() -> None:
     assert second("--at", "2015-05-18T14:00:00+02:00") == 1_431_950_400
     assert second("--at", "2015-05-18T12:00:00") == 1_431_950_400
-
-
-@pytest.mark.parametrize("text", ["5", "m", "0m", "-5m", "5m ", "٥m"])
-def test_windows_that_are_none(text: str) -> None:
-    with pytest.raises(UsageError):
-        seconds("--window", text)
 
 
 @pytest.mark.parametrize("text", ["noon", "2015-05-18T25:00:00Z", "0001-01-01T00:00:00+14:00"])

@@ -15,7 +15,7 @@ Form = Annotated[
     Literal["table", "json", "csv"], typer.Option("--format", help="How rows are printed.")
 ]
 SUMMARY = ("date", "lines", "copies", "unique_visitors", "files", "seconds", "final")
-STATUS = ("date", "state", "final", "lines", "copies", "finished")
+STATUS = ("date", "state", "final", "lines", "copies", "rejects", "finished", "why")
 
 
 @app.command()
@@ -25,31 +25,44 @@ def run(
     ] = None,
     first: Annotated[str | None, typer.Option("--from", help="First day.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last day.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every day of the master copy.")] = False,
+    whole: Annotated[bool, typer.Option("--all", help="Every day of the master copy.")] = False,
+    every: Annotated[
+        str | None,
+        typer.Option("--every", help="Run again and again: 90s, 5m, 1h. Ctrl-C ends it."),
+    ] = None,
     form: Form = "table",
 ) -> None:
     """Count days anew from the closed files of the master copy; alone: missing and dirty days.
 
     Each day's figures are replaced in one transaction: any day, in any order, any number of times.
+    With --every a run that fails is told, and tried again at the next turn.
 
     Example: clickstream batch run --date 2015-05-18
     """
     from clickstream import output
     from clickstream.batch import run as batch
+    from clickstream.durations import seconds
 
-    choice = batch.Choice.parse(date, first, last, every)
-    with command.stages() as watch:
-        rows = batch.run(command.settings(), choice, watch)
-    if not rows:
-        typer.echo("nothing to do: every chosen day is up to date", err=True)
-    if rows or form != "table":
-        output.show(rows, SUMMARY, form)
+    choice = batch.Choice.parse(date, first, last, whole)
+    settings = command.settings()
+
+    def turn() -> None:
+        with command.stages() as watch:
+            rows = batch.run(settings, choice, watch)
+        if not rows:
+            typer.echo("nothing to do: every chosen day is up to date", err=True)
+        if rows or form != "table":
+            output.show(rows, SUMMARY, form)
+
+    if every is None:
+        turn()
+    else:
+        batch.repeat(turn, seconds("--every", every), command.tell)
 
 
 @app.command()
 def status(form: Form = "table") -> None:
-    """How each day stands: fresh, dirty (its files have changed since, or
-    the mapping of [categories]), missing or gone.
+    """How each day stands: fresh, dirty (and why), missing or gone; and whether it is final.
 
     Example: clickstream batch status
     """

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from clickstream import categories, config, endpoints, spark, weblog
 from clickstream.batch import slices
 from clickstream.batch.master import File
-from clickstream.batch.slices import HOSTS
+from clickstream.batch.slices import VISITORS
 from clickstream.categories import PLAIN, Categories
+from clickstream.config import HOST, HOST_AND_AGENT
 from clickstream.errors import BadInput
 from clickstream.views.batch import DIGEST_BYTES, BatchViews
 
@@ -24,18 +25,21 @@ if TYPE_CHECKING:
 
 PARTITION_BYTES = 64 * 2**20
 
-VALUES = {"hosts": HOSTS, "digest": 2 * DIGEST_BYTES}
+VALUES = {"visitors": VISITORS, "digest": 2 * DIGEST_BYTES}
 
 
 # `fields`: the text source hands on a line's bytes as they are; read as UTF-8 they would merge
 # categories.
 # `once`: a copy's fields are those of its line, so they are all keys beside the id. By the id alone
 # it would need first(text), which Spark can only do by sorting (twice the time).
-# `hosts_of`: a visitor of two servers is one visitor of all; so first the set of servers of each
-# host, then how many hosts, and which, have each set. The other rows pass through as they are.
-def sql(vhosts: Collection[str], mapping: Categories) -> str:
+# `visitors_of`: a visitor of two servers is one visitor of all; so first the set of servers of each
+# visitor, then how many, and which, have each set. The other rows pass through as they are.
+def sql(vhosts: Collection[str], mapping: Categories, visitor: str) -> str:
     """The query over `master`; arguments as of `count`."""
-    line = weblog.sql_line("get(p, 3)", "split_part(get(p, 0), ':', 2)", vhosts)
+    agents = visitor == HOST_AND_AGENT
+    groups = weblog.AND_AGENT if agents else weblog.GROUPS
+    line = weblog.sql_line("get(p, 3)", "split_part(get(p, 0), ':', 2)", vhosts, groups)
+    key = "concat(get(f, 0), ' ', get(f, 6))" if agents else "get(f, 0)"
     category = categories.sql("segment", "get(f, 5)", mapping)
     return rf"""
 WITH fields AS (
@@ -45,30 +49,30 @@ WITH fields AS (
 ), requests AS (
     SELECT *, {weblog.sql_segment("get(f, 5)")} AS segment FROM fields
 ), once AS (
-    SELECT id, date, get(f, 0) AS host, concat(get(f, 2), ':', get(f, 3)) AS minute,
+    SELECT id, date, {key} AS visitor, concat(get(f, 2), ':', get(f, 3)) AS minute,
         get(f, 4) AS status, {category} AS category, count(*) AS seen
     FROM requests GROUP BY ALL
 ), counted AS (
-    SELECT date, server, host, minute, status, category,
-        grouping_id(date, server, host, minute, status, category) AS g,
+    SELECT date, server, visitor, minute, status, category,
+        grouping_id(date, server, visitor, minute, status, category) AS g,
         count(*) AS n, sum(seen) AS seen
     FROM (SELECT *, get(split(id, ':', 3), 1) AS server FROM once)
     GROUP BY GROUPING SETS (
-        (date, server, host), (date, server, minute, status), (date, server, category))
-), hosts_of AS (
-    SELECT date, g, host, minute, status, category, sort_array(collect_set(server)) AS servers,
+        (date, server, visitor), (date, server, minute, status), (date, server, category))
+), visitors_of AS (
+    SELECT date, g, visitor, minute, status, category, sort_array(collect_set(server)) AS servers,
         sum(n) AS n, sum(seen) AS seen
     FROM counted
-    GROUP BY date, g, minute, status, category, host, CASE WHEN g <> :hosts THEN server END
+    GROUP BY date, g, minute, status, category, visitor, CASE WHEN g <> :visitors THEN server END
 ), slices AS (
     SELECT date, g, servers, minute, status, category,
-        sum(n) AS n, sum(seen) AS seen, count(*) AS hosts,
+        sum(n) AS n, sum(seen) AS seen, count(*) AS visitors,
         base64(unhex(array_join(collect_list(
-            CASE WHEN g = :hosts THEN left(sha2(host, 256), :digest) END), ''))) AS digests
-    FROM hosts_of GROUP BY date, g, servers, minute, status, category
+            CASE WHEN g = :visitors THEN left(sha2(visitor, 256), :digest) END), ''))) AS digests
+    FROM visitors_of GROUP BY date, g, servers, minute, status, category
 )
 SELECT date, to_json(collect_list(struct(
-    g, servers, minute, status, category, n, seen, hosts, digests))) AS counts
+    g, servers, minute, status, category, n, seen, visitors, digests))) AS counts
 FROM slices GROUP BY date
 """  # noqa: S608 (constants of ours, and servers whose names are checked)
 
@@ -77,23 +81,23 @@ def main() -> dict[str, Any]:
     """Compute the days of the plan that the first argument names."""
     begun = time.time()
     settings = config.load()
-    plan = {
-        day: [File(*file) for file in files]
-        for day, files in json.loads(Path(sys.argv[1]).read_text()).items()
-    }
+    given = json.loads(Path(sys.argv[1]).read_text())
+    plan = {day: [File(*file) for file in files] for day, files in given["days"].items()}
     spark.note(stage="starting Spark")
     session = spark.session()
     root = endpoints.hdfs_url(settings) + settings.hdfs.master.rstrip("/")
     files = [file for day in plan.values() for file in day]
     spark.note(stage=f"counting {sum(file.size for file in files) / 1e6:,.1f} MB")
-    counted = count(read(session, root, files), settings.vhosts, settings.categories)
+    lines, visitor = read(session, root, files), settings.batch.visitor
+    counted = count(lines, settings.vhosts, settings.categories, visitor)
     check(counted, plan)
+    made_with = slices.made_with(settings)
     with BatchViews.connect(settings) as views:
         for number, (day, manifest) in enumerate(sorted(plan.items()), 1):
             spark.note(stage=f"writing {day} ({number} of {len(plan)})")
-            seconds, mapping = time.time() - begun, settings.categories.fingerprint
-            run = slices.Run(day, manifest, time.time(), seconds, mapping)
-            views.replace_day(day, slices.rows(run, json.loads(counted[day])))
+            now = time.time()
+            run = slices.Run(day, manifest, now, now - begun, made_with, given["run"])
+            views.replace_day(day, slices.rows(run, json.loads(counted[day])), given["before"])
     session.stop()
     return {"days": sorted(plan)}
 
@@ -109,14 +113,18 @@ def read(session: "SparkSession", root: str, files: list[File]) -> "DataFrame":
 
 
 def count(
-    lines: "DataFrame", vhosts: Collection[str] = (), mapping: Categories = PLAIN
+    lines: "DataFrame",
+    vhosts: Collection[str] = (),
+    mapping: Categories = PLAIN,
+    visitor: str = HOST,
 ) -> dict[str | None, str]:
     """Stamped lines -> for each day its counts as JSON, in one scan.
 
-    `vhosts` are the servers read as vhost_combined; `mapping` decides the categories.
+    `vhosts` are the servers read as vhost_combined; `mapping` decides the categories,
+    `visitor` (`batch.visitor`) who is one visitor.
     """
     lines.createOrReplaceTempView("master")
-    found = lines.sparkSession.sql(sql(vhosts, mapping), VALUES).collect()
+    found = lines.sparkSession.sql(sql(vhosts, mapping, visitor), VALUES).collect()
     return {row.date: row.counts for row in found}
 
 

@@ -3,22 +3,30 @@
 import datetime
 import fcntl
 import json
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from clickstream import formats, spark
-from clickstream.batch import master
+from clickstream.batch import master, slices
 from clickstream.batch.master import File
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.hdfs import Hdfs
-from clickstream.views.batch import ALL, BatchViews, Rows, publish
+from clickstream.views.batch import ALL, BatchViews, Made, Rows, publish
 
 JOB = Path(__file__).parent / "job.py"
 SHORT_BYTES = 100 * 2**20
 NEWEST_IS_AT_MOST = datetime.timedelta(days=1)
+
+WHY = {
+    "visitor": "a visitor was one {}",
+    "categories": "categories were mapped otherwise",
+}
 
 Manifests = dict[str, list[File]]
 
@@ -78,14 +86,33 @@ def run(
     with _alone(settings), BatchViews.connect(settings) as views:
         publish(settings, views)
         watch("listing the master copy")
-        plan = _plan(settings, choice, views)
+        made = views.made()
+        plan = _plan(settings, choice, made)
         if not plan:
             return []
         if not spark.class_archive().exists():
             watch("preparing Spark (once, half a minute)")
             spark.prepare(settings)
-        spark.submit(settings, _job(settings, plan), watch)
+        spark.submit(settings, _job(settings, plan, made), watch)
         return summary(views, sorted(plan))
+
+
+def repeat(
+    turn: Callable[[], None], every_seconds: float, tell: Callable[[ClickstreamError], object]
+) -> NoReturn:
+    """Take a turn, begin to begin, until interrupted. A turn that fails is told; the next comes.
+
+    Raises UsageError: what is wrong then stays wrong.
+    """
+    while True:
+        due = time.monotonic() + every_seconds
+        try:
+            turn()
+        except UsageError:
+            raise
+        except ClickstreamError as error:
+            tell(error)
+        time.sleep(max(0.0, due - time.monotonic()))
 
 
 def summary(views: BatchViews, days: list[str]) -> Rows:
@@ -106,36 +133,37 @@ def summary(views: BatchViews, days: list[str]) -> Rows:
 
 
 def status(settings: Settings) -> Rows:
-    """A row for each day of the master copy or of the views: date, state, final, lines, …
+    """A row for each day of the master copy or of the views: date, state, final, why, lines, …
 
-    `state`: `fresh`; `dirty`: its closed files are not those that were read, or its categories
-    were mapped otherwise; `missing`: not
-    computed; `gone`: computed, but the master copy has no closed file of it any more.
+    `state`: `fresh`; `dirty`: its closed files are not those that were read, or it was made with
+    other settings, as `why` tells; `missing`: not computed; `gone`: computed, but the master copy
+    has no closed file of it any more. `rejects` are those of the books.
     """
     with BatchViews.connect(settings) as views:
         runs = {row["date"]: row for row in views.runs()}
-        known = _known(settings, views)
+        made, rejects = views.made(), views.rejects()
     present = _listed(settings, lambda days: days)
     return [
-        {
-            "date": day,
-            "state": _state(present.get(day), known.get(day)),
-            "final": runs[day]["final"] if day in runs else False,
-            "lines": runs[day]["lines"] if day in runs else None,
-            "copies": runs[day]["copies"] if day in runs else None,
-            "finished": runs[day]["finished"] if day in runs else None,
-        }
-        for day in sorted(present.keys() | known.keys())
+        {"date": day, **_standing(settings, present.get(day), made.get(day))}
+        | {"final": runs[day]["final"] if day in runs else False}
+        | {key: runs[day][key] if day in runs else None for key in ("lines", "copies", "finished")}
+        | {"rejects": rejects.get(day, 0)}
+        for day in sorted(present.keys() | made.keys())
     ]
 
 
-def _plan(settings: Settings, choice: Choice, views: BatchViews) -> Manifests:
+def _plan(settings: Settings, choice: Choice, made: dict[str, Made]) -> Manifests:
     today = datetime.datetime.now(datetime.UTC).date()
     found = _listed(settings, lambda days: choice.days(days, today))
     if choice.only and not found:
         raise NoData(f"there is no closed file of {choice.only} yet", "is ingest still writing it?")
-    known = _known(settings, views) if choice.stale_only else {}
-    return {day: files for day, files in found.items() if files != known.get(day)}
+    if not choice.stale_only:
+        return found
+    return {
+        day: files
+        for day, files in found.items()
+        if _standing(settings, files, made.get(day))["state"] != "fresh"
+    }
 
 
 def _listed(settings: Settings, choose: Callable[[list[str]], list[str]]) -> Manifests:
@@ -145,26 +173,23 @@ def _listed(settings: Settings, choose: Callable[[list[str]], list[str]]) -> Man
     return {day: files for day, files in found.items() if files}
 
 
-def _known(settings: Settings, views: BatchViews) -> Manifests:
-    """What each day was computed from: nothing where categories were mapped in another way."""
-    same = {day for day, m in views.mappings().items() if m == settings.categories.fingerprint}
-    return {
-        day: [File(*file) for file in files if day in same]
-        for day, files in views.manifests().items()
-    }
+def _standing(settings: Settings, files: list[File] | None, made: Made | None) -> dict[str, str]:
+    """Its `state`, and `why` it is dirty."""
+    if made is None:
+        return {"state": "missing", "why": ""}
+    if files is None:
+        return {"state": "gone", "why": ""}
+    reasons = ["its files have changed"] * (files != [File(*file) for file in made.files])
+    for key, value in slices.made_with(settings).items():
+        if made.made_with.get(key) != value:
+            reasons.append(WHY[key].format(made.made_with.get(key)))
+    return {"state": "dirty" if reasons else "fresh", "why": "; ".join(reasons)}
 
 
-def _state(present: list[File] | None, known: list[File] | None) -> str:
-    if known is None:
-        return "missing"
-    if present is None:
-        return "gone"
-    return "fresh" if present == known else "dirty"
-
-
-def _job(settings: Settings, plan: Manifests) -> spark.Job:
+def _job(settings: Settings, plan: Manifests, made: dict[str, Made]) -> spark.Job:
     file = settings.path("run", "batch.plan")
-    file.write_text(json.dumps(plan))
+    before = {day: each.run for day, each in made.items()}
+    file.write_text(json.dumps({"run": uuid.uuid4().hex, "before": before, "days": plan}))
     short = sum(each.size for files in plan.values() for each in files) < SHORT_BYTES
     return spark.Job("batch", JOB, (str(file),), java_options=spark.SHORT_JOB if short else ())
 

@@ -1,9 +1,9 @@
 """A day's counts, as the job collects them, to the rows of the day's tables. Pure.
 
 A count is a dict with `g` (which grouping set), `n` distinct lines, `seen` lines with copies,
-`servers` (one; for HOSTS the servers that `hosts` hosts have in common), and by the grouping set
-`digests` of these hosts (base64), `minute` and `status`, or `category`. A field without value may
-be absent.
+`servers` (one; for VISITORS the servers that `visitors` have in common), and by the grouping set
+`digests` of these visitors (base64), `minute` and `status`, or `category`. A field without value
+may be absent.
 """
 
 import base64
@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from clickstream.batch.master import File
+from clickstream.config import Settings
 from clickstream.views.batch import ALL, DIGEST_BYTES, PART_VISITORS, Rows
 from clickstream.weblog import status_class
 
-# grouping_id of (date, server, host, minute, status, category): a bit for each that is left out.
-HOSTS = 0b000111
+# grouping_id of (date, server, visitor, minute, status, category): a bit for each that is left out.
+VISITORS = 0b000111
 TRAFFIC = 0b001001
 CATEGORIES = 0b001110
 
@@ -26,15 +27,16 @@ Count = dict[str, Any]
 
 
 class Run(NamedTuple):
-    """One computation of a day: from which files, when (epoch s), how long it took (s), and with
-    which mapping to categories (its fingerprint).
+    """One computation of a day: from which files, when (epoch s), how long it took (s), made with
+    what (see `made_with`), and the run's own name.
     """
 
     date: str
     manifest: list[File]
     finished: float
     seconds: float
-    mapping: str
+    made_with: dict[str, str]
+    run: str
 
 
 class Traffic(NamedTuple):
@@ -44,6 +46,11 @@ class Traffic(NamedTuple):
     minute: str
     status: str
     requests: int
+
+
+def made_with(settings: Settings) -> dict[str, str]:
+    """What of the configuration the rows depend on: a day made with anything else is dirty."""
+    return {"visitor": settings.batch.visitor, "categories": settings.categories.fingerprint}
 
 
 def rows(run: Run, counts: list[Count]) -> dict[str, Rows]:
@@ -79,8 +86,8 @@ def unparsed(counts: Iterable[Count]) -> int:
 def _visitors(counts: list[Count], traffic: list[Traffic]) -> Rows:
     unique: Counter[str] = Counter()
     for count in counts:
-        if count["g"] == HOSTS:
-            unique.update(dict.fromkeys([*count["servers"], ALL], count["hosts"]))
+        if count["g"] == VISITORS:
+            unique.update(dict.fromkeys([*count["servers"], ALL], count["visitors"]))
     requests = _summed((row.server, row.requests) for row in traffic)
     return [
         {"server": server, "unique_visitors": unique[server], "requests": requests[server]}
@@ -91,7 +98,7 @@ def _visitors(counts: list[Count], traffic: list[Traffic]) -> Rows:
 def _visitor_sets(counts: list[Count]) -> Rows:
     found: dict[str, list[bytes]] = {}
     for count in counts:
-        if count["g"] == HOSTS:
+        if count["g"] == VISITORS:
             text = base64.b64decode(count["digests"])
             digests = [text[at : at + DIGEST_BYTES] for at in range(0, len(text), DIGEST_BYTES)]
             for server in count["servers"]:
@@ -153,7 +160,8 @@ def _run(run: Run, counts: list[Count]) -> Count:
         "distinct_lines": lines,
         "copies": seen - lines,
         "manifest": json.dumps(run.manifest),
-        "mapping": run.mapping,
+        "made_with": json.dumps(run.made_with),
+        "run": run.run,
     }
 
 

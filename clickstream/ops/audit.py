@@ -327,10 +327,10 @@ def _batch(
     """Requests by server and day of the days that are computed from the present files; notes."""
     try:
         with BatchViews.connect(settings) as views:
-            manifests, visitors = views.manifests(), views.visitors()
+            made, visitors = views.made(), views.visitors()
     except NotRunning as error:
         return {}, [f"the batch views were not asked: {error.message}"]
-    known = {day: [File(*file) for file in files] for day, files in manifests.items()}
+    known = {day: [File(*file) for file in each.files] for day, each in made.items()}
     fresh = {day for day, files in present.items() if known.get(day) == files}
     rows = {
         (row["server"], row["date"]): int(row["requests"])

@@ -124,7 +124,7 @@ def publish() -> None:
     settings = command.settings()
     with batch.BatchViews.connect(settings) as views:
         books = batch.publish(settings, views)
-    days = {book.date for book in books}
+    days = {book.date for book in books if book.valid_lines}
     typer.echo(f"{sum(book.valid_lines for book in books)} valid lines of {len(days)} days")
 
 

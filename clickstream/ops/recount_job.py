@@ -97,7 +97,7 @@ def check_books(session: "SparkSession", settings: Settings) -> None:
     days = {day for _, _, day in found}
     with Ledger.open(path) as ledger:
         books = [book for book in ledger.books() if book[2] in days]
-    missing = sum(max(0, valid - found.get((s, f, day), 0)) for s, f, day, valid in books)
+    missing = sum(max(0, valid - found.get((s, f, day), 0)) for s, f, day, valid, _ in books)
     if missing:
         raise ClickstreamError(
             f"{missing} lines of {min(days)} to {max(days)} are in no closed file of the master"

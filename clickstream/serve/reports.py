@@ -11,17 +11,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clickstream import alerts
-from clickstream.errors import NoData, UsageError
+from clickstream.durations import DAY_SECONDS, seconds
+from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.serve import alerting, compare
 from clickstream.serve.when import (
-    DAY_SECONDS,
     EVERY_DAY,
     WEEKDAYS,
     Days,
     instant,
     later,
     second,
-    seconds,
     utc_day,
     utc_start,
     weekday,
@@ -169,6 +168,7 @@ def visitors(views: "BatchViews", days: list[str], question: Question) -> Rows:
     """Unique visitors per day, or of all the days together: each server, and all."""
     if not question.total:
         return views.visitors(days, question.server)
+    _check_visitors(views, days)
     span = {"from": days[0], "to": days[-1], "days": len(days)}
     return [
         span | row
@@ -285,6 +285,16 @@ def _columns(report: str, question: Question) -> tuple[str, ...]:
     return more + COLUMNS[report]
 
 
+def _check_visitors(views: "BatchViews", days: list[str]) -> None:
+    """Visitors of one kind cannot be counted together with, or held against, those of another."""
+    kinds = {made.made_with["visitor"] for day, made in views.made().items() if day in set(days)}
+    if len(kinds) > 1:
+        raise ClickstreamError(
+            f"in some of these days a visitor is one {', in others one '.join(sorted(kinds))}",
+            "count the days in one way: clickstream batch run",
+        )
+
+
 def _by_weekday(rows: Rows) -> Rows:
     sums: Counter[tuple[int, int, str]] = Counter()
     for row in rows:
@@ -302,6 +312,8 @@ def _compared(
     period = question.days.before(present)
     days = period.within(present)
     asked = replace(question, days=period, top=None)
+    if report == "visitors":
+        _check_visitors(views, question.days.within(present) + days)
     before = BATCH[report](views, days, asked) if days else []
     moved = [row | {"date": later(row["date"], period.length)} for row in before if "date" in row]
     places = {later(day, period.length) for day in days}

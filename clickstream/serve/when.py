@@ -7,9 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from clickstream.errors import UsageError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-DAY_SECONDS = 86_400
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": DAY_SECONDS}
 
 
 @dataclass(frozen=True)
@@ -85,14 +83,6 @@ def later(day: str, days: int) -> str:
 def weekday(day: str) -> int:
     """Its place in WEEKDAYS."""
     return date.fromisoformat(day).weekday()
-
-
-def seconds(option: str, text: str) -> int:
-    """`5m` -> 300; units s m h d; raises UsageError."""
-    match = re.fullmatch(r"([1-9][0-9]{0,4})([smhd])", text, re.ASCII)
-    if not match:
-        raise UsageError(f"{option} {text}: write it as 90s, 5m, 1h or 1d")
-    return int(match[1]) * UNIT_SECONDS[match[2]]
 
 
 def second(option: str, text: str) -> int:

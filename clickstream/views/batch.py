@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-from clickstream import endpoints
+from clickstream import endpoints, faultpoints
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning, UsageError
 from clickstream.ledger import Ledger
@@ -85,11 +85,14 @@ batch_runs = _table(
         "distinct_lines": _count,
         "copies": _count,
         "manifest": _long_text,
-        "mapping": _name(16),
+        "made_with": _long_text,
+        "run": _name(32),
     },
 )
 books = _table(
-    "books", {"server": _name(255), "file": _name(16), "date": _name(10)}, {"valid_lines": _count}
+    "books",
+    {"server": _name(255), "file": _name(16), "date": _name(10)},
+    {"valid_lines": _count, "rejects": _count},
 )
 batch_schema = _table("batch_schema", {"number": _number}, {})
 SLICED = {
@@ -102,12 +105,21 @@ SLICED = {
 
 
 class Book(NamedTuple):
-    """What the spooler knows of one log and day: how many of its lines are valid."""
+    """What the spooler knows of one log and day: how many of its lines are valid, and are not."""
 
     server: str
     file: str
     date: str
     valid_lines: int
+    rejects: int = 0
+
+
+class Made(NamedTuple):
+    """How a day's slice was made: the files and the configuration as they were given, which run."""
+
+    files: list[Any]
+    made_with: dict[str, str]
+    run: str
 
 
 class BatchViews:
@@ -145,19 +157,34 @@ class BatchViews:
         with self._begin() as connection:
             _metadata.drop_all(connection)
 
-    def replace_day(self, day: str, rows: Mapping[str, Rows]) -> None:
-        """Put a day's rows, by table of SLICED, in the place of what was there: all or nothing."""
-        with self._begin() as connection:
+    def replace_day(
+        self, day: str, rows: Mapping[str, Rows], before: Mapping[str, str] | None = None
+    ) -> None:
+        """Put a day's rows, by table of SLICED, in the place of what was there: all or nothing.
+
+        `before` has the run of each day that the caller knew when it began to count. Where another
+        has written the day since, wherever it runs, its rows stand: raises ClickstreamError.
+        """
+        with self._writing() as connection:
+            run = sa.select(batch_runs.c.run).where(batch_runs.c.date == day)
+            if before is not None and connection.scalar(run) != before.get(day):
+                raise ClickstreamError(
+                    f"another batch run has written {day} meanwhile; its rows stand",
+                    "run it again: clickstream batch run",
+                )
             for name, table in SLICED.items():
                 connection.execute(sa.delete(table).where(table.c.date == day))
+                faultpoints.reached("batch-deleted")
                 if rows.get(name):
                     connection.execute(sa.insert(table), rows[name])
+            faultpoints.reached("batch-inserted")
+        faultpoints.reached("batch-committed")
 
     def publish_books(self, rows: Iterable[Book]) -> None:
         """Put the books of these logs in the place of what was known of them."""
         entries = [book._asdict() for book in rows]
         files = {(entry["server"], entry["file"]) for entry in entries}
-        with self._begin() as connection:
+        with self._writing() as connection:
             for server, file in sorted(files):
                 same = (books.c.server == server) & (books.c.file == file)
                 connection.execute(sa.delete(books).where(same))
@@ -168,15 +195,14 @@ class BatchViews:
         """The days that have been computed."""
         return [row["date"] for row in self._all(sa.select(batch_runs.c.date).order_by("date"))]
 
-    def manifests(self) -> dict[str, list[Any]]:
-        """For each computed day, the files it was computed from, as they were given."""
-        rows = self._all(sa.select(batch_runs.c.date, batch_runs.c.manifest))
-        return {row["date"]: json.loads(row["manifest"]) for row in rows}
-
-    def mappings(self) -> dict[str, str]:
-        """For each computed day, the fingerprint of the mapping to categories that was in force."""
-        rows = self._all(sa.select(batch_runs.c.date, batch_runs.c.mapping))
-        return {row["date"]: row["mapping"] for row in rows}
+    def made(self) -> dict[str, Made]:
+        """How each computed day was made."""
+        runs = batch_runs.c
+        rows = self._all(sa.select(runs.date, runs.manifest, runs.made_with, runs.run))
+        return {
+            row["date"]: Made(json.loads(row["manifest"]), json.loads(row["made_with"]), row["run"])
+            for row in rows
+        }
 
     def visitors(self, days: Days = None, server: str | None = None) -> Rows:
         """Rows of date, server, unique_visitors, requests; each server and `all`."""
@@ -241,6 +267,11 @@ class BatchViews:
         final = self._final(days)
         return [row | {"final": row["date"] in final} for row in rows]
 
+    def rejects(self) -> dict[str, int]:
+        """For each day, how many lines the books hold that are not valid."""
+        query = sa.select(books.c.date, sa.func.sum(books.c.rejects).label("n"))
+        return {row["date"]: int(row["n"]) for row in self._all(query.group_by(books.c.date))}
+
     def _visitor_sets(self, days: list[str]) -> defaultdict[str, set[bytes]]:
         columns = visitor_sets.c
         query = _where(sa.select(columns.server, columns.digests), visitor_sets, days, None)
@@ -282,6 +313,13 @@ class BatchViews:
                     "they can be computed again: clickstream batch drop, then"
                     " clickstream batch run --all",
                 )
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        """A transaction that waits for any other: its first write locks a row, or all of SQLite."""
+        with self._begin() as connection:
+            connection.execute(sa.update(batch_schema).values(number=batch_schema.c.number))
+            yield connection
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:

@@ -173,6 +173,41 @@ def test_choosing_days(master):
     assert batch.run(master, Choice(first="2015-05-20", last="2016-01-01")) == []
 
 
+def test_a_visitor_may_be_a_host_with_a_user_agent(master, views):
+    batch.run(master)
+    assert [row["visitor"] for row in made_with(views)] == ["host"] * len(DAYS)
+    late = {
+        "weblog1": b"""\
+10.0.0.1 - - [18/May/2015:02:00:00 +0000] "GET / HTTP/1.1" 200 1 "-" "One"
+10.0.0.1 - - [18/May/2015:02:00:00 +0000] "GET / HTTP/1.1" 200 1 "-" "Two\tx"
+10.0.0.1 - - [18/May/2015:02:00:00 +0000] "GET / HTTP/1.1" 200 1 "r" "One"
+"""
+    }
+    ((path, content),) = master_files(late, "f" * 16).items()
+    put(master, path.replace("part.1", "part.2"), content)
+    batch.run(master)
+    hosts = {row["server"]: row["unique_visitors"] for row in views.visitors(["2015-05-18"])}
+    origin = master.origin
+    agents = config.load(origin.file, master.home, origin.flags | {"batch.visitor": "host+agent"})
+    status = batch.status(agents)
+    assert {(row["state"], row["why"]) for row in status} == {("dirty", "a visitor was one host")}
+    assert len(batch.run(agents)) == len(DAYS)
+    assert {row["state"] for row in batch.status(agents)} == {"fresh"}
+    assert [row["visitor"] for row in made_with(views)] == ["host+agent"] * len(DAYS)
+    # 10.0.0.1 was one visitor of each server; it is two more of weblog1: with "One" and "Two".
+    found = {row["server"]: row["unique_visitors"] for row in views.visitors(["2015-05-18"])}
+    assert found == {
+        "weblog1": hosts["weblog1"] + 2,
+        "weblog2": hosts["weblog2"],
+        ALL: hosts[ALL] + 2,
+    }
+
+
+def made_with(views: BatchViews) -> list[dict[str, str]]:
+    """What each day was made with."""
+    return [made.made_with for made in views.made().values()]
+
+
 def test_a_damaged_line_is_told_and_nothing_is_written(master, views):
     batch.run(master)
     before = figures(views)

@@ -110,7 +110,8 @@ def fields(line: bytes, form: Format) -> list[str] | None:
     except weblog.Reject:
         return None
     clock = [f"{entry.hour:02}", f"{entry.minute:02}"]
-    return [entry.host, *clock, entry.status, weblog.category(entry.request)]
+    agent = entry.agent or ""
+    return [entry.host, *clock, entry.status, agent, weblog.category(entry.request)]
 
 
 def stored(settings: Settings, *roots: str) -> dict[int, bytes]:
@@ -161,14 +162,16 @@ def test_spark_agrees(spark, lines, form):
     frame = spark.createDataFrame(rows, "number int, server string, bytes binary")
     frame.createOrReplaceTempView("lines")
     vhosts = ["virtual"] if form is weblog.VHOST_COMBINED else []
-    line = weblog.sql_line("decode(bytes, 'ISO-8859-1')", "server", vhosts)
+    line = weblog.sql_line("decode(bytes, 'ISO-8859-1')", "server", vhosts, weblog.AND_AGENT)
     parsed = spark.sql(
         f"SELECT number, server, f, {weblog.sql_category('segment')} AS category FROM (SELECT *,"
         f" {weblog.sql_segment('get(f, 5)')} AS segment FROM ("
         f"SELECT number, server, {line} AS f FROM lines))"
     ).collect()
     found = {
-        (row.server, row.number): [row.f[0], *row.f[2:5], row.category] if len(row.f) == 6 else None
+        (row.server, row.number): [row.f[0], *row.f[2:5], row.f[6], row.category]
+        if len(row.f) == 7
+        else None
         for row in parsed
     }
     read = {"plain": weblog.COMBINED, "virtual": weblog.reader(form)}
