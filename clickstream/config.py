@@ -127,9 +127,10 @@ class Cassandra(_Section):
 
 
 class Database(_Section):
-    """The batch views: an SQLAlchemy URL, or the local MariaDB when empty."""
+    """The batch views: SQLAlchemy URLs, or the local MariaDB when empty; reports use the reader."""
 
     url: SecretStr = SecretStr("")
+    reader_url: SecretStr = SecretStr("")
 
 
 class Flume(_Section):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 DATABASE = "clickstream"
 DATABASE_USER = "clickstream"
+DATABASE_READER = "clickstream_reader"
 
 
 class CassandraEndpoint(NamedTuple):
@@ -60,21 +61,28 @@ def cassandra(settings: "Settings") -> CassandraEndpoint:
     return CassandraEndpoint([LOOPBACK], port, "datacenter1", given.username, password)
 
 
-def database_url(settings: "Settings") -> "URL":
-    """The SQLAlchemy URL of the batch views; raises NotRunning. Its password is never printed."""
+def database_url(settings: "Settings", reader: bool = False) -> "URL":
+    """The SQLAlchemy URL of the batch views; raises NotRunning. Its password is never printed.
+
+    `reader`: as the user that only reads, where there is one.
+    """
     from sqlalchemy import URL, make_url
 
-    given = settings.database.url.get_secret_value()
+    written = settings.database.url.get_secret_value()
+    given = (reader and settings.database.reader_url.get_secret_value()) or written
     if given:
         return make_url(given)
     port = _local(settings, "mariadb", "MariaDB")
-    password = password_file(settings.home).read_text().strip()
-    return URL.create("mysql+pymysql", DATABASE_USER, password, LOOPBACK, port, DATABASE)
+    user = DATABASE_USER
+    if reader and password_file(settings.home, DATABASE_READER).exists():
+        user = DATABASE_READER
+    password = password_file(settings.home, user).read_text().strip()
+    return URL.create("mysql+pymysql", user, password, LOOPBACK, port, DATABASE)
 
 
-def password_file(home: Path) -> Path:
-    """The local MariaDB's password for DATABASE_USER (mode 0600)."""
-    return home / "mariadb" / "password"
+def password_file(home: Path, user: str = DATABASE_USER) -> Path:
+    """The local MariaDB's password for a user (mode 0600)."""
+    return home / "mariadb" / ("password" if user == DATABASE_USER else f"password.{user}")
 
 
 def remembered_ports(home: Path) -> dict[str, int]:

@@ -5,13 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pymysql
 import pytest
 import sqlalchemy as sa
 
 from clickstream import config, endpoints
 from clickstream.batch import slices
 from clickstream.batch.slices import CATEGORIES, TRAFFIC, VISITORS
-from clickstream.errors import ClickstreamError, NotRunning, UsageError
+from clickstream.errors import ClickstreamError, NoData, NotRunning, UsageError
 from clickstream.ledger import Ledger, LogFile
 from clickstream.views import batch
 from clickstream.views.batch import BatchViews, Book
@@ -220,3 +221,32 @@ def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path)
 def test_a_database_without_driver_is_a_wrong_setting(tmp_path):
     with pytest.raises(UsageError, match="no driver for nosuch"):
         BatchViews.connect(settings_for(tmp_path, "nosuch://u@h/x"))
+
+
+def test_what_the_url_says_of_tls_reaches_the_driver(tmp_path, monkeypatch):
+    given = {}
+
+    def connect(**arguments):
+        given.update(arguments)
+        raise pymysql.OperationalError(2003, "enough")
+
+    monkeypatch.setattr(pymysql, "connect", connect)
+    url = "mysql+pymysql://u:p@h/x?ssl_ca=/ca&ssl_cert=/cert&ssl_key=/key&ssl_check_hostname=true"
+    with pytest.raises(NotRunning):
+        BatchViews.connect(settings_for(tmp_path, url))
+    assert given["ssl"] == {"ca": "/ca", "cert": "/cert", "key": "/key", "check_hostname": True}
+
+
+def test_a_reader_makes_no_tables(store):
+    with pytest.raises(NoData, match="has not run yet"):
+        BatchViews.connect(store, reader=True)
+    BatchViews.connect(store).close()
+    BatchViews.connect(store, reader=True).close()
+
+
+def test_reports_read_as_the_reader_where_there_is_one(tmp_path):
+    urls = {f"database.{key}": f"sqlite:///{tmp_path}/{key}" for key in ("url", "reader_url")}
+    settings = config.load(home=tmp_path, flags=urls)
+    writer, reader = (endpoints.database_url(settings, reader) for reader in (False, True))
+    assert (writer.database, reader.database) == (f"{tmp_path}/url", f"{tmp_path}/reader_url")
+    assert endpoints.database_url(settings_for(tmp_path, "sqlite:///x"), True).database == "x"

@@ -93,6 +93,7 @@ def _own_settings(settings: Settings) -> Settings:
         "hdfs.url": settings.hdfs.url,
         "cassandra.hosts": settings.cassandra.hosts,
         "database.url": settings.database.url.get_secret_value(),
+        "database.reader_url": settings.database.reader_url.get_secret_value(),
     }
     for key, value in named.items():
         if value:

@@ -128,7 +128,7 @@ def ask(settings: "Settings", report: str, question: Question) -> Answer:
     if report in BATCH:
         from clickstream.views.batch import BatchViews
 
-        with BatchViews.connect(settings) as batch:
+        with BatchViews.connect(settings, reader=True) as batch:
             return from_batch(batch, report, question)
     from clickstream.views.realtime import RealTime
 

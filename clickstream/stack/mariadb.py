@@ -14,6 +14,7 @@ from clickstream import jars
 from clickstream.cache import cache_dir
 from clickstream.endpoints import (
     DATABASE,
+    DATABASE_READER,
     DATABASE_USER,
     LOOPBACK,
     database_url,
@@ -26,6 +27,7 @@ from clickstream.stack.service import Commands, Processes, Service
 
 # Paths of requests differ by case and by blanks at their end: they must not be equal here.
 COLLATION = "utf8mb4_nopad_bin"
+RIGHTS = {DATABASE_USER: "ALL", DATABASE_READER: "SELECT"}
 SOCKET_PATH_LIMIT = 107  # bytes; the kernel's, less the closing NUL
 # Without --skip-ssl it makes an RSA key of 4096 bits at each start: up to 35 s (seen).
 SMALL = (
@@ -61,8 +63,9 @@ class MariaDB(Service):
         return repr(database_url(self.settings)) if given else ""
 
     def prepare(self) -> None:
-        """A password, a store, and what to run at its start."""
-        self._make_password()
+        """Passwords, a store, and what to run at its start."""
+        for user in RIGHTS:
+            self._make_password(user)
         self._make_once(self.directory / "data", self._install)
         write([File("start.sql", self._start_sql())], self.directory)
 
@@ -119,8 +122,8 @@ class MariaDB(Service):
             )
         return folder / "mariadb.sock"
 
-    def _make_password(self) -> None:
-        file = password_file(self.settings.home)
+    def _make_password(self, user: str) -> None:
+        file = password_file(self.settings.home, user)
         if not file.exists():
             write([File(file.name, secrets.token_urlsafe(24) + "\n")], file.parent)
 
@@ -137,14 +140,16 @@ class MariaDB(Service):
 
     def _start_sql(self) -> str:
         """One statement a line, run before the first connection is taken."""
-        password = password_file(self.settings.home).read_text().strip()
-        user = f"'{DATABASE_USER}'@'{LOOPBACK}'"
-        return (
-            f"CREATE DATABASE IF NOT EXISTS {DATABASE} COLLATE {COLLATION};\n"
-            f"CREATE USER IF NOT EXISTS {user};\n"
-            f"ALTER USER {user} IDENTIFIED BY '{password}';\n"
-            f"GRANT ALL ON {DATABASE}.* TO {user};\n"
-        )
+        statements = [f"CREATE DATABASE IF NOT EXISTS {DATABASE} COLLATE {COLLATION};"]
+        for name, rights in RIGHTS.items():
+            password = password_file(self.settings.home, name).read_text().strip()
+            user = f"'{name}'@'{LOOPBACK}'"
+            statements += [
+                f"CREATE USER IF NOT EXISTS {user};",
+                f"ALTER USER {user} IDENTIFIED BY '{password}';",
+                f"GRANT {rights} ON {DATABASE}.* TO {user};",
+            ]
+        return "".join(f"{statement}\n" for statement in statements)
 
 
 def on_path() -> Programs | None:

@@ -20,7 +20,7 @@ from sqlalchemy.dialects import mysql
 
 from clickstream import endpoints, faultpoints
 from clickstream.config import Settings
-from clickstream.errors import ClickstreamError, NotRunning, UsageError
+from clickstream.errors import ClickstreamError, NoData, NotRunning, UsageError
 from clickstream.ledger import Ledger
 
 SCHEMA = 2
@@ -132,11 +132,14 @@ class BatchViews:
         self._engine = engine
 
     @classmethod
-    def connect(cls, settings: Settings) -> "BatchViews":
-        """The configured database, or the local stack's; makes the tables where there are none."""
-        views = cls(_engine(endpoints.database_url(settings)))
+    def connect(cls, settings: Settings, reader: bool = False) -> "BatchViews":
+        """The configured database, or the local stack's; makes the tables where there are none.
+
+        A `reader` makes none: raises NoData.
+        """
+        views = cls(_engine(endpoints.database_url(settings, reader)))
         try:
-            views._check_schema()
+            views._check_schema(reader)
         except ClickstreamError:
             views.close()
             raise
@@ -299,10 +302,12 @@ class BatchViews:
         with self._begin() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
-    def _check_schema(self) -> None:
+    def _check_schema(self, reader: bool) -> None:
         with self._begin() as connection:
             known = sa.inspect(connection).has_table(batch_schema.name)
             number = connection.scalar(sa.select(batch_schema.c.number)) if known else None
+            if number is None and reader:
+                raise NoData("the batch layer has not run yet", "run it: clickstream batch run")
             if number is None:
                 _metadata.create_all(connection)
                 connection.execute(sa.insert(batch_schema), {"number": SCHEMA})

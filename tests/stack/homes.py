@@ -31,9 +31,11 @@ def forget_environment() -> None:
 def fresh_home(settings: Settings, home: Path, **flags: str) -> Iterator[Settings]:
     """Settings for a new home on the shared stack; its children are stopped in the end."""
     endpoints.remember_ports(home, _stack_ports(settings))
-    if endpoints.password_file(settings.home).exists():
-        endpoints.password_file(home).parent.mkdir(parents=True)
-        shutil.copy(endpoints.password_file(settings.home), endpoints.password_file(home))
+    for user in (endpoints.DATABASE_USER, endpoints.DATABASE_READER):
+        if endpoints.password_file(settings.home, user).exists():
+            file = endpoints.password_file(home, user)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(endpoints.password_file(settings.home, user), file)
     name = f"t{next(_numbers)}"
     own = {
         "kafka.topic": name,

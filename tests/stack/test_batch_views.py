@@ -1,12 +1,20 @@
+# ruff: noqa: F401, F811
 """The batch views on MariaDB: the very tests that SQLite passes."""
 
 import pytest
+import sqlalchemy as sa
 
-from tests.test_batch_views import (  # noqa: F401
+from clickstream import config, endpoints
+from clickstream.errors import ClickstreamError, NotRunning
+from clickstream.views.batch import BatchViews
+from tests.test_batch_views import (
+    day_rows,
+    everything,
     test_a_day_is_final_when_every_server_has_the_lines_of_the_books,
     test_a_day_that_another_run_has_written_since_is_left_to_it,
     test_a_failing_write_leaves_the_day_as_it_was,
     test_a_home_publishes_its_books,
+    test_a_reader_makes_no_tables,
     test_a_writer_that_is_killed_leaves_the_old_day_or_the_new_one,
     test_another_schema_number_is_refused_until_dropped,
     test_any_day,
@@ -18,8 +26,51 @@ from tests.test_batch_views import (  # noqa: F401
     views,
 )
 
+OTHERS = (
+    "SELECT id FROM information_schema.processlist WHERE user = substring_index(user(), '@', 1)"
+    " AND id <> connection_id()"
+)
+
 
 @pytest.fixture
 def store(fresh):
     """A home of its own on the shared stack, its database empty."""
     return fresh
+
+
+def test_the_reader_of_the_local_stack_only_reads(store, views):
+    views.replace_day("2015-05-18", day_rows("2015-05-18"))
+    with BatchViews.connect(store, reader=True) as reader:
+        assert len(reader.visitors()) == 2
+        with pytest.raises(ClickstreamError, match=r"clickstream_reader.*refuses"):
+            reader.replace_day("2015-05-18", day_rows("2015-05-18", ["/x"]))
+    assert len(views.categories(server="all", top=None)) > 1
+
+
+def test_tls_that_the_url_asks_for_is_insisted_on(store):
+    """The local MariaDB has none, so a connection with these options must not come about."""
+    plain = endpoints.database_url(store)
+    url = plain.update_query_dict({"ssl_check_hostname": "false"})
+    flags = store.origin.flags | {"database.url": url.render_as_string(hide_password=False)}
+    with pytest.raises(NotRunning) as refused:
+        BatchViews.connect(config.load(home=store.home, flags=flags))
+    assert "SSL" in str(refused.value.__cause__)
+    assert (plain.password or "?") not in f"{refused.value} {refused.value.__cause__}"
+
+
+def test_a_database_that_loses_the_connection_amid_a_write_keeps_the_day(store, views, monkeypatch):
+    views.replace_day("2015-05-18", day_rows("2015-05-18"))
+    old = everything(views)
+
+    def cut(point):
+        if point == "batch-inserted":
+            with engine.begin() as connection:
+                for number in connection.scalars(sa.text(OTHERS)).all():
+                    connection.execute(sa.text(f"KILL {number}"))
+
+    engine = sa.create_engine(endpoints.database_url(store))
+    monkeypatch.setattr("clickstream.faultpoints.reached", cut)
+    with pytest.raises(NotRunning, match="cannot be used"):
+        views.replace_day("2015-05-18", day_rows("2015-05-18", ["/x"]))
+    engine.dispose()
+    assert everything(views) == old
