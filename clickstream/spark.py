@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 NOTES = "CLICKSTREAM_NOTES"
 POLL_SECONDS = 0.1
+DISK_FULL = "No space left on device"
+ROOM = 'make room in the home, or give Spark another disk: spark.conf."spark.local.dir"'
 JAVA_OPTIONS = ("-XX:-UsePerfData",)
 # Half the CPU of a short job's run goes into C2's compilations, which never pay back.
 SHORT_JOB = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
@@ -157,7 +159,8 @@ def drive(main: Callable[[], dict[str, Any] | None]) -> NoReturn:
         note(failed=error.message, hint=error.hint, cause=str(error.__cause__ or ""))
         sys.exit(1)
     except Exception as error:
-        note(failed=reason(error))
+        why = reason(error)
+        note(failed=why, hint=ROOM if DISK_FULL in why else "")
         raise
     sys.exit(0)
 

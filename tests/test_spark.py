@@ -97,6 +97,17 @@ def test_a_driver_notes_its_end(notes):
     ]
 
 
+def test_a_full_disk_comes_with_what_to_do(notes):
+    def fill():
+        raise RuntimeError("aborted\nCaused by: java.io.IOException: No space left on device")
+
+    with pytest.raises(RuntimeError):
+        spark.drive(fill)
+    (told,) = spark.read_notes(notes)
+    assert told["failed"] == "java.io.IOException: No space left on device"
+    assert "spark.local.dir" in told["hint"]
+
+
 def test_a_note_that_is_being_written_is_left_out(tmp_path):
     path = tmp_path / "notes"
     path.write_text('{"stage": "a"}\n{"sta')
