@@ -8,13 +8,14 @@ from itertools import pairwise
 from types import SimpleNamespace
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from clickstream import alerts, config
 from clickstream.alerts import Alert
-from clickstream.views.realtime import counts, lifecycle, writer
+from clickstream.views.realtime import counts, lifecycle, recent, writer
 from clickstream.views.realtime.store import alert_of
 from clickstream.views.realtime.writer import Batch, Writer
 from tests.truth import attacks, outages
@@ -200,6 +201,15 @@ def replayed(batches, resolves, deaths=()):
 def cut(lines, places):
     edges = sorted({0, len(lines), *(place % (len(lines) + 1) for place in places)})
     return [lines[a:b] for a, b in pairwise(edges)]
+
+
+@pytest.mark.parametrize("held", [0, 1, 20])
+def test_minutes_too_big_to_be_held_make_the_same_alerts(monkeypatch, held):
+    monkeypatch.setattr(recent, "MINUTE_LEAVES", held)
+    for seed in range(25):
+        lines = lines_of(seed)
+        batches = cut(lines, range(0, len(lines), 17))
+        assert replayed(batches, OPENS).live() == truth(lines, OPENS)
 
 
 CUTS = st.lists(st.integers(0, 300), max_size=8)

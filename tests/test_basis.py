@@ -80,6 +80,16 @@ def test_another_mapping_of_categories_is_refused(load):
         basis.check(load(categories__parameter="category"), counted(load()))
 
 
+def test_lines_are_counted_again_as_they_were_whatever_the_topic_is(load):
+    views = counted(load())
+    basis.check_lines(load(kafka__topic="other"), views)
+    for key in ("categories__parameter", "speed__max_ahead_seconds"):
+        with pytest.raises(ClickstreamError, match="made from something else"):
+            basis.check_lines(load(**{key: "60"}), views)
+    with pytest.raises(ClickstreamError, match="made from something else"):
+        basis.check_lines(load(), Views(None, "q", 0, COUNTED))
+
+
 def test_another_build_is_refused(load, monkeypatch):
     settings = load()
     checkpoint(settings, "q", 1)

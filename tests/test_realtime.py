@@ -124,6 +124,13 @@ def test_the_threshold_is_over_all_servers_and_must_be_exceeded():
     assert counts.over_threshold(summed(both + other), 9, hosts, 100) == {"101": 101}
 
 
+def test_a_name_fits_a_key_and_stays_apart_from_others():
+    first, second = "x" * 200_000 + "1", "x" * 200_000 + "2"
+    assert counts.named(first) == counts.named(first) != counts.named(second)
+    assert len(counts.named(first).encode()) < 2**16
+    assert counts.named("x" * 1000) == "x" * 1000
+
+
 def test_top_breaks_ties_by_key():
     assert counts.top({"b": 2, "c": 3, "a": 2, "d": 1}, 3) == [("c", 3), ("a", 2), ("b", 2)]
 
@@ -174,6 +181,23 @@ def test_what_a_minute_grows_by_counts_for_dropping(memory, loads, monkeypatch):
     memory.trim()
     memory.touch([slot(60), slot(0)])
     assert loads == [slot(0), slot(60), slot(0)]
+
+
+@pytest.mark.parametrize(("metric", "big"), [("ip", True), ("category", True), ("non_200", False)])
+def test_a_minute_with_too_many_keys_is_not_held(monkeypatch, metric, big):
+    monkeypatch.setattr(recent, "MINUTE_LEAVES", 3)
+    minute = (metric, 0)
+    held = Recent(lambda slots: [(each, [("s", 0, key, 1) for key in "abc"]) for each in slots])
+    held.touch([minute])
+    assert not held.is_big(minute)
+    held.add(minute, {"s": {0: {"c": 1, "d": 1}}})
+    assert held.is_big(minute) is big
+    held.add(minute, {"s": {1: {"e": 1}}})
+    assert bool(held.sums(minute)) is not big
+    monkeypatch.setattr(recent, "MAX_LEAVES", -1)
+    held.trim()
+    held.touch([minute])
+    assert not held.is_big(minute)
 
 
 def test_the_books_of_a_batch_are_added_to_those_before():

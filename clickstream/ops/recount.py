@@ -18,7 +18,8 @@ from clickstream.hdfs import Entry, Hdfs
 from clickstream.ingest import orphans
 from clickstream.ops import stored
 from clickstream.ops.audit import Watch
-from clickstream.speed import control
+from clickstream.speed import basis, control
+from clickstream.views.realtime import RealTime
 from clickstream.views.realtime.recount import Recount
 
 JOB = Path(__file__).parent / "recount_job.py"
@@ -29,13 +30,14 @@ def rebuild(settings: Settings, day: str, watch: Watch = lambda _: None) -> dict
     """Replace a day's buckets; a row as COLUMNS names it, `lines` being those of that UTC day.
 
     A day is that of the buckets: UTC for clients, categories and non-200, as printed for traffic.
-    Raises ClickstreamError while the stream runs or the master copy is written, NoData where either
-    has nothing.
+    Raises ClickstreamError while the stream runs or the master copy is written, or with other
+    settings than the stream's; NoData where either has nothing.
     """
     control.refuse_at_work(settings)
     formats.check_home(settings)
-    with Recount.connect(settings) as views:
-        views.begin()
+    with Recount.connect(settings) as counted, RealTime.connect(settings) as views:
+        counted.begin()
+        basis.check_lines(settings, views)
     watch("listing the master copy")
     entries = _closed(settings, days_around(day))
     spark.prepare(settings)

@@ -40,10 +40,10 @@ Basis = dict[str, Any]
 
 def of(settings: Settings) -> Basis:
     """The basis of what is counted with these settings; raises NotRunning without the topic."""
-    basis = {f"speed.{key}": getattr(settings.speed, key) for key in SETTINGS}
-    basis |= {"build": BUILD, "kafka.topic": settings.kafka.topic}
-    basis |= {"categories": settings.categories.fingerprint}
-    return basis | {TOPIC_ID: kafka.topic_id(settings), VHOSTS: sorted(settings.vhosts)}
+    return _of_lines(settings) | {
+        "kafka.topic": settings.kafka.topic,
+        TOPIC_ID: kafka.topic_id(settings),
+    }
 
 
 def check(settings: Settings, views: RealTime) -> None:
@@ -67,6 +67,18 @@ def check(settings: Settings, views: RealTime) -> None:
         raise ClickstreamError(f"the real-time views were made from something else: {told}", RESET)
 
 
+def check_lines(settings: Settings, views: RealTime) -> None:
+    """Refuse to count lines again, wherever they come from, in another way than the stored counts.
+
+    Raises ClickstreamError.
+    """
+    stored, now = views.basis() or {}, _of_lines(settings)
+    differing = differences(stored, now, views.status()["servers"])
+    if differing:
+        told = "; ".join(f"{key} was {stored.get(key)}" for key in differing)
+        raise ClickstreamError(f"the real-time views were made from something else: {told}", RESET)
+
+
 def differences(stored: Basis, now: Basis, counted: Collection[str]) -> list[str]:
     """The keys by which two bases differ; the format of a server without a counted line is free."""
     then, now = (_narrowed(each, counted) for each in (stored, now))
@@ -78,6 +90,13 @@ def local(url: str) -> Path | None:
     """The directory of a checkpoint; None where it is not on this machine."""
     parts = urlsplit(url)
     return Path(url2pathname(parts.path)) if parts.scheme in ("", "file") else None
+
+
+def _of_lines(settings: Settings) -> Basis:
+    """The part of the basis that says how a line is counted."""
+    basis = {f"speed.{key}": getattr(settings.speed, key) for key in SETTINGS}
+    mapping = settings.categories.fingerprint
+    return basis | {"build": BUILD, "categories": mapping, VHOSTS: sorted(settings.vhosts)}
 
 
 def _narrowed(basis: Basis, counted: Collection[str]) -> Basis:

@@ -9,6 +9,7 @@ minute    requests by printed minute               key: success | failure | othe
           the printed wall clock, taken as if it were UTC
 """
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +19,7 @@ METRICS = (IP, CATEGORY, NON_200, MINUTE)
 ALL = "all"
 SLOT_S = 60
 PIECE_CHARS = 500_000
+NAME_CHARS = 1000
 
 Counts = dict[str, dict[int, dict[str, int]]]
 Leaf = tuple[str, int, str, int]
@@ -136,6 +138,16 @@ def over_threshold(counts: Counts, second: int, hosts: Iterable[str], limit: int
         if total > limit:
             found[host] = total
     return found
+
+
+def named(key: str) -> str:
+    """A client's name where it is part of a row's key, which Cassandra takes up to 64 KiB only.
+
+    A longer one is cut; its digest keeps it apart from others.
+    """
+    if len(key) <= NAME_CHARS:
+        return key
+    return f"{key[:NAME_CHARS]}…{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
 def top(sums: Mapping[str, int], size: int) -> list[tuple[str, int]]:

@@ -94,7 +94,7 @@ class Recount(Writer):
             hosts = {host for each in found.values() for host in each.get(second, ())}
             for host, n in counts.over_threshold(found, second, hosts, limit).items():
                 day = day_of(second)
-                values = (day, second * 1000, host, n, self._ttl_s, self._stamp)
+                values = (day, second * 1000, counts.named(host), n, self._ttl_s, self._stamp)
                 yield Row(DDOS, ("ddos", day), values)
 
     def _latest_rows(self) -> Iterator[Row]:

@@ -196,11 +196,24 @@ class Writer(Store):
 
     def _offences(self, batch: Batch) -> Iterator[Offence]:
         limit = self.settings.speed.ddos_requests_per_second
-        for slot, partial in batch.slots.items():
-            for second, hosts in _hosts(partial).items() if slot[0] == counts.IP else ():
-                sums = self._recent.sums(slot)
+        partials = [each for each in batch.slots.items() if each[0][0] == counts.IP]
+        for slot, partial in partials:
+            sums = self._sums_of(slot, partial)
+            for second, hosts in _hosts(partial).items():
                 for host, n in counts.over_threshold(sums, second, hosts, limit).items():
-                    yield Offence(host, second, n, counts.servers_of(sums, second, host))
+                    servers = counts.servers_of(sums, second, host)
+                    yield Offence(counts.named(host), second, n, servers)
+
+    def _sums_of(self, slot: Slot, partial: Counts) -> Counts:
+        """The sums of a minute; of a big one those of the partial's keys only, from the store."""
+        if not self._recent.is_big(slot):
+            return self._recent.sums(slot)
+        wanted = {(second, key) for _, second, key, _ in counts.leaves(partial)}
+        sums: Counts = {}
+        counts.add(sums, counts.leaves(partial))
+        for _, stored in self._load([slot]):
+            counts.add(sums, (leaf for leaf in stored if (leaf[1], leaf[2]) in wanted))
+        return sums
 
     def _ddos(self, offences: list[Offence]) -> Iterator[Row]:
         for each in offences:
@@ -224,6 +237,8 @@ class Writer(Store):
 
     def _popularity(self, end: int) -> Iterator[Row]:
         sums = self._trailing(counts.CATEGORY, end)
+        if any(map(self._recent.is_big, self._window(counts.CATEGORY, end))):
+            return  # The table stays as of an earlier second; a report sums the buckets.
         for server in (*self.servers, ALL):
             place = ("popularity", server)
             yield Row(FORGET_POPULARITY, place, (self._stamp - 1, server))
@@ -242,9 +257,12 @@ class Writer(Store):
         values = (server, end * 1000, n, state, self._ttl_s, self._stamp)
         return Row(HEALTH, ("health", server), values)
 
-    def _trailing(self, metric: str, end: int) -> dict[str, Counter[str]]:
+    def _window(self, metric: str, end: int) -> list[Slot]:
         start = end - self.settings.speed.window_seconds
-        slots = [(metric, slot) for slot in range(counts.slot_of(start + 1), end + 1, SLOT_S)]
+        return [(metric, slot) for slot in range(counts.slot_of(start + 1), end + 1, SLOT_S)]
+
+    def _trailing(self, metric: str, end: int) -> dict[str, Counter[str]]:
+        start, slots = end - self.settings.speed.window_seconds, self._window(metric, end)
         self._recent.touch(slots)
         return counts.by_server((self._recent.sums(slot) for slot in slots), start, end)
 
