@@ -73,7 +73,7 @@ def stored(settings: Settings) -> int:
 
 def test_kill_9_at_any_point_changes_no_figure(fresh, run, monkeypatch):
     kafka.ensure_topic(fresh)
-    lines = lines_of(3000, SEED)
+    lines = lines_of(2500, SEED)
     for server, own in lines.items():
         produce(fresh, server, stamped(server, own))
     for number, point in enumerate(POINTS):
@@ -180,7 +180,7 @@ def restarted(settings: Settings) -> Iterator[None]:
 @pytest.mark.usefixtures("restarted")
 def test_cassandra_may_go_away_and_come_back(settings, fresh, run):
     kafka.ensure_topic(fresh)
-    lines = lines_of(3000, SEED)
+    lines = lines_of(700, SEED)
     sent = {server: stamped(server, own) for server, own in lines.items()}
     thirds = len(sent["weblog1"]) // 3
 
@@ -191,7 +191,7 @@ def test_cassandra_may_go_away_and_come_back(settings, fresh, run):
     go_on(slice(thirds))
     run("speed", "run", "--detach", "--max-rows", 300)
     known = family(fresh)
-    wait_until(lambda: batch(fresh) >= 1, 60, "a second batch")
+    wait_until(lambda: batch(fresh) >= 1, 120, "a second batch")
     with paused(cassandra(settings)):
         go_on(slice(thirds, 2 * thirds))
         wait_until(lambda: waits(fresh), 60, "waiting for Cassandra")
