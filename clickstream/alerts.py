@@ -15,13 +15,13 @@ batch (`batch`), and the alerts that a late line has joined to an earlier one (`
 remain so that whoever was told of them finds out what became of them.
 """
 
-import datetime
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+from clickstream.durations import instant
 from clickstream.text import show_bytes
 
 DDOS, HEALTH = "ddos", "health"
@@ -166,11 +166,6 @@ def alert_of(kind: str, key: str, span: Span, clock: int) -> Alert:
     state = OPEN if clock <= span.until else RESOLVED
     counted = (span.peak, span.peak_second, tuple(sorted(span.servers)))
     return Alert(kind, key, first, span.last, span.until, *counted, state)
-
-
-def instant(second: int) -> str:
-    """Epoch seconds -> `2015-05-18T09:05:59Z`."""
-    return datetime.datetime.fromtimestamp(second, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 TABLE = ("id", "state", "last", "peak", "peak_second", "servers")

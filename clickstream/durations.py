@@ -1,9 +1,11 @@
-"""Lengths of time as written in options."""
+"""Lengths of time as written in options, and instants as they are printed."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 from clickstream.errors import UsageError
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_SECONDS = 86_400
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": DAY_SECONDS}
 
@@ -14,3 +16,8 @@ def seconds(option: str, text: str) -> int:
     if not match:
         raise UsageError(f"{option} {text}: write it as 90s, 5m, 1h or 1d")
     return int(match[1]) * UNIT_SECONDS[match[2]]
+
+
+def instant(epoch_s: int) -> str:
+    """Epoch seconds -> `2015-05-18T09:05:59Z`."""
+    return (EPOCH + timedelta(seconds=epoch_s)).replace(tzinfo=None).isoformat() + "Z"

@@ -8,10 +8,11 @@ import pytest
 
 from clickstream import config
 from clickstream.alerts import Alert
+from clickstream.durations import instant
 from clickstream.errors import NoData, UsageError
 from clickstream.serve import reports
 from clickstream.serve.reports import Question, from_batch, from_realtime
-from clickstream.serve.when import Days, instant, second
+from clickstream.serve.when import Days, second
 from clickstream.views.batch import BatchViews
 
 MADE = {"made_with": "{}", "run": "r"}

@@ -1,6 +1,5 @@
 """The evidence of an alert: what its lines are, from the master copy."""
 
-import datetime
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +10,13 @@ from clickstream.alerts import DDOS, HEALTH, Alert
 from clickstream.batch import master
 from clickstream.batch.run import SHORT_BYTES
 from clickstream.config import Settings
+from clickstream.durations import DAY_SECONDS
 from clickstream.errors import NoData
 from clickstream.hdfs import Entry, Hdfs
 from clickstream.ops import stored
 from clickstream.text import show_bytes
 from clickstream.views.realtime import RealTime
+from clickstream.views.realtime.reader import day_of
 
 NAME = "evidence"
 JOB = Path(__file__).parent / "evidence_job.py"
@@ -79,17 +80,13 @@ def _files(settings: Settings, alert: Alert, first: int) -> list[Entry]:
     """The closed files in which a line of the alert may stand: days are as printed, in any zone."""
     hdfs, root = Hdfs.connect(settings), settings.hdfs.master
     server = f"/server={alert.key}" if alert.kind == HEALTH else ""
-    days = {_day(first - 86_400), _day(alert.last + 86_400)}
+    days = {day_of(first - DAY_SECONDS), day_of(alert.last + DAY_SECONDS)}
     return [
         entry
         for day in master.days(hdfs, root)
         if min(days) <= day <= max(days)
         for entry in stored.closed(list(hdfs.walk(f"{root}/dt={day}{server}")))
     ]
-
-
-def _day(second: int) -> str:
-    return datetime.datetime.fromtimestamp(second, datetime.UTC).date().isoformat()
 
 
 def _submit(

@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clickstream import alerts
-from clickstream.durations import DAY_SECONDS, seconds
+from clickstream.durations import DAY_SECONDS, instant, seconds
 from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.serve import alerting, compare
 from clickstream.serve.when import (
     EVERY_DAY,
     WEEKDAYS,
     Days,
-    instant,
     later,
     second,
     utc_day,

@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from clickstream.durations import EPOCH, instant
 from clickstream.errors import UsageError
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -95,11 +95,6 @@ def second(option: str, text: str) -> int:
     if since < 0:
         raise UsageError(f"{option} {text} is before 1970")
     return since
-
-
-def instant(epoch_s: int) -> str:
-    """Epoch seconds -> `2015-05-18T09:05:59Z`."""
-    return (EPOCH + timedelta(seconds=epoch_s)).replace(tzinfo=None).isoformat() + "Z"
 
 
 def utc_day(epoch_s: int) -> str:

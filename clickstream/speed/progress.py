@@ -1,11 +1,11 @@
 """What the driver and the commands tell each other, through small files in the home."""
 
-import datetime
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from clickstream.config import Settings
+from clickstream.durations import instant
 
 AVAILABLE_NOW = "--available-now"
 MAX_ROWS = "--max-rows"
@@ -89,9 +89,7 @@ def forget(settings: Settings) -> None:
 
 def moment(second: int) -> str:
     """An epoch second as ISO UTC; `-` for none."""
-    if not second:
-        return "-"
-    return datetime.datetime.fromtimestamp(second, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return instant(second) if second else "-"
 
 
 def _status_file(settings: Settings) -> Path:
