@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
 from clickstream.cache import cache_dir
-from clickstream.errors import ClickstreamError, ServiceFailed
+from clickstream.endpoints import LOOPBACK, port_open
+from clickstream.errors import ClickstreamError, NotRunning, ServiceFailed
 from clickstream.java import java_home_env, spark_home
 from clickstream.process import Child
 
@@ -28,9 +30,10 @@ if TYPE_CHECKING:
 
     from clickstream.config import Settings
 
-LOOPBACK = "127.0.0.1"
 NOTES = "CLICKSTREAM_NOTES"
+MASTER_PORT = 7077
 POLL_SECONDS = 0.1
+TELL_SECONDS = 0.5
 DISK_FULL = "No space left on device"
 ROOM = 'make room in the home, or give Spark another disk: spark.conf."spark.local.dir"'
 JAVA_OPTIONS = ("-XX:-UsePerfData",)
@@ -93,11 +96,15 @@ def properties_text(values: dict[str, str]) -> str:
 
 
 def launch(settings: "Settings", job: Job) -> Child:
-    """Start a job in a session of its own and leave it; refused while one of its name runs."""
+    """Start a job in a session of its own and leave it; refused while one of its name runs.
+
+    Raises NotRunning where a standalone master does not answer: Spark would try for a minute.
+    """
     child = Child(settings.path("run"), job.name, settings.path("logs", f"{job.name}.log"))
     running = child.running()
     if running:
         raise ClickstreamError(f"{job.name} is at work already (pid {running.pid})")
+    _check_master(settings.spark.master)
     scratch = _fresh(settings.path("tmp", job.name))
     properties = scratch / "spark.properties"
     properties.touch(mode=0o600)
@@ -108,6 +115,20 @@ def launch(settings: "Settings", job: Job) -> Child:
     argv = submit_argv(settings, job, properties)
     child.start(argv, env=_environment(settings, notes), cwd=scratch)
     return child
+
+
+def _check_master(master: str) -> None:
+    scheme, _, named = master.partition("://")
+    if scheme == "spark" and not any(map(_answers, named.split(","))):
+        raise NotRunning(f"Spark's master {master} does not answer", "is spark.master right?")
+
+
+def _answers(address: str) -> bool:
+    try:
+        place = urlsplit(f"//{address}")
+        return port_open(place.port or MASTER_PORT, place.hostname or "")
+    except (OSError, ValueError):  # no such host; no such port
+        return False
 
 
 def submit(
@@ -165,6 +186,44 @@ def drive(main: Callable[[], dict[str, Any] | None]) -> NoReturn:
     sys.exit(0)
 
 
+@contextmanager
+def stage(session: "SparkSession", name: str) -> Iterator[None]:
+    """In a driver: tell the stage, and while the block runs how far Spark is with its tasks."""
+    note(stage=name)
+    over = threading.Event()
+    teller = threading.Thread(target=_tell_tasks, args=(session, name, over), daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        teller.join()
+
+
+def _tell_tasks(session: "SparkSession", name: str, over: threading.Event) -> None:
+    from py4j.protocol import Py4JError
+
+    told = ""
+    with suppress(Py4JError, OSError):  # the JVM is gone: the block itself will say so
+        tracker = session.sparkContext.statusTracker()
+        while not over.wait(TELL_SECONDS):
+            at_work = tasks(tracker)
+            if at_work not in ("", told):
+                told = at_work
+                note(stage=f"{name}: {told}")
+
+
+def tasks(tracker: Any) -> str:
+    """Spark's stages at work and their tasks, as its status tracker knows them; "" for none."""
+    found = [tracker.getStageInfo(number) for number in sorted(tracker.getActiveStageIds())]
+    known = [info for info in found if info is not None]
+    if not known:
+        return ""
+    numbers = ", ".join(str(info.stageId) for info in known)
+    done = sum(info.numCompletedTasks for info in known)
+    return f"Spark stage {numbers}, {done} of {sum(info.numTasks for info in known)} tasks"
+
+
 def session() -> "SparkSession":
     """In a driver: the session, as `submit` configured it."""
     from pyspark.sql import SparkSession
@@ -176,8 +235,14 @@ def reason(error: BaseException) -> str:
     """The one line of a Java or Python exception that says most: its last cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [line for line in lines if line.startswith("Caused by: ")]
-    found = causes[-1].removeprefix("Caused by: ") if causes else (lines or [""])[0]
+    found = causes[-1].removeprefix("Caused by: ") if causes else _first(lines)
     return found or type(error).__name__
+
+
+def _first(lines: list[str]) -> str:
+    """The first line, or where py4j only names the call that failed, the exception after it."""
+    told = [line for line in lines if not line.startswith("An error occurred while calling")]
+    return (told or lines or [""])[0].removeprefix(": ")
 
 
 def class_archive() -> Path:
@@ -196,11 +261,13 @@ def prepare(settings: "Settings") -> None:
     archive = class_archive()
     draft = archive.with_suffix(f".{os.getpid()}")
     options = (*SHORT_JOB, f'"-XX:ArchiveClassesAtExit={draft}"', "-Xlog:cds*=off")
+    here = settings.spark.model_copy(update={"master": "local[*]"})  # whatever cluster there is
     if archive.exists():
         return
     archive.parent.mkdir(parents=True, exist_ok=True)
     with suppress(ClickstreamError):
-        submit(settings, Job("spark-prepare", WARM_UP, java_options=options))
+        job = Job("spark-prepare", WARM_UP, java_options=options)
+        submit(settings.model_copy(update={"spark": here}), job)
     if draft.exists():  # A Java without an archive of its own cannot make one: no harm.
         draft.rename(archive)
 

@@ -7,11 +7,14 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 
 from clickstream import config, spark
-from clickstream.errors import BadInput, ClickstreamError, ServiceFailed
+from clickstream.errors import BadInput, ClickstreamError, NotRunning, ServiceFailed
+from clickstream.process import wait_until
 
 JOB = spark.Job("batch", Path("/x/job.py"), ("plan",), (Path("/j/a.jar"), Path("/j/b.jar")))
 
@@ -67,6 +70,8 @@ def test_properties_are_escaped():
         ("a\nCaused by: b: first\n\tat x\nCaused by: c: last\n\tat y", "c: last"),
         ("only line\nsecond", "only line"),
         ("", "ValueError"),
+        ("An error occurred while calling o1.x.\n: java.lang.E: told\n\tat y", "java.lang.E: told"),
+        ("An error occurred while calling o1.x", "An error occurred while calling o1.x"),
     ],
 )
 def test_the_reason_is_the_last_cause(error, told):
@@ -95,6 +100,68 @@ def test_a_driver_notes_its_end(notes):
         {"failed": "no such line", "hint": "look", "cause": "cause"},
         {"done": {"n": 1}},
     ]
+
+
+class Tracker(NamedTuple):
+    """Spark's status tracker, of stages that are at work: number -> (tasks, of them completed)."""
+
+    stages: dict[int, tuple[int, int]]
+
+    def getActiveStageIds(self):
+        return [7, *self.stages]
+
+    def getStageInfo(self, number):
+        if number not in self.stages:  # it ended between the two questions
+            return None
+        tasks, completed = self.stages[number]
+        return SimpleNamespace(stageId=number, numTasks=tasks, numCompletedTasks=completed)
+
+
+@pytest.mark.parametrize(
+    ("stages", "told"),
+    [
+        ({}, ""),
+        ({3: (12, 5)}, "Spark stage 3, 5 of 12 tasks"),
+        ({4: (2, 1), 3: (12, 5)}, "Spark stage 3, 4, 6 of 14 tasks"),
+    ],
+)
+def test_how_far_spark_is(stages, told):
+    assert spark.tasks(Tracker(stages)) == told
+
+
+def test_a_stage_tells_its_tasks_as_long_as_it_lasts(notes, monkeypatch):
+    monkeypatch.setattr(spark, "TELL_SECONDS", 0.01)
+    at_work: dict[int, tuple[int, int]] = {}
+    context = SimpleNamespace(statusTracker=lambda: Tracker(at_work))
+    with spark.stage(SimpleNamespace(sparkContext=context), "counting"):
+        for completed in (0, 1):
+            at_work[0] = (2, completed)
+            wait_until(lambda count=2 + completed: len(spark.read_notes(notes)) == count, 5, "it")
+    assert spark.read_notes(notes) == [
+        {"stage": "counting"},
+        {"stage": "counting: Spark stage 0, 0 of 2 tasks"},
+        {"stage": "counting: Spark stage 0, 1 of 2 tasks"},
+    ]
+
+
+def test_a_lost_jvm_is_left_to_the_stage_itself(notes, monkeypatch):
+    def lost():
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(spark, "TELL_SECONDS", 0)
+    context = SimpleNamespace(statusTracker=lost)
+    with (
+        pytest.raises(ZeroDivisionError),
+        spark.stage(SimpleNamespace(sparkContext=context), "counting"),
+    ):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("master", ["127.0.0.1:1", "nohost.invalid:7077", "127.0.0.1:x", ""])
+def test_a_master_that_does_not_answer_is_told_at_once(tmp_path, master):
+    settings = config.load(home=tmp_path, flags={"spark.master": f"spark://{master}"})
+    with pytest.raises(NotRunning, match="does not answer"):
+        spark.launch(settings, JOB)
 
 
 def test_a_full_disk_comes_with_what_to_do(notes):

@@ -30,6 +30,7 @@ def run(
         str | None,
         typer.Option("--every", help="Run again and again: 90s, 5m, 1h. Ctrl-C ends it."),
     ] = None,
+    conf: command.Conf = None,
     form: Form = "table",
 ) -> None:
     """Count days anew from the closed files of the master copy; alone: missing and dirty days.
@@ -44,7 +45,7 @@ def run(
     from clickstream.durations import seconds
 
     choice = batch.Choice.parse(date, first, last, whole)
-    settings = command.settings()
+    settings = command.settings(conf)
 
     def turn() -> None:
         with command.stages() as watch:

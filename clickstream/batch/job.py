@@ -87,9 +87,9 @@ def main() -> dict[str, Any]:
     session = spark.session()
     root = endpoints.hdfs_url(settings) + settings.hdfs.master.rstrip("/")
     files = [file for day in plan.values() for file in day]
-    spark.note(stage=f"counting {sum(file.size for file in files) / 1e6:,.1f} MB")
-    lines, visitor = read(session, root, files), settings.batch.visitor
-    counted = count(lines, settings.vhosts, settings.categories, visitor)
+    with spark.stage(session, f"counting {sum(file.size for file in files) / 1e6:,.1f} MB"):
+        lines, visitor = read(session, root, files), settings.batch.visitor
+        counted = count(lines, settings.vhosts, settings.categories, visitor)
     check(counted, plan)
     made_with = slices.made_with(settings)
     with BatchViews.connect(settings) as views:

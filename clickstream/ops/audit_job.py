@@ -146,12 +146,13 @@ def main() -> dict[str, Any]:
     stored.configure(
         session, plan["bytes"] // PARTITION_BYTES + plan["records"] // RECORDS_PER_TASK + 1
     )
-    spark.note(stage=f"reading {plan['bytes'] / 1e6:,.1f} MB and {plan['records']:,} records")
     stored.text(session, plan["master"]).createOrReplaceTempView("master")
     stored.text(session, plan["quarantine"]).createOrReplaceTempView("quarantine")
     bootstrap = endpoints.kafka_bootstrap(settings)
     _topic(session, bootstrap, plan["kafka"]).createOrReplaceTempView("topic")
-    rows = [row.asDict(recursive=True) for row in session.sql(SQL, plan["values"]).collect()]
+    volume = f"{plan['bytes'] / 1e6:,.1f} MB and {plan['records']:,} records"
+    with spark.stage(session, f"reading {volume}"):
+        rows = [row.asDict(recursive=True) for row in session.sql(SQL, plan["values"]).collect()]
     session.stop()
     return {"rows": rows}
 

@@ -58,6 +58,7 @@ def audit(
     ] = None,
     first: Annotated[str | None, typer.Option("--from", help="First day.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last day.")] = None,
+    conf: command.Conf = None,
     form: Form = "table",
 ) -> None:
     """Account for every line of every spooled log: source, ledger, Kafka, master copy, quarantine,
@@ -76,7 +77,7 @@ def audit(
 
     choice = Choice.parse(date, first, last, False)
     with command.stages() as watch:
-        done = audits.audit(command.settings(), choice, server, watch)
+        done = audits.audit(command.settings(conf), choice, server, watch)
     output.show(done.rows, balance.TABLE if form == "table" else balance.COLUMNS, form)
     for note in done.notes:
         typer.echo(f"Note: {printable(note)}", err=True)
@@ -91,6 +92,7 @@ def audit(
 
 def speed_rebuild(
     date: Annotated[str, typer.Option("--date", help="The day.")],
+    conf: command.Conf = None,
     form: Form = "table",
 ) -> None:
     """Count a day of the real-time views again, from the master copy; the stream must not run.
@@ -106,7 +108,7 @@ def speed_rebuild(
 
     day = Days.parse(date).only or ""
     with command.stages() as watch:
-        row = recount.rebuild(command.settings(), day, watch)
+        row = recount.rebuild(command.settings(conf), day, watch)
     output.show([row], recount.COLUMNS, form)
 
 
@@ -134,6 +136,7 @@ def rebuild(
         list[str] | None, typer.Option(help="A server of this home; all by default.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    conf: command.Conf = None,
     form: Form = "table",
 ) -> None:
     """Make the ledger anew from the master copy and the quarantine, where it is lost.
@@ -145,7 +148,7 @@ def rebuild(
     from clickstream import output
     from clickstream.ops import rebuild as rebuilds
 
-    settings = command.settings()
+    settings = command.settings(conf)
     if not yes:
         typer.confirm(f"Make the ledger of {settings.home} anew?", abort=True)
     with command.stages() as watch:
@@ -199,6 +202,7 @@ def show(
         bool, typer.Option("--evidence", help="Read its lines in the master copy (a Spark job).")
     ] = False,
     top: Annotated[int, typer.Option(min=1, help="How many values of each field.")] = 10,
+    conf: command.Conf = None,
     form: Annotated[
         Literal["table", "json"], typer.Option("--format", help="How it is printed.")
     ] = "table",
@@ -213,7 +217,7 @@ def show(
     from clickstream import alerts, output
     from clickstream.ops import evidence as evidences
 
-    settings = command.settings()
+    settings = command.settings(conf)
     alert = evidences.find(settings, name)
     row = alerts.flat(alert)
     if evidence:

@@ -58,9 +58,9 @@ def main() -> dict[str, Any]:
     spark.note(stage="starting Spark")
     session = spark.session()
     stored.configure(session, plan["bytes"] // PARTITION_BYTES + 1)
-    spark.note(stage=f"reading {plan['bytes'] / 1e6:,.1f} MB")
     lines = stored.text(session, plan["master"])
-    rows = count(lines, settings.vhosts, plan["values"])
+    with spark.stage(session, f"reading {plan['bytes'] / 1e6:,.1f} MB"):
+        rows = count(lines, settings.vhosts, plan["values"])
     session.stop()
     return {"rows": rows}
 

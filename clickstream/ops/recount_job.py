@@ -60,12 +60,12 @@ def main() -> dict[str, Any]:
         batch = views.begin()
         check_whole(session, settings, batch)
         lines(session, plan["master"])
-        spark.note(stage=f"comparing {plan['bytes'] / 1e6:,.1f} MB with the ledger")
-        check_books(session, settings)
-        spark.note(stage=f"counting {plan['day']}")
-        seen: Counter[str] = Counter()
-        found = minutes(session, settings, plan["day"], views.highest)
-        replaced = views.replace_day(plan["day"], _noted(found, seen))
+        with spark.stage(session, f"comparing {plan['bytes'] / 1e6:,.1f} MB with the ledger"):
+            check_books(session, settings)
+        with spark.stage(session, f"counting {plan['day']}"):
+            seen: Counter[str] = Counter()
+            found = minutes(session, settings, plan["day"], views.highest)
+            replaced = views.replace_day(plan["day"], _noted(found, seen))
     session.stop()
     taken = {"minutes": replaced, "lines": seen[counts.IP]}
     return {"date": plan["day"], "batch": batch, **taken, "seconds": round(time.time() - began, 1)}

@@ -25,6 +25,7 @@ def run(
     max_rows: Annotated[
         int | None, typer.Option(min=1, help="Most records of one batch, before the setting.")
     ] = None,
+    conf: command.Conf = None,
 ) -> None:
     """Count the topic's lines until Ctrl-C, each second, and show how it goes.
 
@@ -35,7 +36,7 @@ def run(
     """
     from clickstream.speed import control, show
 
-    settings = command.settings()
+    settings = command.settings(conf)
     driver = control.launch(settings, available_now, max_rows)
     if detach:
         control.wait_first(settings, driver)

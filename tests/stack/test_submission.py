@@ -1,0 +1,110 @@
+"""Both jobs on a real standalone Spark cluster: a master and two workers on loopback."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from urllib.request import urlopen
+
+import pytest
+
+from clickstream import kafka
+from clickstream.endpoints import LOOPBACK, free_ports
+from clickstream.java import java_home_env, spark_home
+from clickstream.process import Child, wait_until
+from clickstream.views.batch import BatchViews
+from tests.stack.test_batch_layer import LINES, expected, figures, master_files, put
+from tests.stack.test_speed_layer import (
+    answers,
+    attacks,
+    filler,
+    log_of,
+    produce,
+    stamped,
+)
+from tests.stack.test_speed_layer import expected as expected_of_speed
+
+WORKERS = ("worker1", "worker2")
+# What a worker finds: none of the environment that this package is installed in.
+PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+class Cluster(NamedTuple):
+    """`url` for spark.master; `web` tells what was submitted."""
+
+    url: str
+    web: str
+
+    def told(self) -> dict:
+        with urlopen(f"{self.web}/json/", timeout=10) as answer:
+            return json.load(answer)
+
+    def ready(self) -> bool:
+        """Whether the master answers: its port is open before its pages are there."""
+        try:
+            return self.told()["status"] == "ALIVE"
+        except OSError:
+            return False
+
+    def finished(self) -> list[tuple[str, int, int, str]]:
+        """Of each application that has ended: name, cores, MB of an executor, state."""
+        return [
+            (app["name"], app["cores"], app["memoryperexecutor"], app["state"])
+            for app in self.told()["completedapps"]
+        ]
+
+
+@pytest.fixture
+def cluster(tmp_path) -> Iterator[Cluster]:
+    ports = free_ports(["master", "web"])
+    url = f"spark://{LOOPBACK}:{ports['master']}"
+    server = ["--host", LOOPBACK, "--port", ports["master"], "--webui-port", ports["web"]]
+    daemons = [daemon(tmp_path, "master", "master.Master", *server)]
+    made = Cluster(url, f"http://{LOOPBACK}:{ports['web']}")
+    try:
+        daemons[0].wait_ready(made.ready, 60)
+        for name in WORKERS:
+            place = ["--host", LOOPBACK, "--webui-port", 0, "--work-dir", tmp_path / name]
+            share = ["--cores", 1, "--memory", "1g"]
+            daemons.append(daemon(tmp_path, name, "worker.Worker", *place, *share, url))
+        wait_until(lambda: made.told()["aliveworkers"] == len(WORKERS), 60, "two workers")
+        yield made
+    finally:
+        for each in reversed(daemons):
+            each.stop(10)
+
+
+def daemon(place: Path, name: str, main: str, *arguments: object) -> Child:
+    """Start a daemon of Spark's own, from the jars that submit the jobs."""
+    child = Child(place / "run", name, place / f"{name}.log")
+    argv = [spark_home() / "bin" / "spark-class", f"org.apache.spark.deploy.{main}", *arguments]
+    env = java_home_env({"PATH": PATH, "HOME": str(place), "SPARK_LOCAL_IP": LOOPBACK})
+    env |= {"SPARK_HOME": str(spark_home()), "SPARK_DAEMON_MEMORY": "256m"}
+    child.start([*map(str, argv)], env=env | {"USER": os.environ.get("USER", "nobody")})
+    return child
+
+
+def test_both_jobs_run_on_a_cluster(fresh, run, cluster, tmp_path):
+    for path, content in master_files(LINES).items():
+        put(fresh, path, content)
+    kafka.ensure_topic(fresh)
+    logs = {server: filler(500, 1) + lines for server, lines in attacks().items()}
+    for server, lines in logs.items():
+        produce(fresh, server, stamped(server, lines))
+    on_cluster = ("--set", f"spark.master={cluster.url}")
+    small = ("--conf", "spark.executor.memory=513m")
+    batch = run(*on_cluster, "batch", "run", *small)
+    run(*on_cluster, "speed", "run", "--available-now", *small)
+    assert "counting" in batch.stderr
+    wait_until(lambda: len(cluster.finished()) == 2, 30, "the end of both applications")
+    assert sorted(cluster.finished()) == [
+        ("clickstream batch", 2, 513, "FINISHED"),
+        ("clickstream speed", 2, 513, "FINISHED"),
+    ]
+    for worker in WORKERS:
+        assert len(list((tmp_path / worker).glob("app-*/*/stderr"))) == 2, f"not on {worker}"
+    with BatchViews.connect(fresh) as views:
+        assert figures(views) == expected(LINES)
+    found = expected_of_speed({server: log_of(lines) for server, lines in logs.items()})
+    assert answers(fresh, list(logs)) == found
