@@ -22,11 +22,15 @@ _AGENTS = (
 )
 
 
-def blocks(seed: int, lines: int) -> Iterator[bytes]:
-    """A log of so many lines, second by second; every INVALID_EVERY-th line is no valid one."""
+def blocks(
+    seed: int, lines: int, start: int = START, per_second: int = PER_SECOND
+) -> Iterator[bytes]:
+    """A log of so many lines, second by second from `start` (epoch s), PER_SECOND lines a block;
+    every INVALID_EVERY-th line is no valid one. `per_second` is a multiple of PER_SECOND.
+    """
     templates = _templates(seed)
     for first in range(0, lines, PER_SECOND):
-        time = printed(START + first // PER_SECOND, _UTC).encode()
+        time = printed(start + first // per_second, _UTC).encode()
         block = templates[first // PER_SECOND % _BLOCKS].replace(_TIME, time)
         if (first + PER_SECOND) % INVALID_EVERY == 0:
             block = block[: block.rindex(b'"', 0, -2)] + b"\n"
