@@ -4,6 +4,7 @@ import datetime
 import random
 from collections import Counter, defaultdict
 from contextlib import suppress
+from copy import deepcopy
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from clickstream import alerts, config
 from clickstream.alerts import Alert
+from clickstream.errors import ClickstreamError
 from clickstream.views.realtime import counts, lifecycle, recent, writer
 from clickstream.views.realtime.store import alert_of
 from clickstream.views.realtime.writer import Batch, Writer
@@ -228,6 +230,55 @@ def test_a_batch_that_dies_and_runs_again_tells_the_same(lines, places, resolves
     calm, struck = replayed(batches, resolves), replayed(batches, resolves, deaths)
     assert struck.alerts == calm.alerts
     assert struck.changes == calm.changes
+
+
+class Forgetful(MemoryWriter):
+    """Before each sending named in `at` the tables forget all that this batch has written."""
+
+    def __init__(self, settings, tables, at):
+        super().__init__(settings, tables)
+        self.at, self.sendings, self.calm = set(at), 0, None
+
+    def write(self, number, batch):
+        self.calm = deepcopy(self.tables)
+        super().write(number, batch)
+
+    def _send(self, rows):
+        self.sendings += 1
+        if self.sendings in self.at:
+            self.patience.outages += 1
+            vars(self.tables).update(vars(deepcopy(self.calm)))
+        super()._send(rows)
+
+
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(LINES, CUTS, st.integers(0, OPENS), st.lists(st.integers(1, 40), max_size=8))
+def test_what_a_killed_store_has_forgotten_of_a_batch_is_written_again(lines, places, resolves, at):
+    batches, tables = cut(lines, places), Tables()
+    stream = Forgetful(settings_of(resolves), tables, at)
+    stream.resume("query", 0)
+    for number, part in enumerate(batches):
+        stream.write(number, batch_of(part))
+    calm = replayed(batches, resolves)
+    assert vars(tables) == vars(calm)
+
+
+def test_a_store_that_has_forgotten_an_earlier_batch_is_refused():
+    tables = Tables()
+    stream = MemoryWriter(settings_of(OPENS), tables)
+    stream.resume("query", 0)
+    stream.write(0, batch_of(burst(1)))
+    known = deepcopy(tables)
+    stream.write(1, batch_of(burst(2)))
+    vars(tables).update(vars(known))
+    for _ in range(2):  # Whoever asks again must not get past it.
+        with pytest.raises(ClickstreamError, match="the last was 1, it holds 0") as failure:
+            stream.write(2, batch_of(burst(3)))
+        assert "speed reset" in failure.value.hint
+    assert vars(tables) == vars(known)
+    vars(tables).update(vars(Tables()))
+    with pytest.raises(ClickstreamError, match="it holds none"):
+        stream.write(2, batch_of(burst(3)))
 
 
 @hypothesis_settings(max_examples=60, deadline=None)

@@ -14,12 +14,13 @@ Answer = TypeVar("Answer")
 class Patience:
     """How long a writer waits. Everything it asks can be asked twice.
 
-    `since` is when the outage at hand began, epoch s; None while the store answers. `over` says
-    that nobody waits any more.
+    `since` is when the outage at hand began, epoch s; None while the store answers. `outages` is
+    how many there were. `over` says that nobody waits any more.
     """
 
     def __init__(self, timeout_s: float) -> None:
         self.since: float | None = None
+        self.outages = 0
         self.over: Callable[[], bool] = lambda: False
         self._timeout_s = timeout_s
         self._deadline = 0.0
@@ -38,6 +39,7 @@ class Patience:
     def _wait(self, away: NotRunning) -> None:
         if self.since is None:
             self.since = time.time()
+            self.outages += 1
             self._deadline = time.monotonic() + self._timeout_s
         if self.over():
             raise away

@@ -44,6 +44,7 @@ STATE = (
     "INSERT INTO state (name, query, batch_id, servers, before) VALUES ('speed',?,?,?,?)"
     " USING TIMESTAMP ?"
 )
+LAST = "SELECT query, batch_id, servers, before FROM state WHERE name = 'speed'"
 DDOS = "INSERT INTO ddos (day, second, ip, requests) VALUES (?,?,?,?) USING TTL ? AND TIMESTAMP ?"
 POPULARITY = (
     "INSERT INTO popularity (server, rank, as_of, category, requests) VALUES (?,?,?,?,?)"
@@ -98,6 +99,7 @@ class Writer(Store):
         self.servers: dict[str, dict[str, int]] = {}
         self._query = ""
         self._batch = 0
+        self._stored: int | None = None
         self._present: set[tuple[str, int]] = set()
         self._recent = Recent(self._load)
         self._alerts = Lifecycle(settings.speed, self._stored_alerts, self._non_200)
@@ -121,9 +123,7 @@ class Writer(Store):
 
         Raises ClickstreamError where the views were made by another checkpoint, or miss a batch.
         """
-        row = self.run(
-            "SELECT query, batch_id, servers, before FROM state WHERE name = 'speed'"
-        ).one()
+        row = self.run(LAST).one()
         refuse_other_checkpoint(row and row.query, query)
         if (row is None and batch > 0) or (
             row is not None and row.batch_id not in (batch - 1, batch)
@@ -133,6 +133,7 @@ class Writer(Store):
                 f"the checkpoint is at batch {batch}, the real-time views at {stored}", RESET
             )
         self._query, self._batch = query, batch
+        self._stored = None if row is None else row.batch_id
         if row is not None:
             self.servers = json.loads(row.before if row.batch_id == batch else row.servers)
         self.highest = self._highest(batch)
@@ -142,7 +143,7 @@ class Writer(Store):
         self._alerts.resume(self._as_of(self.run("SELECT * FROM alerts")))
 
     def write(self, number: int, batch: Batch) -> None:
-        """Store one batch: partials first, then what is overwritten, then the state."""
+        """Store one batch; raises ClickstreamError where Cassandra has forgotten an earlier one."""
         self._batch = number
         before = self.servers
         self.servers = _totals(before, batch)
@@ -151,13 +152,9 @@ class Writer(Store):
         for slot in touched:
             self._recent.add(slot, batch.slots[slot])
         faultpoints.reached("counted", driver=True)
-        self._send(self._buckets(batch))
-        faultpoints.reached("partials", driver=True)
-        self._send(self._overwritten(batch))
-        faultpoints.reached("overwritten", driver=True)
+        partials, overwritten = list(self._buckets(batch)), list(self._overwritten(batch))
         state = (self._query, number, json.dumps(self.servers), json.dumps(before), self._stamp)
-        self._send([Row(STATE, "state", state)])
-        faultpoints.reached("stored", driver=True)
+        self._store(partials, overwritten, [Row(STATE, "state", state)])
         self.highest |= batch.files
         self._recent.trim()
         self._alerts.trim()
@@ -165,6 +162,37 @@ class Writer(Store):
     def open_alerts(self) -> int:
         """How many alerts are open after the last batch."""
         return self._alerts.open()
+
+    def _store(self, partials: list[Row], overwritten: list[Row], state: list[Row]) -> None:
+        """Partials first, the state last; all of it once more where Cassandra was away meanwhile.
+
+        A node that was killed may have forgotten what it had acknowledged just before.
+        """
+        outages = None
+        while outages != self.patience.outages:
+            outages = self.patience.outages
+            self._refuse_what_has_forgotten()
+            self._send(partials)
+            faultpoints.reached("partials", driver=True)
+            self._send(overwritten)
+            faultpoints.reached("overwritten", driver=True)
+            self._send(state)
+            faultpoints.reached("stored", driver=True)
+        self._stored = self._batch
+
+    def _refuse_what_has_forgotten(self) -> None:
+        """The last batch before this one must be there; of the one at hand all is written again.
+
+        What a node forgets is the end of what it was told, and `state` is told last.
+        """
+        row = self.run(LAST).one()
+        found = None if row is None else row.batch_id
+        if found not in (self._stored, self._batch):
+            raise ClickstreamError(
+                f"Cassandra has forgotten batches that it had acknowledged: the last was"
+                f" {self._stored}, it holds {'none' if found is None else found}",
+                RESET,
+            )
 
     @property
     def _stamp(self) -> int:
