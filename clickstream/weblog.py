@@ -47,7 +47,8 @@ class Format(NamedTuple):
     Its groups: 1 host, 2 ident, 3 user, 4 date, 5 hour, 6 minute, 7 second, 8 zone, 9 request,
     10 status, 11 size, 12 referer, 13 agent (the last two may be absent). `stamped` is that of a
     whole valid stamped line; its group 1 is the version, group 2 the printed date. `compiled` is
-    `line`; `timed` is the same with the printed time as its only group.
+    `line`; `timed` is the same with the printed time as its only group; `simple` is `timed` for
+    lines in which no backslash stands.
     """
 
     name: str
@@ -55,13 +56,18 @@ class Format(NamedTuple):
     stamped: str
     compiled: re.Pattern[bytes]
     timed: re.Pattern[bytes]
+    simple: re.Pattern[bytes]
 
 
 def _format(name: str, line: str) -> Format:
     first, second, third = (_ungrouped(part) for part in re.split(rf"({re.escape(_TIME)})", line))
     timed = f"{first}({second}){third}"
+    # Up to one character Python scans several times as fast as up to one of a class: 0.8 instead of
+    # 1.4 us per line of 260 bytes.
+    simple = timed.replace(_QUOTED, '[^"]*+')
     stamped = _STAMP + _ungrouped(line)
-    return Format(name, line, stamped, re.compile(line.encode()), re.compile(timed.encode()))
+    compiled = (re.compile(each.encode()) for each in (line, timed, simple))
+    return Format(name, line, stamped, *compiled)
 
 
 def _ungrouped(expression: str) -> str:
@@ -84,6 +90,7 @@ REQUEST = (
 BAD_REQUEST = "(bad-request-line)"
 NOT_A_PATH = "(not-a-path)"
 
+_BACKSLASH = ord("\\")
 _HEAD_ONLY = re.compile((_HEAD + '"').encode())
 _TIME_ONLY = re.compile(_HEAD.encode())
 _REQUEST_QUOTED = re.compile(rf'{_QUOTED}" '.encode())
@@ -183,7 +190,7 @@ def parse(raw: bytes, form: Format = COMBINED) -> Entry:
 
 def judge(raw: bytes, form: Format = COMBINED) -> Verdict:
     """Whether a line is valid, and its time: all that the spooler needs, and quick."""
-    match = form.timed.match(raw)
+    match = (form.timed if _BACKSLASH in raw else form.simple).match(raw)
     if match is not None and len(raw) <= MAX_LINE_BYTES:
         time = _time(match[1])
         if time is not None:

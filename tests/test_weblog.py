@@ -184,7 +184,11 @@ def test_a_bad_line_with_a_time_keeps_it():
     )
 
 
-@given(st.binary(max_size=200).filter(lambda raw: b"\n" not in raw))
+PUNCTUATION = st.lists(st.sampled_from([b'"', b"\\", b" ", b"a", b"[", b"200"])).map(b"".join)
+BYTES = st.binary(max_size=200).filter(lambda raw: b"\n" not in raw)
+
+
+@given(BYTES | PUNCTUATION)
 def test_judge_and_parse_and_the_stamped_pattern_agree(raw):
     lines = [raw, with_(b"agent", raw), with_(b"bob", raw), with_(b"/blog/a?b", raw)]
     lines += [AGENTLESS.replace(b"/blog", raw), VHOST.replace(b"www", raw)]

@@ -70,7 +70,8 @@ class Cutter:
     """Cuts one log into drafts of stamped lines; it knows the running SHA-256 of the log."""
 
     def __init__(self, server: str, file: str, form: Format, digest: "hashlib._Hash") -> None:
-        self._prefix = line_id(server, file, 0)[:-1].encode()
+        identity = line_id(server, file, 0)[:-1]
+        self._stamped = identity.encode() + b"%d\t%b\t%b\n"
         self._form = form
         self._digest = digest
         self._marks = bytearray()
@@ -103,7 +104,7 @@ class Cutter:
         The hot path, so all is in local names, and valid lines of one day are counted as a run: by
         attributes and a count per line it does little more than half as many (bench/README.md).
         """
-        counts, body, marks, prefix = draft.counts, draft.body, draft.marks, self._prefix
+        counts, body, marks, stamped = draft.counts, draft.body, draft.marks, self._stamped
         update, digest, form = self._digest.update, self._digest.digest, self._form
         most, size_limit, span_s = limits
         stop, first, last, day, run, full = draft.stop, draft.first, draft.last, UNDATED, 0, False
@@ -117,7 +118,7 @@ class Cutter:
             else:
                 update(piece)
                 reason, its_day, instant, stamp = judge(raw, form)
-                body += b"%s%d\t%s\t%s\n" % (prefix, stop, stamp, raw)
+                body += stamped % (stop, stamp, raw)
                 stop += len(piece)
                 if reason is not None:
                     counts[its_day or UNDATED, reason] += 1
