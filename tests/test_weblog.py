@@ -207,6 +207,9 @@ def agree(line, form):
     else:
         with pytest.raises(weblog.Reject, match=verdict.reason):
             weblog.parse(line, form)
+    quick = form.simple.match(line + b"\n")
+    if weblog.BACKSLASH not in line:
+        assert (verdict.reason is None) == (quick is not None and bool(weblog.valid_at(quick[1])))
     known = any(weblog.judge(line, each).reason is None for each in weblog.FORMATS.values())
     assert known == (verdict.reason in (None, "other-format"))
 
