@@ -28,6 +28,7 @@ FEED = Path(__file__).parent / "feed.py"
 POLL_S = 0.05
 PATIENCE_S = 180
 KEPT_BYTES = 2 * 10**9
+LONG_S = 3600
 
 
 class Case(NamedTuple):
@@ -136,6 +137,11 @@ class Run:
         fed = self._feeder is not None and self._feeder.poll() is not None
         return fed and bool(self.read) and self.read[-1][1] >= self.sent[-1][1]
 
+    def feed_no_more(self) -> None:
+        """Let the producer end after the lines at hand."""
+        if self._feeder:
+            self._feeder.terminate()
+
     def end(self) -> None:
         """Stop producer and driver."""
         if self._feeder and self._feeder.poll() is None:
@@ -179,15 +185,15 @@ def running(place: Path, base: Settings, case: Case) -> Iterator[Run]:
 
 def measure(place: Path, base: Settings, case: Case) -> Result:
     """Run one case; raises ServiceFailed where a line was not counted, or twice."""
-    trigger = config.load().speed.trigger_seconds
     with running(place, base, case) as run:
-        run.feed((case.warm + case.batches) * trigger)
-        run.watch(lambda: len(run.seen) > case.warm, PATIENCE_S)
+        run.feed(LONG_S)
+        run.watch(lambda: len(run.seen) > case.warm, PATIENCE_S * 2)
         first, before, machine = max(run.seen), _cpu(run), psutil.cpu_times()
         began = time.time()
-        run.watch(lambda: max(run.seen) - first >= case.batches or run.done(), PATIENCE_S * 10)
+        run.watch(lambda: max(run.seen) - first >= case.batches, PATIENCE_S * 10)
         until, last = time.time(), max(run.seen)
         spent, idle = _spent(run, before), _idle_percent(machine)
+        run.feed_no_more()
         run.watch(run.done, PATIENCE_S)
     batches = [status for number, status in sorted(run.seen.items()) if first < number <= last]
     return Result(

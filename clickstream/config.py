@@ -199,7 +199,7 @@ class Speed(_Section):
     """The speed layer: trigger, windows and thresholds."""
 
     trigger_seconds: Positive = 1
-    max_rows_per_batch: Positive = 50_000
+    max_rows_per_batch: Positive = 100_000
     checkpoint: str = ""
     window_seconds: Positive = 300
     ddos_requests_per_second: Positive = 100

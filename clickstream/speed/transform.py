@@ -7,6 +7,9 @@ topic's order, in this batch and before it, so where a batch is cut changes noth
 
 A record with a line feed is no line: fields are split at line feeds (`weblog.sql_line`).
 
+It has two steps, for Spark analyses a stream's query once, but what is asked of a batch each time:
+only the shorter half is.
+
 ANSI mode kills the query at a bad cast or index: only `get`, `try_cast`, `split` with a limit.
 """
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
 FILES, LINES = "files", "lines"
 UNKNOWN_SERVER = "?"
-RECORDS = "records"
+RECORDS, PARSED = "records", "parsed"
 FIRST, LAST = -62_135_596_800, 253_402_300_799
 """The seconds of the years 1 to 9999; a reader has no name for others."""
 
@@ -56,8 +59,8 @@ _COUNTED = (
 )
 
 
-def sql(vhosts: Collection[str], mapping: Categories) -> str:
-    """The query over RECORDS; arguments as of `transform`."""
+def parse_sql(vhosts: Collection[str], mapping: Categories) -> str:
+    """The query over RECORDS; arguments as of `parse`."""
     line = weblog.sql_line("get(p, 3)", "split_part(get(p, 0), ':', 2)", vhosts)
     category = categories.sql("segment", "get(f, 5)", mapping)
     return f"""
@@ -77,35 +80,61 @@ WITH stamped AS (
     get(f, 0) AS host, get(f, 4) AS status, {category} AS category,
     86400L * day + 3600 * try_cast(get(f, 2) AS INT) + 60 * try_cast(get(f, 3) AS INT) AS clock
   FROM requests
-), checked AS (
-  SELECT *, NOT (position IS NOT NULL AND second IS NOT NULL AND segment IS NOT NULL
-    AND coalesce(clock BETWEEN {FIRST} AND {LAST}, false)) AS odd
-  FROM parsed
-), placed AS (
-  SELECT *, max(if(odd, NULL, position)) OVER (PARTITION BY server, file ORDER BY place
-    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before,
-    try_element_at(from_json(:highest, 'MAP<STRING, BIGINT>'), concat(server, ':', file)) AS known
-  FROM checked
-), judged AS (
-  SELECT *, CASE
-    WHEN odd THEN 'skipped'
-    WHEN position <= greatest(before, known) THEN 'copies'
-    WHEN second <= 0 OR second > least(received + :ahead, {LAST}) THEN 'set_aside'
-    ELSE 'counted' END AS outcome
-  FROM placed
-), named AS (
-  SELECT if(position IS NULL, '{UNKNOWN_SERVER}', server) AS server, position,
-    inline(array({", ".join(_COUNTED)}))
-  FROM judged
-), summed AS (
-  SELECT metric, server, second, key,
-    if(metric = '{FILES}', max(position), count(*)) AS n
-  FROM named WHERE key IS NOT NULL GROUP BY metric, server, second, key
 )
+SELECT *, NOT (position IS NOT NULL AND second IS NOT NULL AND segment IS NOT NULL
+  AND coalesce(clock BETWEEN {FIRST} AND {LAST}, false)) AS odd
+FROM parsed
+"""  # noqa: S608 (constants of ours, and servers whose names are checked)
+
+
+COUNT = f"""
 SELECT metric, server, second DIV {SLOT_S} * {SLOT_S} AS slot,
   to_json(collect_list(struct(second AS t, key AS k, n))) AS sums
-FROM summed GROUP BY metric, server, slot
-"""  # noqa: S608 (constants of ours, and servers whose names are checked)
+FROM (
+  SELECT metric, server, second, key, if(metric = '{FILES}', max(position), count(*)) AS n
+  FROM (
+    SELECT if(position IS NULL, '{UNKNOWN_SERVER}', server) AS server, position,
+      inline(array({", ".join(_COUNTED)}))
+    FROM (
+      SELECT *, CASE
+        WHEN odd THEN 'skipped'
+        WHEN position <= greatest(before, known) THEN 'copies'
+        WHEN second <= 0 OR second > least(received + :ahead, {LAST}) THEN 'set_aside'
+        ELSE 'counted' END AS outcome
+      FROM (
+        SELECT *, max(if(odd, NULL, position)) OVER (PARTITION BY server, file ORDER BY place
+          ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before,
+          try_element_at(from_json(:highest, 'MAP<STRING, BIGINT>'), concat(server, ':', file))
+            AS known
+        FROM {PARSED}
+  )))
+  WHERE key IS NOT NULL GROUP BY metric, server, second, key
+)
+GROUP BY metric, server, slot
+"""  # noqa: S608 (constants of ours)
+
+
+def parse(
+    records: "DataFrame", vhosts: Collection[str] = (), mapping: Categories = PLAIN
+) -> "DataFrame":
+    """The fields of each of Kafka's records, of a stream or of a table.
+
+    `vhosts` are the servers read as vhost_combined; `mapping` decides the categories.
+    """
+    records.createOrReplaceTempView(RECORDS)
+    return records.sparkSession.sql(parse_sql(vhosts, mapping))
+
+
+def count(
+    parsed: "DataFrame", highest: Mapping[tuple[str, str], int], max_ahead_s: int
+) -> "DataFrame":
+    """(metric, server, slot, sums) of a batch of parsed records; `sums` is a JSON array of t, k, n.
+
+    `highest` is the highest offset of each (server, file) before these records.
+    """
+    known = json.dumps({f"{server}:{file}": offset for (server, file), offset in highest.items()})
+    parsed.createOrReplaceTempView(PARSED)
+    return parsed.sparkSession.sql(COUNT, args={"highest": known, "ahead": max_ahead_s})
 
 
 def transform(
@@ -115,15 +144,8 @@ def transform(
     vhosts: Collection[str] = (),
     mapping: Categories = PLAIN,
 ) -> "DataFrame":
-    """(metric, server, slot, sums) of Kafka's records; `sums` is a JSON array of t, k, n.
-
-    `highest` is the highest offset of each (server, file) before these records; `vhosts` are the
-    servers read as vhost_combined; `mapping` decides the categories.
-    """
-    known = json.dumps({f"{server}:{file}": offset for (server, file), offset in highest.items()})
-    records.createOrReplaceTempView(RECORDS)
-    args = {"highest": known, "ahead": max_ahead_s}
-    return records.sparkSession.sql(sql(vhosts, mapping), args=args)
+    """Both steps over a table of records."""
+    return count(parse(records, vhosts, mapping), highest, max_ahead_s)
 
 
 def batch_of(rows: Iterable[Any]) -> Batch:
