@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -39,6 +39,8 @@ ROOM = 'make room in the home, or give Spark another disk: spark.conf."spark.loc
 JAVA_OPTIONS = ("-XX:-UsePerfData",)
 # Half the CPU of a short job's run goes into C2's compilations, which never pay back.
 SHORT_JOB = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+SHORT_BYTES = 100 * 2**20
+"""What a short job reads at most."""
 WARM_UP = Path(__file__).parent / "warmup.py"
 _COMPLAINT = re.compile(r"(?:Exception|Error)\b.*:|^Error:|Killed")
 
@@ -51,6 +53,21 @@ class Job(NamedTuple):
     args: tuple[str, ...] = ()
     jars: tuple[Path, ...] = ()
     java_options: tuple[str, ...] = ()
+
+
+def planned(
+    settings: "Settings",
+    name: str,
+    script: Path,
+    plan: Mapping[str, Any],
+    size: int,
+    jars: tuple[Path, ...] = (),
+) -> Job:
+    """A job that reads `size` bytes; its argument is the file in which its plan lies as JSON."""
+    file = settings.path("run", f"{name}.plan")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(plan))
+    return Job(name, script, (str(file),), jars, SHORT_JOB if size < SHORT_BYTES else ())
 
 
 def submit_argv(settings: "Settings", job: Job, properties: Path) -> list[str]:

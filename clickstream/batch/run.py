@@ -2,7 +2,6 @@
 
 import datetime
 import fcntl
-import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,7 +19,6 @@ from clickstream.hdfs import Hdfs
 from clickstream.views.batch import ALL, BatchViews, Made, Rows, publish
 
 JOB = Path(__file__).parent / "job.py"
-SHORT_BYTES = 100 * 2**20
 NEWEST_IS_AT_MOST = datetime.timedelta(days=1)
 
 WHY = {
@@ -187,11 +185,10 @@ def _standing(settings: Settings, files: list[File] | None, made: Made | None) -
 
 
 def _job(settings: Settings, plan: Manifests, made: dict[str, Made]) -> spark.Job:
-    file = settings.path("run", "batch.plan")
     before = {day: each.run for day, each in made.items()}
-    file.write_text(json.dumps({"run": uuid.uuid4().hex, "before": before, "days": plan}))
-    short = sum(each.size for files in plan.values() for each in files) < SHORT_BYTES
-    return spark.Job("batch", JOB, (str(file),), java_options=spark.SHORT_JOB if short else ())
+    size = sum(each.size for files in plan.values() for each in files)
+    told = {"run": uuid.uuid4().hex, "before": before, "days": plan}
+    return spark.planned(settings, "batch", JOB, told, size)
 
 
 @contextmanager

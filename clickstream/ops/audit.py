@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from clickstream import endpoints, jars, kafka, spark
 from clickstream.batch import master
 from clickstream.batch.master import File
-from clickstream.batch.run import SHORT_BYTES, Choice
+from clickstream.batch.run import Choice
 from clickstream.config import Settings
 from clickstream.errors import BadInput, ClickstreamError, NoData, NotRunning, UsageError
 from clickstream.hdfs import Entry, Hdfs
@@ -299,12 +299,7 @@ def _plan(
 
 def _submit(settings: Settings, plan: dict[str, Any], watch: Watch) -> list[dict[str, Any]]:
     spark.prepare(settings)
-    file = settings.path("run", "audit.plan")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(plan))
-    short = plan["bytes"] < SHORT_BYTES
-    options = spark.SHORT_JOB if short else ()
-    job = spark.Job(NAME, JOB, (str(file),), tuple(jars.files(JARS)), options)
+    job = spark.planned(settings, NAME, JOB, plan, plan["bytes"], tuple(jars.files(JARS)))
     rows: list[dict[str, Any]] = spark.submit(settings, job, watch)["rows"]
     return rows
 

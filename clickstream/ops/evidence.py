@@ -1,6 +1,5 @@
 """The evidence of an alert: what its lines are, from the master copy."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,7 +7,6 @@ from typing import Any, NamedTuple
 from clickstream import alerts, endpoints, spark
 from clickstream.alerts import DDOS, HEALTH, Alert
 from clickstream.batch import master
-from clickstream.batch.run import SHORT_BYTES
 from clickstream.config import Settings
 from clickstream.durations import DAY_SECONDS
 from clickstream.errors import NoData
@@ -92,13 +90,10 @@ def _files(settings: Settings, alert: Alert, first: int) -> list[Entry]:
 def _submit(
     settings: Settings, files: list[Entry], values: dict[str, Any], watch: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    spark.prepare(settings)
     size = sum(entry.size for entry in files)
     place = stored.directories(endpoints.hdfs_url(settings), settings.hdfs.master, files)
-    file = settings.path("run", f"{NAME}.plan")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"master": place, "bytes": size, "values": values}))
-    options = spark.SHORT_JOB if size < SHORT_BYTES else ()
-    job = spark.Job(NAME, JOB, (str(file),), java_options=options)
+    plan = {"master": place, "bytes": size, "values": values}
+    spark.prepare(settings)
+    job = spark.planned(settings, NAME, JOB, plan, size)
     rows: list[dict[str, Any]] = spark.submit(settings, job, watch)["rows"]
     return rows

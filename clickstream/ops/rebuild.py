@@ -3,7 +3,6 @@
 Whatever is still on its way would be missing in it, so nothing may be.
 """
 
-import json
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from clickstream import endpoints, spark
-from clickstream.batch.run import SHORT_BYTES
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.hdfs import Entry, Hdfs
@@ -124,11 +122,7 @@ def _plan(
 
 def _submit(settings: Settings, plan: dict[str, Any], watch: Watch) -> Rows:
     spark.prepare(settings)
-    file = settings.path("run", "rebuild.plan")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(plan))
-    options = spark.SHORT_JOB if plan["bytes"] < SHORT_BYTES else ()
-    job = spark.Job("rebuild", JOB, (str(file),), java_options=options)
+    job = spark.planned(settings, "rebuild", JOB, plan, plan["bytes"])
     rows: Rows = spark.submit(settings, job, watch)["rows"]
     return rows
 

@@ -6,12 +6,10 @@ Rejects that were accepted later are in, though the stream has skipped them.
 """
 
 import datetime
-import json
 from pathlib import Path
 from typing import Any
 
 from clickstream import endpoints, formats, spark
-from clickstream.batch.run import SHORT_BYTES
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NoData
 from clickstream.hdfs import Entry, Hdfs
@@ -41,7 +39,11 @@ def rebuild(settings: Settings, day: str, watch: Watch = lambda _: None) -> dict
     watch("listing the master copy")
     entries = _closed(settings, days_around(day))
     spark.prepare(settings)
-    row: dict[str, Any] = spark.submit(settings, _job(settings, day, entries), watch)
+    size = sum(entry.size for entry in entries)
+    place = stored.directories(endpoints.hdfs_url(settings), settings.hdfs.master, entries)
+    plan = {"day": day, "master": place, "bytes": size}
+    job = spark.planned(settings, control.REBUILD, JOB, plan, size)
+    row: dict[str, Any] = spark.submit(settings, job, watch)
     return row
 
 
@@ -63,14 +65,3 @@ def _closed(settings: Settings, days: list[str]) -> list[Entry]:
     if not (closed := stored.closed(entries)):
         raise NoData(f"the master copy has no lines of {days[0]} to {days[-1]}")
     return closed
-
-
-def _job(settings: Settings, day: str, entries: list[Entry]) -> spark.Job:
-    size = sum(entry.size for entry in entries)
-    root = endpoints.hdfs_url(settings)
-    place = stored.directories(root, settings.hdfs.master, entries)
-    file = settings.path("run", "recount.plan")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"day": day, "master": place, "bytes": size}))
-    options = spark.SHORT_JOB if size < SHORT_BYTES else ()
-    return spark.Job(control.REBUILD, JOB, (str(file),), java_options=options)
