@@ -6,41 +6,25 @@ python bench/batch.py --history 0 365          the same day after so many others
 """
 
 import argparse
-import json
 import shutil
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
-from ingest import break_off, place_of
+import running
+from running import Rows
 
 from clickstream import output
-from clickstream.errors import ClickstreamError
 
 
 def main() -> int:
-    """Parse, measure, print; 1 with a sentence when something failed."""
+    """Parse, measure, print."""
     options = _parser().parse_args()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, break_off)
-    try:
-        with place_of(options) as place:
-            report = _measure(options, place)
-    except ClickstreamError as error:
-        print(f"error: {error.message}\n{error.hint or ''}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
-    return 0
+    return running.run(options, _measure)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = running.parser(__doc__)
     add = parser.add_argument
     add("--lines", type=int, nargs="+", default=[1_000_000, 5_000_000], help="of the day")
     add("--history", type=int, nargs="+", default=[0], metavar="DAYS", help="counted before it")
@@ -49,13 +33,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--goaccess", default=shutil.which("goaccess"), metavar="PROGRAM", help="else from PATH")
     add("--duckdb", metavar="PYTHON", help="a Python that has duckdb; else this one, if it has")
     add("--alone", action="store_true", help="without the other tools")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting, repeatable")
-    add("--json", type=Path, metavar="FILE", help="write the figures there as well")
-    add("--keep", type=Path, metavar="DIR", help="work there and leave logs and files behind")
     return parser
 
 
-def _measure(options: argparse.Namespace, place: Path) -> list[dict[str, Any]]:
+def _measure(options: argparse.Namespace, place: Path) -> Rows:
     import chain
     import daily
 
@@ -63,7 +44,7 @@ def _measure(options: argparse.Namespace, place: Path) -> list[dict[str, Any]]:
     for name, found in (("goaccess", goaccess), ("duckdb", duckdb)):
         if not found and not options.alone:
             print(f"note: {name} is not here, and is left out", file=sys.stderr)
-    flags = dict(text.split("=", 1) for text in options.set)
+    flags = running.flags(options)
     results = []
     with chain.stack(place, flags, daily.SERVICES) as base:
         for lines in options.lines:

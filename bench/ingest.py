@@ -6,52 +6,25 @@ python bench/ingest.py --memory               its peak memory while it spools a 
 """
 
 import argparse
-import json
-import shutil
-import signal
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from clickstream import output
-from clickstream.errors import ClickstreamError
+import running
+from running import Rows
 
-Rows = list[dict[str, Any]]
+from clickstream import output
 
 
 def main() -> int:
-    """Parse, measure, print; 1 with a sentence when something failed."""
+    """Parse, measure, print."""
     options = _parser().parse_args()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, break_off)
     mode = _stamping if options.stamping is not None else _memory if options.memory else _chain
-    try:
-        with place_of(options) as place:
-            report = mode(options, place)
-    except ClickstreamError as error:
-        print(f"error: {error.message}\n{error.hint or ''}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
-    return 0
-
-
-def break_off(_number: int, _frame: object) -> None:
-    """Tear down, once: a second signal must not stop that half way."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
+    return running.run(options, mode)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = running.parser(__doc__)
     add = parser.add_argument
     add("--stamping", nargs="*", type=Path, metavar="FILE", help="these logs, or a made one")
     add("--memory", action="store_true", help="see above")
@@ -60,30 +33,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--servers", type=int, nargs="+", default=[1, 2], help="how many (default: 1 and 2)")
     add("--lines", type=int, default=400_000, help="measured in each case, all servers together")
     add("--warm", type=int, default=100_000, help="lines before them, not measured")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting, repeatable")
-    add("--json", type=Path, metavar="FILE", help="write the figures there as well")
-    add("--keep", type=Path, metavar="DIR", help="work there and leave logs and files behind")
     return parser
-
-
-@contextmanager
-def place_of(options: argparse.Namespace) -> Iterator[Path]:
-    """The directory to work in, removed in the end unless --keep names it."""
-    if options.keep:
-        options.keep.mkdir(parents=True, exist_ok=True)
-        yield options.keep.absolute()
-        return
-    place = Path(tempfile.mkdtemp(prefix="clickstream-bench-"))
-    try:
-        yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
 
 
 def _chain(options: argparse.Namespace, place: Path) -> Rows:
     import chain
 
-    flags = dict(text.split("=", 1) for text in options.set)
+    flags = running.flags(options)
     results = []
     with chain.stack(place, flags) as base:
         for case in chain.cases(

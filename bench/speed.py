@@ -6,18 +6,15 @@ python bench/speed.py --soak MINUTES    memory and state over time, at the first
 """
 
 import argparse
-import json
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
-from ingest import break_off, place_of
+import running
+from running import Rows
 
 from clickstream import output
-from clickstream.errors import ClickstreamError
 
-Rows = list[dict[str, Any]]
 STEPS = (10_000, 20_000, 30_000, 40_000, 50_000, 60_000, 80_000, 100_000)
 SOAKED = 10_000
 LEVELS = "▁▂▃▄▅▆▇█"
@@ -25,27 +22,13 @@ CURVES = ("jvm_mb", "python_mb", "cassandra_mb", "checkpoint_kb", "batch_p50", "
 
 
 def main() -> int:
-    """Parse, measure, print; 1 with a sentence when something failed."""
+    """Parse, measure, print."""
     options = _parser().parse_args()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, break_off)
-    try:
-        with place_of(options) as place:
-            report = _soak(options, place) if options.soak else _rates(options, place)
-    except ClickstreamError as error:
-        print(f"error: {error.message}\n{error.hint or ''}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
-    return 0
+    return running.run(options, _soak if options.soak else _rates)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = running.parser(__doc__)
     add = parser.add_argument
     add("--rates", type=int, nargs="+", metavar="ROWS", help="rows/s, both servers together")
     add("--highest", action="store_true", help="see above; stops at the first rate that is not")
@@ -53,16 +36,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--every", type=float, default=30, metavar="SECONDS", help="of a soak's samples")
     add("--batches", type=int, default=100, help="measured in each case")
     add("--warm", type=int, default=30, help="batches before them, not measured")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting, repeatable")
-    add("--json", type=Path, metavar="FILE", help="write the figures there as well")
-    add("--keep", type=Path, metavar="DIR", help="work there and leave logs and files behind")
     return parser
 
 
 def _case(options: argparse.Namespace, rate: int) -> Any:
     import stream
 
-    flags = dict(text.split("=", 1) for text in options.set)
+    flags = running.flags(options)
     return stream.Case(f"rate-{rate}", rate, options.batches, options.warm, flags)
 
 

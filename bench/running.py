@@ -1,0 +1,71 @@
+"""The command line of every benchmark: options, a place to work in, an end that leaves nothing."""
+
+import argparse
+import json
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from clickstream.errors import ClickstreamError
+
+Rows = list[dict[str, Any]]
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with the options that all benchmarks have."""
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = made.add_argument
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting, repeatable")
+    add("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    add("--keep", type=Path, metavar="DIR", help="work there and leave logs and files behind")
+    return made
+
+
+def flags(options: argparse.Namespace) -> dict[str, str]:
+    """The settings that --set gives."""
+    return dict(text.split("=", 1) for text in options.set)
+
+
+def run(options: argparse.Namespace, measure: Callable[[argparse.Namespace, Path], Rows]) -> int:
+    """Measure in a place of its own; the exit code: 1 with a sentence when something failed."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _break_off)
+    try:
+        with _place(options.keep) as place:
+            report = measure(options, place)
+    except ClickstreamError as error:
+        print(f"error: {error.message}\n{error.hint or ''}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    return 0
+
+
+def _break_off(_number: int, _frame: object) -> None:
+    """Tear down, once: a second signal must not stop that half way."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _place(keep: Path | None) -> Iterator[Path]:
+    """The directory to work in, removed in the end unless it is to be kept."""
+    if keep:
+        keep.mkdir(parents=True, exist_ok=True)
+        yield keep.absolute()
+        return
+    place = Path(tempfile.mkdtemp(prefix="clickstream-bench-"))
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
