@@ -263,9 +263,9 @@ def test_no_end_of_the_driver_changes_a_figure(fresh, run):
 
 def goes_on(settings: Settings) -> None:
     """Wait for two batches of this start, and for a moment within the next one."""
-    wait_until(lambda: batch(settings) >= 0, 60, "a first batch")
+    wait_until(lambda: batch(settings) >= 0, 180, "a first batch")
     first = batch(settings)
-    wait_until(lambda: batch(settings) > first, 60, "another batch")
+    wait_until(lambda: batch(settings) > first, 180, "another batch")
     time.sleep(random.random())
 
 

@@ -101,7 +101,7 @@ def killed_at_random(settings: Settings, run, chance: random.Random) -> None:
         else:
             os.killpg(known[0].pid, signal.SIGKILL)
         wait_until(
-            lambda known=known: ended(known), 60, f"the end after kill -9 of {part or 'all'}"
+            lambda known=known: ended(known), 180, f"the end after kill -9 of {part or 'all'}"
         )
 
 
@@ -128,13 +128,13 @@ def test_what_was_counted_otherwise_is_not_added_to(fresh, run):
 
 def lost_while_it_runs(settings: Settings, run) -> None:
     run("speed", "run", "--detach")
-    wait_until(lambda: batch(settings) >= 0, 60, "a first batch")
+    wait_until(lambda: batch(settings) >= 0, 180, "a first batch")
     healthy = json.loads(run("speed", "status", "--check", "--format", "json").stdout)
     assert (healthy["healthy"], healthy["complaint"]) == (True, "")
     known = family(settings)
     made_anew(settings)
     produce(settings, "weblog1", [b"one"])
-    wait_until(lambda: ended(known), 90, "the end of a stream whose topic is gone")
+    wait_until(lambda: ended(known), 180, "the end of a stream whose topic is gone")
     told = json.loads(run("speed", "status", "--check", "--format", "json", code=1).stdout)
     assert told["running"] is False
     assert "has lost lines" in told["complaint"]
@@ -192,22 +192,22 @@ def test_cassandra_may_go_away_and_come_back(settings, fresh, run):
     go_on(slice(thirds))
     run("speed", "run", "--detach", "--max-rows", 300)
     known = family(fresh)
-    wait_until(lambda: batch(fresh) >= 1, 120, "a second batch")
+    wait_until(lambda: batch(fresh) >= 1, 180, "a second batch")
     with paused(cassandra(settings)):
         go_on(slice(thirds, 2 * thirds))
-        wait_until(lambda: waits(fresh), 60, "waiting for Cassandra")
+        wait_until(lambda: waits(fresh), 180, "waiting for Cassandra")
         told = run("speed", "status", "--check", code=1).stdout
         assert "waiting for Cassandra since" in told
-    wait_until(lambda: not waits(fresh), 60, "going on")
+    wait_until(lambda: not waits(fresh), 180, "going on")
     at = batch(fresh)
     rest = len(sent["weblog1"]) * 5 // 6
     go_on(slice(2 * thirds, rest))
     acknowledged = killed_while_it_takes_writes(cassandra(settings), fresh)
     go_on(slice(rest, None))
-    wait_until(lambda: waits(fresh), 60, "waiting for Cassandra again")
+    wait_until(lambda: waits(fresh), 180, "waiting for Cassandra again")
     local.up(settings, ["cassandra"])
     total = sum(map(len, lines.values()))
-    wait_until(lambda: counted(fresh) == total, 120, "the last line")
+    wait_until(lambda: counted(fresh) == total, 180, "the last line")
     assert batch(fresh) > at
     assert [each.pid for each in family(fresh)] == [each.pid for each in known]
     check_figures(fresh, lines)
@@ -241,7 +241,7 @@ def what_is_forgotten_is_told(
         back = "INSERT INTO state (name, batch_id) VALUES ('speed', ?) USING TIMESTAMP ?"
         views.run(back, last - 1, 2 * last + 3)
     produce(settings, "weblog1", [line])
-    wait_until(lambda: ended(known), 60, "the end of a stream whose counts are gone")
+    wait_until(lambda: ended(known), 180, "the end of a stream whose counts are gone")
     told = json.loads(run("speed", "status", "--check", "--format", "json", code=1).stdout)
     assert f"the last was {last}, it holds {last - 1}" in told["complaint"]
     assert "speed reset" in run("speed", "run", code=1).stderr
