@@ -1,9 +1,8 @@
 """A day's counts, as the job collects them, to the rows of the day's tables. Pure.
 
 A count is a dict with `g` (which grouping set), `n` distinct lines, `seen` lines with copies,
-`servers` (one; for VISITORS the servers that `visitors` have in common), and by the grouping set
-`digests` of these visitors (base64), `minute` and `status`, or `category`. A field without value
-may be absent.
+`server`, and by the grouping set `digests` of its visitors (base64), each once, `minute` and
+`status`, or `category`. A field without value may be absent.
 """
 
 import base64
@@ -59,11 +58,12 @@ def rows(run: Run, counts: list[Count]) -> dict[str, Rows]:
         Traffic(server, count["minute"], count["status"], count["n"])
         for count in counts
         if count["g"] == TRAFFIC
-        for server in (count["servers"][0], ALL)
+        for server in (count["server"], ALL)
     ]
+    sets = {count["server"]: _digests(count) for count in counts if count["g"] == VISITORS}
     found = {
-        "daily_visitors": _visitors(counts, traffic),
-        "visitor_sets": _visitor_sets(counts),
+        "daily_visitors": _visitors(sets, traffic),
+        "visitor_sets": _visitor_sets(sets),
         "daily_responses": _responses(traffic, lambda row: (row.server,), ("server",)),
         "status_counts": _sums(traffic, lambda row: (row.server, row.status), "status"),
         "hourly_traffic": _sums(traffic, lambda row: (row.server, int(row.minute[:2])), "hour"),
@@ -83,11 +83,14 @@ def unparsed(counts: Iterable[Count]) -> int:
     return sum(count["n"] for count in counts if count["g"] == TRAFFIC and "status" not in count)
 
 
-def _visitors(counts: list[Count], traffic: list[Traffic]) -> Rows:
-    unique: Counter[str] = Counter()
-    for count in counts:
-        if count["g"] == VISITORS:
-            unique.update(dict.fromkeys([*count["servers"], ALL], count["visitors"]))
+def _digests(count: Count) -> list[bytes]:
+    text = base64.b64decode(count["digests"])
+    return sorted(text[at : at + DIGEST_BYTES] for at in range(0, len(text), DIGEST_BYTES))
+
+
+def _visitors(sets: dict[str, list[bytes]], traffic: list[Traffic]) -> Rows:
+    unique = {server: len(digests) for server, digests in sets.items()}
+    unique[ALL] = len(set().union(*sets.values()))
     requests = _summed((row.server, row.requests) for row in traffic)
     return [
         {"server": server, "unique_visitors": unique[server], "requests": requests[server]}
@@ -95,18 +98,11 @@ def _visitors(counts: list[Count], traffic: list[Traffic]) -> Rows:
     ]
 
 
-def _visitor_sets(counts: list[Count]) -> Rows:
-    found: dict[str, list[bytes]] = {}
-    for count in counts:
-        if count["g"] == VISITORS:
-            text = base64.b64decode(count["digests"])
-            digests = [text[at : at + DIGEST_BYTES] for at in range(0, len(text), DIGEST_BYTES)]
-            for server in count["servers"]:
-                found.setdefault(server, []).extend(digests)
+def _visitor_sets(sets: dict[str, list[bytes]]) -> Rows:
     return [
         {"server": server, "part": number, "digests": b"".join(part)}
-        for server, digests in found.items()
-        for number, part in enumerate(_parts(sorted(digests), PART_VISITORS))
+        for server, digests in sets.items()
+        for number, part in enumerate(_parts(digests, PART_VISITORS))
     ]
 
 
@@ -137,7 +133,7 @@ def _categories(counts: list[Count]) -> Rows:
         ((server, count["category"]), count["n"])
         for count in counts
         if count["g"] == CATEGORIES
-        for server in (count["servers"][0], ALL)
+        for server in (count["server"], ALL)
     )
     ranked = sorted(sums.items(), key=lambda item: (item[0][0], -item[1], item[0][1]))
     places: Counter[str] = Counter()
