@@ -128,7 +128,7 @@ class Run:
         if running:
             found["driver JVM"] = psutil.Process(running.pid)
             found["driver Python"] = found["driver JVM"].children()[-1]
-        if self._feeder:
+        if self._feeder and self._feeder.poll() is None:
             found["producer"] = self._feeder
         return found
 
@@ -219,7 +219,9 @@ def soak(
             until = time.monotonic() + every_s
             run.seen.clear()
             run.read = run.read[-1:]
-            run.watch(lambda until=until: time.monotonic() >= until, every_s + PATIENCE_S)
+            run.watch(
+                lambda until=until: run.done() or time.monotonic() >= until, every_s + PATIENCE_S
+            )
             if run.seen:
                 yield _sample(run, (time.monotonic() - began) / 60)
 
