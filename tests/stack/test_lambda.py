@@ -1,7 +1,7 @@
 """The whole path on real logs: every published figure, and every figure of an independent reader.
 
-The four real sets go through as four servers of one configuration, at two batch sizes of the speed
-layer. Where they are not beside the checkout, generated logs cover the same.
+The four real sets go through as four servers of one configuration, at three batch sizes of the
+speed layer. Where they are not beside the checkout, generated logs cover the same.
 """
 
 import json
@@ -15,8 +15,12 @@ import pytest
 from clickstream import scenario
 from clickstream.config import Settings
 from clickstream.ledger import VALID, Ledger
+from clickstream.views.realtime import RealTime
+from clickstream.views.realtime.reader import day_start
+from clickstream.views.realtime.store import DAY_S, PART_S
 from tests.stack.homes import SHARED, fresh_home, runner
 from tests.stack.stores import closed_lines
+from tests.stack.test_speed_rebuild import buckets, summed
 from tests.truth import Truth, ranked
 
 SETS = {
@@ -25,7 +29,7 @@ SETS = {
     "nasa": "nasa-http-1995-07-01-first4000",
     "nginx": "nginx-combined-2025-12-small-site",
 }
-BATCH_ROWS = (500, 50_000)
+BATCH_ROWS = (500, 5_000, 50_000)
 EVERY = 1_000_000
 
 
@@ -176,10 +180,26 @@ def speed_views(world: World) -> list[list[dict[str, Any]]]:
 
 
 def test_the_batch_size_changes_nothing(world):
-    run = runner(world.settings)
+    run, truth = runner(world.settings), summed(world.independent())
     before = speed_views(world)
-    run("speed", "reset", "--yes")
-    run("speed", "run", "--available-now", "--max-rows", BATCH_ROWS[1])
+    assert buckets(world.settings) == truth
+    for rows in BATCH_ROWS[1:]:
+        run("speed", "reset", "--yes")
+        run("speed", "run", "--available-now", "--max-rows", rows)
+        assert speed_views(world) == before
+        assert buckets(world.settings) == truth
+
+
+def test_a_rebuilt_day_is_the_streamed_one(world):
+    truth, before = world.independent(), speed_views(world)
+    streamed = buckets(world.settings)
+    ((day, _),) = Counter(line.day for line in truth.of("all")).most_common(1)
+    with RealTime.connect(world.settings) as views:
+        for part in range(day_start(day), day_start(day) + DAY_S, PART_S):
+            views.run("DELETE FROM buckets WHERE part = ?", part)
+    assert buckets(world.settings) < streamed
+    runner(world.settings)("speed", "rebuild", "--date", day)
+    assert buckets(world.settings) == streamed
     assert speed_views(world) == before
 
 
