@@ -48,8 +48,9 @@ class Format(NamedTuple):
     Its groups: 1 host, 2 ident, 3 user, 4 date, 5 hour, 6 minute, 7 second, 8 zone, 9 request,
     10 status, 11 size, 12 referer, 13 agent (the last two may be absent). `stamped` is that of a
     whole valid stamped line; its group 1 is the version, group 2 the printed date. `compiled` is
-    `line`; `timed` is the same with the printed time as its only group; `simple` is `timed` of
-    a line with its line feed, for lines without BACKSLASH.
+    `line`; `timed` is the same with the printed time as its only group. `simple` is quicker: if a
+    line without BACKSLASH, but with its line end, matches it, then it matches `timed`, too; a valid
+    line may fail it.
     """
 
     name: str
@@ -63,9 +64,9 @@ class Format(NamedTuple):
 def _format(name: str, line: str) -> Format:
     first, second, third = (_ungrouped(part) for part in re.split(rf"({re.escape(_TIME)})", line))
     timed = f"{first}({second}){third}"
-    # Up to one character Python scans several times as fast as up to one of a class: 0.7 instead of
-    # 1.3 us per line of 260 bytes.
-    simple = timed.replace(_QUOTED, '[^"]*+').replace(_END, "\n")
+    # Up to one character Python scans several times as fast as up to one of a class, and hardly any
+    # user has a space in his name: 0.5 instead of 1.3 us per line of 260 bytes.
+    simple = timed.replace(_QUOTED, '[^"]*+').replace(_USER, "[^ ]++").replace(_END, "\r?+\n")
     stamped = _STAMP + _ungrouped(line)
     compiled = (re.compile(each.encode()) for each in (line, timed, simple))
     return Format(name, line, stamped, *compiled)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from clickstream.ingest.spool import Cutter, Limits, Spool
 from clickstream.ledger import MARK_BYTES, VALID, Chunk
-from clickstream.weblog import COMBINED, MAX_LINE_BYTES, stamp
+from clickstream.weblog import COMBINED, MAX_LINE_BYTES, judge, stamp
 
 GOOD = b'1.2.3.4 - - [18/May/2015:09:05:%02d +0000] "GET / HTTP/1.1" 200 1'
 FILE = "0123456789abcdef"
@@ -45,6 +45,52 @@ def test_limits_never_change_the_lines(lines, size, span):
     assert all(piece.counts.total() <= lines for piece in pieces)
 
 
+KINDS = (
+    GOOD,
+    GOOD.replace(b"/ HTTP", b"/\\x16 HTTP"),
+    GOOD.replace(b'1.1"', b'1.1\\"'),
+    GOOD.replace(b"- - [", b"- a b ["),
+    GOOD.replace(b"18/May", b"31/Feb"),
+    GOOD.replace(b"18/May", b"17/May"),
+    b"%d is no line",
+)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(KINDS), st.integers(1, 150), st.sampled_from([b"\n", b"\r\n"])),
+        max_size=6,
+    ),
+    st.sampled_from([1, 7, 200, 10**9]),
+    st.sampled_from([500, 10**9]),
+    st.sampled_from([0, 3]),
+)
+def test_runs_of_any_lines_are_cut_as_one_by_one(runs, lines, size, span):
+    every = [(kind % (i % 60), end) for kind, times, end in runs for i in range(times)]
+    drafts = iter(cut(b"".join(raw + end for raw, end in every), Limits(lines, size, span)))
+    total = sum(len(raw + end) for raw, end in every)
+    draft, at, first, last = None, 0, 0, 0
+    for raw, end in every:
+        if draft is None:
+            draft, body, counts, first = next(drafts), b"", Counter(), last
+            assert draft.start == at
+        verdict = judge(raw)
+        body += stamp("weblog1", FILE, at, raw) + b"\n"
+        counts[verdict.day or "-", verdict.reason or VALID] += 1
+        at += len(raw + end)
+        if verdict.reason is None:
+            last = max(last, verdict.instant)
+            first = first or last
+        full = counts.total() == lines or len(body) >= size or last - first >= span > 0
+        if full or at == total:
+            assert draft.stop == at
+            assert (bytes(draft.body), draft.counts) == (body, counts)
+            assert (draft.first, draft.last, draft.open_tail) == (first, last, False)
+            assert len(draft.marks) == counts.total() * MARK_BYTES
+            draft = None
+    assert next(drafts, None) is None
+
+
 def test_a_draft_knows_the_digest_of_the_log_up_to_its_end():
     long = b"x" * (MAX_LINE_BYTES + 1)
     content = GOOD % 1 + b"\r\n" + long + b"\n" + GOOD % 2 + b"\n" + b"tail"
@@ -72,11 +118,12 @@ def test_event_time_never_goes_back():
 
 
 def test_a_line_too_long_never_reaches_an_agent():
-    content = b"x" * (MAX_LINE_BYTES + 1) + b"\n" + GOOD % 1 + b"\n"
-    (draft,) = cut(content)
-    assert draft.counts["-", "too-long"] == 1
-    assert b"xxx" not in draft.body
-    assert [(offset, big.read()) for offset, big in draft.big] == [(0, b"x" * (MAX_LINE_BYTES + 1))]
+    fits = (GOOD % 1).replace(b"- -", b"- " + b"x" * (MAX_LINE_BYTES + 1 - len(GOOD % 1)))
+    long = fits.replace(b"- x", b"- xx")
+    (draft,) = cut(fits + b"\n" + long + b"\n" + GOOD % 1 + b"\n")
+    assert draft.counts == {("2015-05-18", VALID): 2, ("-", "too-long"): 1}
+    assert bytes(draft.body).count(b"\n") == 2
+    assert [(offset, big.read()) for offset, big in draft.big] == [(len(fits) + 1, long)]
 
 
 @pytest.fixture

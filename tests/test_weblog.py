@@ -207,9 +207,10 @@ def agree(line, form):
     else:
         with pytest.raises(weblog.Reject, match=verdict.reason):
             weblog.parse(line, form)
-    quick = form.simple.match(line + b"\n")
-    if weblog.BACKSLASH not in line:
-        assert (verdict.reason is None) == (quick is not None and bool(weblog.valid_at(quick[1])))
+    for end in (b"\n", b"\r\n"):
+        quick = form.simple.match(line + end)
+        if quick and weblog.BACKSLASH not in line:
+            assert (verdict.reason is None) == bool(weblog.valid_at(quick[1]))
     known = any(weblog.judge(line, each).reason is None for each in weblog.FORMATS.values())
     assert known == (verdict.reason in (None, "other-format"))
 

@@ -7,8 +7,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import accumulate, islice, takewhile
+from operator import itemgetter
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from clickstream.errors import ClickstreamError
 from clickstream.hdfs import Hdfs
@@ -19,12 +22,20 @@ from clickstream.weblog import (
     MAX_LINE_BYTES,
     NO_TIME,
     Format,
+    Verdict,
     judge,
     line_id,
     valid_at,
 )
 
 COMPLETED = ".COMPLETED"
+_RUN_LINES, _SHORT_RUN_LINES = 128, 8
+"""How many lines are tried at once; the smaller number where the run before was cut short."""
+_CR = ord("\r")
+_PRINTED = itemgetter(1)
+_DAY, _INSTANT, _STAMP = (
+    itemgetter(Verdict._fields.index(name)) for name in ("day", "instant", "stamp")
+)
 CHUNK_NAME = re.compile(r"[A-Za-z0-9._-]+-[0-9a-f]{16}-[0-9]+-[0-9]+-[0-9]+\.log\Z")
 
 
@@ -63,6 +74,24 @@ class Draft:
         many = self.counts.total() >= limits.lines or len(self.body) >= limits.bytes
         return bool(many or long)
 
+    def fitting(self, lines: list[bytes], verdicts: list[Verdict], limits: Limits) -> int:
+        """How many of these stamped lines it takes until it is full, but for the limit of lines."""
+        if not limits.span_s and len(self.body) + sum(map(len, lines)) < limits.bytes:
+            return len(lines)
+        size, first, last = len(self.body), self.first, self.last
+        for count, (line, verdict) in enumerate(zip(lines, verdicts, strict=True), 1):
+            size += len(line)
+            last = max(last, verdict.instant)
+            first = first or last
+            if size >= limits.bytes or last - first >= limits.span_s > 0:
+                return count
+        return len(lines)
+
+    def reach(self, instants: list[int]) -> None:
+        """Note the event seconds of valid lines, one after the other."""
+        self.first = self.first or next((each for each in instants if each > 0), 0)
+        self.last = max(self.last, *instants)
+
     @property
     def carried(self) -> int:
         """How many of its lines go into the chunk."""
@@ -95,76 +124,125 @@ class Cutter:
         """The drafts of a stream that stands at an offset of the log.
 
         None is empty, but for one that notes no more than the late end of a counted last line.
-        Nothing beyond `stop` has been read when a draft is yielded. Without `tail`, a last line
+        More of the stream may have been read than a draft holds. Without `tail`, a last line
         that has no end is left out; `last` is the event second reached before.
         """
+        ahead = _Ahead(stream)
         draft = Draft(offset, offset, last, last, marks=self._marks)
         self._marks = bytearray()
-        while self._fill(draft, stream, limits, tail):
+        while self._fill(draft, ahead, limits, tail):
             yield self._sealed(draft)
             draft = Draft(draft.stop, draft.stop, draft.last, draft.last)
         if draft.counts or draft.marks:
             yield self._sealed(draft)
 
-    def _fill(self, draft: Draft, stream: Readable, limits: Limits, tail: bool) -> bool:
-        """Add lines until the draft is full (True) or the stream has no more (False).
+    def _fill(self, draft: Draft, ahead: "_Ahead", limits: Limits, tail: bool) -> bool:
+        """Add lines until the draft is full (True) or the stream has no more (False)."""
+        most = _RUN_LINES
+        while not draft.full(limits):
+            pieces = ahead.take(min(most, limits.lines - draft.counts.total()))
+            taken = self._add_run(draft, pieces, limits)
+            most = _RUN_LINES if taken == len(pieces) else _SHORT_RUN_LINES
+            ahead.give_back(pieces[taken:])
+            if taken == 0 and not self._add_odd(draft, ahead, limits, tail):
+                return False
+        return True
 
-        The hot path, so all is in local names, the common line needs no more than its quickest
-        expression, and valid lines of one day are counted as a run (bench/README.md).
+    def _add_run(self, draft: Draft, pieces: list[bytes], limits: Limits) -> int:
+        """Add the common lines that these pieces begin with, up to a full draft; how many.
+
+        The hot path: what can be done for all of them at once needs no step of ours for each
+        (bench/README.md).
         """
-        counts, body, marks, stamped = draft.counts, draft.body, draft.marks, self._stamped
-        update, digest, form = self._digest.update, self._digest.digest, self._form
-        simple, most, size_limit, span_s = form.simple.match, *limits
-        stop, first, last, day, run, full = draft.stop, draft.first, draft.last, UNDATED, 0, False
-        while not full and (piece := stream.readline(PIECE_BYTES)):
-            match, line, ended = simple(piece), piece, True
-            verdict = valid_at(match[1]) if match and BACKSLASH not in piece else None
-            if verdict is None:
-                ended = piece[-1:] == b"\n"
-                if not (ended or tail or len(piece) == PIECE_BYTES):
-                    break
-                raw = chomp(piece)
-                line, verdict = raw + b"\n", judge(raw, form)
-            if len(line) > MAX_LINE_BYTES + 1:
-                ended, stop = self._add_big(draft, piece, stream, stop)
-            else:
-                update(piece)
-                reason, its_day, instant, stamp = verdict
-                body += stamped % (stop, stamp, line)
-                stop += len(piece)
-                if reason is not None:
-                    counts[its_day or UNDATED, reason] += 1
-                elif its_day == day:
-                    run += 1
-                else:
-                    counts[day, VALID] += run
-                    day, run = str(its_day), 1
-                if instant > last and reason is None:
-                    last = instant
-                    first = first or instant
-            if ended:
-                marks += digest()[:MARK_BYTES]
-            draft.open_tail = not ended
-            most -= 1
-            full = most == 0 or len(body) >= size_limit or last - first >= span_s > 0
-        counts[day, VALID] += run
-        draft.counts = +counts
-        draft.stop, draft.first, draft.last = stop, first, last
-        return full
+        text = b"".join(pieces)
+        if BACKSLASH in text:
+            pieces = [*takewhile(_is_common, pieces)]
+        matches = cast(Iterator[Any], takewhile(bool, map(self._form.simple.match, pieces)))
+        found = [*takewhile(bool, map(valid_at, map(_PRINTED, matches)))]
+        if not found or (len(text) > MAX_LINE_BYTES < max(map(len, pieces))):
+            return 0
+        verdicts = cast(list[Verdict], found)
+        stops = [*accumulate(map(len, pieces), initial=draft.stop)]
+        ended = [chomp(each) + b"\n" for each in pieces] if _CR in text else pieces
+        stamps = zip(stops, map(_STAMP, verdicts), ended, strict=False)
+        lines = [*map(self._stamped.__mod__, stamps)]
+        taken = draft.fitting(lines, verdicts, limits)
+        draft.body += b"".join(lines[:taken])
+        draft.stop = stops[taken]
+        days = [*map(_DAY, verdicts[:taken])]
+        for day in dict.fromkeys(days):
+            draft.counts[day, VALID] += days.count(day)
+        draft.reach([*map(_INSTANT, verdicts[:taken])])
+        update, digest = self._digest.update, self._digest.digest
+        digests = b"".join([digest() for piece in pieces[:taken] if update(piece) is None])
+        marks = memoryview(digests).cast("Q")[:: self._digest.digest_size // MARK_BYTES]
+        draft.marks += marks.tobytes()
+        return taken
 
-    def _add_big(
-        self, draft: Draft, piece: bytes, stream: Readable, offset: int
-    ) -> tuple[bool, int]:
-        """Set a line aside that begins with a piece; whether it has an end, and where that is."""
-        line = long_line(stream, piece, offset, self._digest.update)
+    def _add_odd(self, draft: Draft, ahead: "_Ahead", limits: Limits, tail: bool) -> bool:
+        """Add lines one by one, up to a full draft or a valid line; False at the stream's end."""
+        while piece := ahead.readline(PIECE_BYTES):
+            ended = piece.endswith(b"\n")
+            if not (ended or tail or len(piece) == PIECE_BYTES):
+                break
+            raw = chomp(piece)
+            verdict = judge(raw, self._form)
+            if len(raw) > MAX_LINE_BYTES:
+                ended = self._add_big(draft, piece, ahead)
+            else:
+                self._digest.update(piece)
+                draft.body += self._stamped % (draft.stop, verdict.stamp, raw + b"\n")
+                draft.stop += len(piece)
+                draft.counts[verdict.day or UNDATED, verdict.reason or VALID] += 1
+                if verdict.reason is None:
+                    draft.reach([verdict.instant])
+            if ended:
+                draft.marks += mark(self._digest)
+            draft.open_tail = not ended
+            if (verdict.reason is None and _is_common(piece)) or draft.full(limits):
+                return True
+        return False
+
+    def _add_big(self, draft: Draft, piece: bytes, ahead: "_Ahead") -> bool:
+        """Set a line aside that begins with a piece; whether it has an end."""
+        line = long_line(ahead, piece, draft.stop, self._digest.update)
         assert line.big
         draft.counts[UNDATED, "too-long"] += 1
         draft.big.append((line.offset, line.big))
-        return line.terminated, line.stop
+        draft.stop = line.stop
+        return line.terminated
 
     def _sealed(self, draft: Draft) -> Draft:
         draft.digest = self._digest.hexdigest()
         return draft
+
+
+class _Ahead:
+    """A stream of lines of which some are read ahead; what is given back comes again."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._read = partial(stream.readline, PIECE_BYTES)
+        self._stream = stream
+        self._rest: list[bytes] = []
+
+    def take(self, most: int) -> list[bytes]:
+        """The next pieces, at most so many; none at the stream's end."""
+        pieces = self._rest or [*islice(iter(self._read, b""), most)]
+        self._rest = pieces[most:]
+        return pieces[:most]
+
+    def give_back(self, pieces: list[bytes]) -> None:
+        """These were taken last."""
+        self._rest[:0] = pieces
+
+    def readline(self, limit: int, /) -> bytes:
+        """The next line, or as much of it as the limit allows."""
+        return self._rest.pop(0) if self._rest else self._stream.readline(limit)
+
+
+def _is_common(piece: bytes) -> bool:
+    """Whether a format's `simple` expression tells if this is a valid line."""
+    return BACKSLASH not in piece
 
 
 class Spool:
