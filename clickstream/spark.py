@@ -3,6 +3,9 @@
 A job's script runs on this very Python as the driver of `spark-submit` in client mode. It loads
 the settings from its environment and tells its progress, and why it failed, in notes: a file of
 JSON lines, because the JVM may lose the last lines that its Python child printed.
+
+To a cluster goes a zip of this package, made at submission; the driver, too, imports that. A local
+master is one process of this machine: there is nobody to send it to.
 """
 
 import json
@@ -18,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from clickstream.cache import cache_dir
 from clickstream.endpoints import LOOPBACK, port_open
@@ -41,7 +45,8 @@ JAVA_OPTIONS = ("-XX:-UsePerfData",)
 SHORT_JOB = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 SHORT_BYTES = 100 * 2**20
 """What a short job reads at most."""
-WARM_UP = Path(__file__).parent / "warmup.py"
+PACKAGE = Path(__file__).parent
+WARM_UP = PACKAGE / "warmup.py"
 _COMPLAINT = re.compile(r"(?:Exception|Error)\b.*:|^Error:|Killed")
 
 
@@ -70,14 +75,31 @@ def planned(
     return Job(name, script, (str(file),), jars, SHORT_JOB if size < SHORT_BYTES else ())
 
 
-def submit_argv(settings: "Settings", job: Job, properties: Path) -> list[str]:
-    """The command line. The configuration is in the properties file: it may hold secrets."""
+def submit_argv(
+    settings: "Settings", job: Job, properties: Path, code: Path | None = None
+) -> list[str]:
+    """The command line; `code` is the zip of our package, where it is sent along.
+
+    The configuration is in the properties file: it may hold secrets.
+    """
     argv = [str(spark_home() / "bin" / "spark-submit"), "--master", settings.spark.master]
     argv += ["--deploy-mode", "client", "--name", f"clickstream {job.name}"]
     argv += ["--properties-file", str(properties), "--load-spark-defaults"]
     if job.jars:
         argv += ["--jars", ",".join(str(jar) for jar in job.jars)]
+    if code:
+        argv += ["--py-files", str(code)]
     return [*argv, str(job.script), *job.args]
+
+
+def package_zip(directory: Path) -> Path:
+    """Zip the sources of this package into a directory: the same sources, the same bytes."""
+    place = directory / f"{PACKAGE.name}.zip"
+    with ZipFile(place, "w") as archive:
+        for file in sorted(PACKAGE.rglob("*.py")):
+            entry = ZipInfo(file.relative_to(PACKAGE.parent).as_posix())
+            archive.writestr(entry, file.read_bytes(), ZIP_DEFLATED)
+    return place
 
 
 def conf(settings: "Settings", job: Job, scratch: Path) -> dict[str, str]:
@@ -129,7 +151,8 @@ def launch(settings: "Settings", job: Job) -> Child:
     notes = notes_file(settings, job.name)
     notes.parent.mkdir(parents=True, exist_ok=True)
     notes.write_text("")
-    argv = submit_argv(settings, job, properties)
+    code = None if settings.spark.master.startswith("local") else package_zip(scratch)
+    argv = submit_argv(settings, job, properties, code)
     child.start(argv, env=_environment(settings, notes), cwd=scratch)
     return child
 

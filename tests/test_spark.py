@@ -3,12 +3,14 @@
 import os
 import signal
 import stat
+import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
+from zipfile import ZipFile
 
 import pytest
 
@@ -33,6 +35,24 @@ def test_the_command_line(settings):
         *("--properties-file", "/t/p", "--load-spark-defaults"),
         *("--jars", "/j/a.jar,/j/b.jar", "/x/job.py", "plan"),
     ]
+    sent = spark.submit_argv(settings, JOB, Path("/t/p"), Path("/t/code.zip"))
+    assert sent == [*argv[:-2], "--py-files", "/t/code.zip", *argv[-2:]]
+
+
+def test_the_package_is_zipped_to_the_same_bytes_and_python_imports_it(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    first, second = (spark.package_zip(tmp_path / name) for name in ("a", "b"))
+    assert first.read_bytes() == second.read_bytes()
+    assert not [name for name in ZipFile(first).namelist() if not name.endswith(".py")]
+    told = subprocess.run(
+        [sys.executable, "-c", "from clickstream.batch import job; print(job.__file__)"],
+        env=os.environ | {"PYTHONPATH": str(first), "PYTHONSAFEPATH": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.strip() == f"{first}/clickstream/batch/job.py"
 
 
 def test_what_is_configured_wins_and_java_options_add_up(settings):

@@ -9,7 +9,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from clickstream import kafka
+from clickstream import config, kafka, spark
+from clickstream.config import Settings
 from clickstream.endpoints import LOOPBACK, free_ports
 from clickstream.java import java_home_env, spark_home
 from clickstream.process import Child, wait_until
@@ -103,8 +104,21 @@ def test_both_jobs_run_on_a_cluster(fresh, run, cluster, tmp_path):
         ("clickstream speed", 2, 513, "FINISHED"),
     ]
     for worker in WORKERS:
-        assert len(list((tmp_path / worker).glob("app-*/*/stderr"))) == 2, f"not on {worker}"
+        for file in ("stderr", "clickstream.zip"):
+            assert len(list((tmp_path / worker).glob(f"app-*/*/{file}"))) == 2, f"not on {worker}"
     with BatchViews.connect(fresh) as views:
         assert figures(views) == expected(LINES)
     found = expected_of_speed({server: log_of(lines) for server, lines in logs.items()})
     assert answers(fresh, list(logs)) == found
+    assert imported(fresh, cluster, tmp_path) == f"{fresh.home}/tmp/asked/clickstream.zip"
+
+
+def imported(settings: Settings, cluster: Cluster, place: Path) -> str:
+    """From where a job's driver takes this package."""
+    script = place / "asked.py"
+    script.write_text(
+        "from clickstream import spark\nspark.drive(lambda: {'from': str(spark.PACKAGE.parent)})"
+    )
+    flags = settings.origin.flags | {"spark.master": cluster.url}
+    there = config.load(settings.origin.file, settings.home, flags)
+    return spark.submit(there, spark.Job("asked", script))["from"]
