@@ -1,12 +1,18 @@
 # ruff: noqa: F401, F811
 """The batch views on MariaDB: the very tests that SQLite passes."""
 
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 import sqlalchemy as sa
 
 from clickstream import config, endpoints
 from clickstream.errors import ClickstreamError, NotRunning
+from clickstream.stack.mariadb import MariaDB
 from clickstream.views.batch import BatchViews
+from tests.stack.homes import runner
 from tests.test_batch_views import (
     day_rows,
     everything,
@@ -46,6 +52,55 @@ def test_the_reader_of_the_local_stack_only_reads(store, views):
             reader.replace_day("2015-05-18", day_rows("2015-05-18", ["/x"]))
     assert "denied" in str(refused.value.__cause__)
     assert len(views.categories(server="all", top=None)) > 1
+
+
+def certificate(place: Path) -> Path:
+    """A new certificate of this address, signed by itself, and beside it its key (.key)."""
+    made = ["openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt"]
+    made += ["ec_paramgen_curve:prime256v1", "-out", place, "-keyout", place.with_suffix(".key")]
+    made += ["-subj", "/CN=test", "-addext", f"subjectAltName=IP:{endpoints.LOOPBACK}"]
+    subprocess.run(made, check=True, capture_output=True)
+    return place
+
+
+class Encrypted(MariaDB):
+    """The local stack's server with a certificate."""
+
+    def commands(self):
+        argv = [word for word in super().commands()["mariadb"] if word != "--skip-ssl"]
+        own = certificate(self.directory / "server.pem")
+        return {"mariadb": [*argv, f"--ssl-cert={own}", f"--ssl-key={own.with_suffix('.key')}"]}
+
+
+@pytest.fixture
+def encrypted(tmp_path) -> Iterator[Encrypted]:
+    endpoints.remember_ports(tmp_path / "home", endpoints.free_ports(["mariadb"]))
+    server = Encrypted(config.load(home=tmp_path / "home"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+def trusting(settings: config.Settings, ca: Path) -> config.Settings:
+    """The same settings, with a URL that asks for TLS and names whom it trusts."""
+    url = endpoints.database_url(settings).update_query_dict({"ssl_ca": str(ca)})
+    written = url.render_as_string(hide_password=False)
+    return config.load(home=settings.home, flags={"database.url": written})
+
+
+def test_the_url_s_tls_options_reach_the_server(encrypted, tmp_path):
+    own = trusting(encrypted.settings, encrypted.directory / "server.pem")
+    with BatchViews.connect(own) as views:
+        (row,) = views._all(sa.text("SHOW STATUS LIKE 'Ssl_cipher'"))
+    assert row["Value"]
+    wrong = trusting(encrypted.settings, certificate(tmp_path / "other.pem"))
+    told = runner(wrong)("batch", "status", code=1).stderr.splitlines()
+    assert [line for line in told if line.startswith("Error:")] == told[:1]
+    assert "certificate verify failed" in told[1]
+    password = endpoints.password_file(encrypted.settings.home).read_text().strip()
+    assert password not in "".join(told)
 
 
 def test_tls_that_the_url_asks_for_is_insisted_on(store):
