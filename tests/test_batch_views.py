@@ -49,7 +49,7 @@ def command_line(settings, *arguments):
     ).stdout
 
 
-def day_rows(day, names=NAMES, server="weblog1", run="r"):
+def day_rows(day, names=NAMES, server="weblog1", run="r", manifest=(), made_with=WITH):
     n = len(names)
     counts = [
         {"g": VISITORS, "server": server, "n": n, "digests": TWO_VISITORS},
@@ -57,7 +57,7 @@ def day_rows(day, names=NAMES, server="weblog1", run="r"):
     ]
     for name in names:
         counts.append({"g": CATEGORIES, "server": server, "category": name, "n": 1})
-    return slices.rows(slices.Run(day, [], 0, 1, WITH, run), counts)
+    return slices.rows(slices.Run(day, manifest, 0, 1, made_with, run), counts)
 
 
 def everything(views):

@@ -1,4 +1,6 @@
-"""The batch job killed, or out of disk: one clear line, and the old rows stand."""
+"""The batch job killed, out of disk, or before a block that is damaged: one clear line, and the
+old rows stand.
+"""
 
 import json
 import os
@@ -11,21 +13,22 @@ import pytest
 
 from clickstream import config
 from clickstream.batch import run as batch
-from clickstream.batch.run import Choice
 from tests.stack.test_batch_layer import (  # noqa: F401 (fixtures)
     DAYS,
+    LATE,
+    LATE_PATH,
     LINES,
+    computed,
     expected,
     figures,
     master,
     master_files,
     put,
+    states,
     views,
 )
 
 RUN = [sys.executable, "-m", "clickstream.cli", "batch", "run", "--all"]
-LATE = b'9.9.9.9 - - [19/May/2015:02:00:00 +0000] "GET /late HTTP/1.1" 200 1\n'
-LATE_PATH = "dt=2015-05-19/server=weblog1/part.2"
 
 
 def late_line() -> bytes:
@@ -52,9 +55,7 @@ def test_a_driver_killed_between_two_days_leaves_whole_days(master, views):  # n
     assert figures(views) == expected(LINES)
 
 
-def test_a_jvm_killed_while_it_counts_is_told_and_the_rows_stand(master, views):  # noqa: F811
-    batch.run(master)
-    before = figures(views)
+def test_a_jvm_killed_while_it_counts_is_told_and_the_rows_stand(master, views, computed):  # noqa: F811
     put(master, LATE_PATH, late_line())
     command = subprocess.Popen(RUN, env=master.child_env(), stderr=subprocess.PIPE, text=True)
     told = iter(command.stderr)
@@ -64,13 +65,11 @@ def test_a_jvm_killed_while_it_counts_is_told_and_the_rows_stand(master, views):
     rest = "".join(told)
     assert (command.wait(60), len(errors(rest))) == (1, 1), rest
     assert str(master.path("logs", "batch.log")) in rest
-    assert figures(views) == before
-    assert [row["date"] for row in batch.run(master)] == ["2015-05-19"]
+    assert figures(views) == computed
+    assert states(master) == dict.fromkeys(DAYS, "fresh") | {"2015-05-19": "dirty"}
 
 
-def test_a_scratch_that_is_full_is_told_and_the_rows_stand(master, views, tmp_path):  # noqa: F811
-    batch.run(master, Choice(only="2015-05-18"))
-    before = figures(views)
+def test_a_scratch_that_is_full_is_told_and_the_rows_stand(master, views, computed, tmp_path):  # noqa: F811
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     alone = ["unshare", "--map-root-user", "--mount"]
@@ -89,4 +88,17 @@ def test_a_scratch_that_is_full_is_told_and_the_rows_stand(master, views, tmp_pa
     told = errors(done.stderr)
     assert (done.returncode, len(told)) == (1, 1), done.stderr
     assert "No space left on device" in told[0]
-    assert figures(views) == before
+    assert figures(views) == computed
+
+
+def test_a_damaged_block_is_told_and_the_rows_stand(settings, master, run, views, computed):  # noqa: F811
+    content = late_line().replace(b"/late", b"/only-here")
+    put(master, LATE_PATH, content)
+    blocks = [path for path in settings.path("hdfs", "data").rglob("blk_*") if not path.suffix]
+    (block,) = [path for path in blocks if path.read_bytes() == content]
+    block.write_bytes(content.replace(b"9.9.9.9", b"9.9.9.8"))
+    told = errors(run("batch", "run", code=1).stderr)
+    assert len(told) == 1
+    assert f"{master.hdfs.master}/{LATE_PATH}" in told[0]
+    assert figures(views) == computed
+    assert states(master) == dict.fromkeys(DAYS, "fresh") | {"2015-05-19": "dirty"}

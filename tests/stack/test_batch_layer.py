@@ -7,10 +7,13 @@ import pytest
 
 from clickstream import config, weblog
 from clickstream.batch import run as batch
+from clickstream.batch import slices
+from clickstream.batch.master import closed_files
 from clickstream.batch.run import Choice
-from clickstream.errors import BadInput, ClickstreamError, NoData, NotRunning, ServiceFailed
+from clickstream.errors import BadInput, ClickstreamError, NotRunning, ServiceFailed
 from clickstream.hdfs import Hdfs
 from clickstream.views.batch import BatchViews, Book
+from tests.test_batch_views import day_rows
 from tests.truth import ALL, Truth, ranked
 
 LINES = {
@@ -33,6 +36,8 @@ host\twith-tab - - [31/Dec/9999:23:59:59 +0000] "GET /"""
 10.0.0.6 - - [01/Jan/0001:13:00:00 +0000] "\\x16\\x03" 400 1
 """,
 }
+LATE = b'9.9.9.9 - - [19/May/2015:02:00:00 +0000] "GET /late HTTP/1.1" 200 1\n'
+LATE_PATH = "dt=2015-05-19/server=weblog1/part.2"
 DAYS = ["0001-01-01", "2015-05-18", "2015-05-19", "9999-12-31"]
 
 
@@ -47,11 +52,6 @@ def master_files(logs: dict[str, bytes], file: str = "0123456789abcdef") -> dict
             files[path] = files.get(path, b"") + weblog.stamp(server, file, offset, raw) + b"\n"
             offset += len(raw) + 1
     return files
-
-
-def lines_of(server: str) -> list[bytes]:
-    """The lines of a log."""
-    return LINES[server].split(b"\n")[:-1]
 
 
 def put(settings: config.Settings, path: str, content: bytes) -> None:
@@ -69,6 +69,17 @@ def master(fresh) -> config.Settings:
 def views(master) -> Iterator[BatchViews]:
     with BatchViews.connect(master) as views:
         yield views
+
+
+@pytest.fixture
+def computed(master, views) -> dict[str, list]:
+    """What the views hold once a run without Spark has put some rows of each day there."""
+    hdfs, made_with = Hdfs.connect(master), slices.made_with(master)
+    for day in DAYS:
+        manifest = closed_files(hdfs, master.hdfs.master, day)
+        rows = day_rows(day, ["/x"], manifest=manifest, made_with=made_with)
+        views.replace_day(day, rows)
+    return figures(views)
 
 
 def figures(views: BatchViews) -> dict[str, list]:
@@ -108,74 +119,46 @@ def expected(logs: dict[str, bytes]) -> dict[str, list]:
     return found
 
 
-def test_every_figure_of_hostile_lines(master, views):
-    rows = batch.run(master)
-    assert [row["date"] for row in rows] == DAYS
-    assert [row["lines"] for row in rows] == [1, 8, 2, 1]
-    assert {row["copies"] for row in rows} == {0}
+def states(settings: config.Settings) -> dict[str, str]:
+    """How each day stands."""
+    return {row["date"]: row["state"] for row in batch.status(settings)}
+
+
+def test_missing_days_then_dirty_ones_and_every_figure(master, views, run):
+    (row,) = json.loads(run("batch", "run", "--date", "latest", "--format", "json").stdout)
+    assert (row["date"], row["lines"], row["unique_visitors"]) == ("2015-05-19", 2, 2)
+    assert states(master) == dict.fromkeys(DAYS, "missing") | {"2015-05-19": "fresh"}
+    books = [Book("weblog1", "a" * 16, "2015-05-18", 6), Book("weblog2", "b" * 16, "2015-05-18", 2)]
+    views.publish_books(books)
+    told = [(row["date"], row["lines"], row["copies"], row["final"]) for row in batch.run(master)]
+    assert told == [(DAYS[0], 1, 0, False), (DAYS[1], 8, 0, True), (DAYS[3], 1, 0, False)]
     assert figures(views) == expected(LINES)
-
-
-def test_a_visitor_of_many_days_and_servers_is_one_of_the_range(master, views):
-    batch.run(master)
-    hosts = {server: {line.split(b" ")[0] for line in lines_of(server)} for server in LINES}
-    unique = hosts | {ALL: hosts["weblog1"] | hosts["weblog2"]}
-    rows = {row["server"]: row["unique_visitors"] for row in views.visitors_of_range(DAYS)}
-    assert rows == {server: len(those) for server, those in unique.items()}
-    assert rows[ALL] < sum(row["unique_visitors"] for row in views.visitors(server=ALL))
-
-
-def test_again_and_with_every_line_twice_gives_the_same_rows(master, views):
-    batch.run(master)
-    before = figures(views)
     assert batch.run(master) == []
-    for path, content in master_files(LINES).items():
-        put(master, path.replace("part.1", "part.2"), content)
-    assert {row["state"] for row in batch.status(master)} == {"dirty"}
-    rows = batch.run(master, Choice(every=True))
-    assert [row["copies"] for row in rows] == [1, 8, 2, 1]
-    assert figures(views) == before
-
-
-def test_a_late_file_makes_its_day_dirty_and_a_file_in_use_is_not_read(master, views):
-    batch.run(master)
-    late = {"weblog1": b'9.9.9.9 - - [19/May/2015:02:00:00 +0000] "GET / HTTP/1.1" 200 1\n'}
+    late = {"weblog1": LATE}
     (content,) = master_files(late, "f" * 16).values()
     put(master, "dt=2015-05-19/server=weblog1/_part.2.tmp", content)
-    assert {row["state"] for row in batch.status(master)} == {"fresh"}
-    put(master, "dt=2015-05-19/server=weblog1/part.2", content)
-    states = {row["date"]: row["state"] for row in batch.status(master)}
-    assert states.pop("2015-05-19") == "dirty"
-    assert set(states.values()) == {"fresh"}
-    assert [row["date"] for row in batch.run(master)] == ["2015-05-19"]
-    both = LINES | {"weblog1": LINES["weblog1"] + late["weblog1"]}
+    assert set(states(master).values()) == {"fresh"}
+    put(master, LATE_PATH, content)
+    for path, content in master_files(LINES).items():
+        if "2015-05-18" in path:
+            put(master, path.replace("part.1", "part.2"), content)
+    assert states(master) == dict.fromkeys(DAYS, "fresh") | dict.fromkeys(DAYS[1:3], "dirty")
+    told = [(row["date"], row["lines"], row["copies"], row["final"]) for row in batch.run(master)]
+    assert told == [(DAYS[1], 8, 8, True), (DAYS[2], 3, 0, False)]
+    both = LINES | {"weblog1": LINES["weblog1"] + LATE}
     assert figures(views) == expected(both)
+    hosts = {s: {line.split(b" ")[0] for line in log.split(b"\n")[:-1]} for s, log in both.items()}
+    unique = {ALL: set().union(*hosts.values())} | hosts
+    found = {row["server"]: row["unique_visitors"] for row in views.visitors_of_range(DAYS)}
+    assert found == {server: len(those) for server, those in unique.items()}
+    assert found[ALL] < sum(row["unique_visitors"] for row in views.visitors(server=ALL))
 
 
-def test_a_day_is_final_when_the_books_say_so(master, views):
-    batch.run(master, Choice(only="2015-05-18"))
-    assert [run["final"] for run in views.runs()] == [False]
-    books = [Book("weblog1", "a" * 16, "2015-05-18", 5), Book("weblog2", "b" * 16, "2015-05-18", 2)]
-    views.publish_books(books)
-    assert [run["final"] for run in views.runs()] == [False]
-    views.publish_books([books[0]._replace(valid_lines=6)])
-    assert [run["final"] for run in views.runs()] == [True]
-
-
-def test_choosing_days(master):
-    assert [row["date"] for row in batch.run(master, Choice(only="latest"))] == ["2015-05-19"]
-    states = {row["date"]: row["state"] for row in batch.status(master)}
-    assert [day for day, state in states.items() if state == "missing"] == [
-        day for day in DAYS if day != "2015-05-19"
-    ]
-    with pytest.raises(NoData, match="no lines of 2015-05-20"):
-        batch.run(master, Choice(only="2015-05-20"))
-    assert batch.run(master, Choice(first="2015-05-20", last="2016-01-01")) == []
-
-
-def test_a_visitor_may_be_a_host_with_a_user_agent(master, views):
-    batch.run(master)
-    assert [row["visitor"] for row in made_with(views)] == ["host"] * len(DAYS)
+def test_a_visitor_may_be_a_host_with_a_user_agent(master, views, computed):
+    origin = master.origin
+    agents = config.load(origin.file, master.home, origin.flags | {"batch.visitor": "host+agent"})
+    status = batch.status(agents)
+    assert {(row["state"], row["why"]) for row in status} == {("dirty", "a visitor was one host")}
     late = {
         "weblog1": b"""\
 10.0.0.1 - - [18/May/2015:02:00:00 +0000] "GET / HTTP/1.1" 200 1 "-" "One"
@@ -185,52 +168,33 @@ def test_a_visitor_may_be_a_host_with_a_user_agent(master, views):
     }
     ((path, content),) = master_files(late, "f" * 16).items()
     put(master, path.replace("part.1", "part.2"), content)
-    batch.run(master)
-    hosts = {row["server"]: row["unique_visitors"] for row in views.visitors(["2015-05-18"])}
-    origin = master.origin
-    agents = config.load(origin.file, master.home, origin.flags | {"batch.visitor": "host+agent"})
-    status = batch.status(agents)
-    assert {(row["state"], row["why"]) for row in status} == {("dirty", "a visitor was one host")}
     assert len(batch.run(agents)) == len(DAYS)
-    assert {row["state"] for row in batch.status(agents)} == {"fresh"}
-    assert [row["visitor"] for row in made_with(views)] == ["host+agent"] * len(DAYS)
+    assert set(states(agents).values()) == {"fresh"}
+    assert {made.made_with["visitor"] for made in views.made().values()} == {"host+agent"}
     # 10.0.0.1 came without an agent, with "One" and with "Two", 10.0.0.2 without and with one.
     found = {row["server"]: row["unique_visitors"] for row in views.visitors(["2015-05-18"])}
-    assert hosts == {"weblog1": 4, "weblog2": 2, ALL: 5}
     assert found == {"weblog1": 7, "weblog2": 2, ALL: 8}
 
 
-def made_with(views: BatchViews) -> list[dict[str, str]]:
-    """What each day was made with."""
-    return [made.made_with for made in views.made().values()]
-
-
-def test_a_damaged_line_is_told_and_nothing_is_written(master, views):
-    batch.run(master)
-    before = figures(views)
+def test_a_damaged_line_is_told_and_nothing_is_written(master, views, computed):
     put(master, "dt=2015-05-18/server=weblog1/part.2", b"torn\n")
     with pytest.raises(ClickstreamError, match="1 lines do not parse"):
         batch.run(master)
-    assert figures(views) == before
+    assert figures(views) == computed
 
 
-def test_the_command_line(master, run):
-    done = run("batch", "run", "--date", "2015-05-18", "--format", "json")
-    (row,) = json.loads(done.stdout)
-    assert (row["date"], row["lines"], row["unique_visitors"]) == ("2015-05-18", 8, 5)
-    assert (
-        "nothing to do" in run("batch", "run", "--from", "2015-05-20", "--to", "2015-05-21").stderr
-    )
+def test_the_command_line(master, run, computed):
+    assert [*states(master).values()] == ["fresh"] * len(DAYS)
+    assert "dirty" not in run("batch", "status").stdout
+    nothing = run("batch", "run", "--format", "json")
+    assert ("nothing to do" in nothing.stderr, json.loads(nothing.stdout)) == (True, [])
+    span = ("--from", "2015-05-20", "--to", "2016-01-01")
+    assert "nothing to do" in run("batch", "run", *span).stderr
     assert "is no day" in run("batch", "run", "--date", "2015-02-30", code=2).stderr
     assert "no lines of 2015-05-20" in run("batch", "run", "--date", "2015-05-20", code=1).stderr
-    assert "dirty" not in run("batch", "status").stdout
-    assert len(json.loads(run("batch", "run", "--format", "json").stdout)) == len(DAYS) - 1
-    assert "nothing to do" in run("batch", "run").stderr
 
 
-def test_stores_that_are_down(master, views):
-    batch.run(master, Choice(only="2015-05-18"))
-    before = figures(views)
+def test_stores_that_are_down(master, views, computed):
     origin = master.origin
     for key, value, told in (
         ("hdfs.web", "http://127.0.0.1:1", "HDFS does not answer"),
@@ -239,15 +203,15 @@ def test_stores_that_are_down(master, views):
     ):
         down = config.load(origin.file, master.home, origin.flags | {key: value})
         with pytest.raises((NotRunning, ServiceFailed), match=told) as caught:
-            batch.run(down)
+            batch.run(down, Choice(every=True))
         assert "s3cret" not in f"{caught.value} {caught.value.__cause__}"
-    assert figures(views) == before
+    assert figures(views) == computed
 
 
-def test_a_file_that_vanishes_is_told(master, views, monkeypatch):
+def test_a_file_that_vanishes_is_told(master, views, computed, monkeypatch):
     whole = batch.master.closed_files
     gone = batch.master.File("dt=2015-05-18/server=weblog1/part.9", 1, 1)
     monkeypatch.setattr(batch.master, "closed_files", lambda *a: [*whole(*a), gone])
     with pytest.raises((BadInput, ServiceFailed), match=r"part\.9"):
         batch.run(master, Choice(only="2015-05-18"))
-    assert views.days() == []
+    assert figures(views) == computed
