@@ -47,6 +47,7 @@ SHORT_BYTES = 100 * 2**20
 """What a short job reads at most."""
 PACKAGE = Path(__file__).parent
 WARM_UP = PACKAGE / "warmup.py"
+_CALLED = re.compile(r"Call From \S+ to (\S+) failed")
 _COMPLAINT = re.compile(r"(?:Exception|Error)\b.*:|^Error:|Killed")
 
 
@@ -272,11 +273,16 @@ def session() -> "SparkSession":
 
 
 def reason(error: BaseException) -> str:
-    """The one line of a Java or Python exception that says most: its last cause."""
+    """The one line of a Java or Python exception that says most: its last cause.
+
+    Where Hadoop called somebody, its address: the cause alone is "Connection refused".
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [line for line in lines if line.startswith("Caused by: ")]
     found = causes[-1].removeprefix("Caused by: ") if causes else _first(lines)
-    return found or type(error).__name__
+    called = _CALLED.search(str(error)) if causes else None
+    place = f"the call to {called[1]} failed: " if called else ""
+    return f"{place}{found}" if found else type(error).__name__
 
 
 def _first(lines: list[str]) -> str:

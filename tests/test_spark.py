@@ -88,6 +88,10 @@ def test_properties_are_escaped():
     ("error", "told"),
     [
         ("a\nCaused by: b: first\n\tat x\nCaused by: c: last\n\tat y", "c: last"),
+        (
+            "a\n: java.E: Call From me/1.2.3.4 to nn:8020 failed on x\nCaused by: java.E: refused",
+            "the call to nn:8020 failed: java.E: refused",
+        ),
         ("only line\nsecond", "only line"),
         ("", "ValueError"),
         ("An error occurred while calling o1.x.\n: java.lang.E: told\n\tat y", "java.lang.E: told"),

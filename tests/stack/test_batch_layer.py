@@ -198,7 +198,7 @@ def test_stores_that_are_down(master, views, computed):
     origin = master.origin
     for key, value, told in (
         ("hdfs.web", "http://127.0.0.1:1", "HDFS does not answer"),
-        ("hdfs.url", "hdfs://127.0.0.1:1", "Connection refused"),
+        ("hdfs.url", "hdfs://127.0.0.1:1", r"localhost:1 failed: .*refused"),
         ("database.url", "mysql+pymysql://u:s3cret@127.0.0.1:1/x", "the database mysql"),
     ):
         down = config.load(origin.file, master.home, origin.flags | {key: value})
