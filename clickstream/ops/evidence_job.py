@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from clickstream import config, spark, weblog
 from clickstream.ops import stored
+from clickstream.views.realtime import counts
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -37,7 +38,7 @@ WITH lines AS (
   FROM chosen
 ), named AS (
   SELECT *, split_part(split_part(request, ' ', 2), '?', 1) AS target FROM once
-  WHERE (:host IS NULL OR host = :host) AND (NOT :bad OR status <> '200')
+  WHERE (:host IS NULL OR {counts.sql_named("host")} = :host) AND (NOT :bad OR status <> '200')
 ), counted AS (
   SELECT grouping_id(path, user_agent, status) AS g, count(*) AS n,
     coalesce(path, user_agent, status) AS value
@@ -70,7 +71,8 @@ def count(
 ) -> list[dict[str, Any]]:
     """Stamped lines (value, server) -> rows of field, value, n; the field "" counts every line.
 
-    `values`: `first` and `last` second, `host` (None: any), `bad` (only non-200), `top`.
+    `values`: `first` and `last` second, `host` as an alert names it (None: any), `bad` (only
+    non-200), `top`.
     """
     lines.createOrReplaceTempView("master")
     found = lines.sparkSession.sql(sql(vhosts), values).collect()

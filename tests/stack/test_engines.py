@@ -17,6 +17,7 @@ from clickstream.categories import Categories
 from clickstream.config import Settings
 from clickstream.java import java_home_env
 from clickstream.process import wait_until
+from clickstream.views.realtime import counts
 from clickstream.weblog import Format
 from tests.stack.homes import SHARED, fresh_home, runner
 from tests.stack.stores import by_offset, closed_lines, offsets
@@ -184,6 +185,14 @@ def test_spark_agrees(spark, lines, form):
         if server == "virtual" and weblog.judge(raw, form).reason is None:
             assert made == fields(raw, form), raw
     assert len(found) == 2 * len(lines)
+
+
+def test_spark_shortens_a_host_as_python_does(spark):
+    hosts = [char * n for char in ("h", "\x85", "\xe9") for n in (1, 1000, 1001, 5000)]
+    frame = spark.createDataFrame([(host,) for host in hosts], "host string")
+    found = [row[0] for row in frame.selectExpr(counts.sql_named("host")).collect()]
+    assert found == [counts.named(host) for host in hosts]
+    assert sum(a != b for a, b in zip(found, hosts, strict=True)) == 6
 
 
 PIECES = [*"ab/.?-_=&'\"$^|", r"\.", r"\d", r"\W", r"\x85", "(?:a|b)", "(?!a)", "(?=.)", "(b)?"]

@@ -150,6 +150,12 @@ def named(key: str) -> str:
     return f"{key[:NAME_CHARS]}…{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
+def sql_named(key: str) -> str:
+    """Spark SQL: `named` of a column."""
+    cut = f"concat(left({key}, {NAME_CHARS}), '…', left(sha2({key}, 256), 16))"
+    return f"if(length({key}) <= {NAME_CHARS}, {key}, {cut})"
+
+
 def top(sums: Mapping[str, int], size: int) -> list[tuple[str, int]]:
     """The largest first, ties by key."""
     return sorted(sums.items(), key=lambda item: (-item[1], item[0]))[:size]
