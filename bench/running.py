@@ -40,8 +40,8 @@ def run(options: argparse.Namespace, measure: Callable[[argparse.Namespace, Path
     try:
         with _place(options.keep) as place:
             report = measure(options, place)
-    except ClickstreamError as error:
-        print(f"error: {error.message}\n{error.hint or ''}", file=sys.stderr)
+    except (ClickstreamError, OSError) as error:
+        print(f"error: {error}\n{getattr(error, 'hint', '') or ''}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

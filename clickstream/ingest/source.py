@@ -1,12 +1,12 @@
 """The source logs in HDFS: put there whole, checked first, never overwritten by something else."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from clickstream.config import Settings
+from clickstream.durations import instant
 from clickstream.errors import BadInput, UsageError
 from clickstream.hdfs import Entry, Hdfs
 from clickstream.ingest import check, logs
@@ -59,7 +59,7 @@ def listing(settings: Settings) -> list[Source]:
     """Every source log of the configured servers."""
     hdfs = Hdfs.connect(settings)
     return [
-        Source(server, entry.path, entry.size, _iso(entry.modified_ms))
+        Source(server, entry.path, entry.size, instant(entry.modified_ms // 1000))
         for server in settings.servers
         for entry in entries(hdfs, settings, server)
     ]
@@ -93,7 +93,3 @@ def _pairs(old: BinaryIO, new: BinaryIO, size: int) -> Iterator[tuple[bytes, byt
         size -= len(block)
     if size:
         yield b"", b"?"  # the old one was cut short: nothing can be said of the rest
-
-
-def _iso(epoch_ms: int) -> str:
-    return f"{datetime.fromtimestamp(epoch_ms // 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from clickstream import config, spark
 from clickstream.config import Settings
+from clickstream.durations import DAY_SECONDS
 from clickstream.errors import ClickstreamError
 from clickstream.ledger import Ledger
 from clickstream.ops import stored
@@ -25,7 +26,6 @@ from clickstream.views.realtime.counts import Counts
 from clickstream.views.realtime.reader import day_start
 from clickstream.views.realtime.recent import Slot
 from clickstream.views.realtime.recount import Recount
-from clickstream.views.realtime.store import DAY_S
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -122,7 +122,7 @@ def minutes(
     """A day's minutes of every metric, of the lines at or below each (server, file)'s highest."""
     first = day_start(day)
     known = json.dumps({f"{server}:{file}": at for (server, file), at in highest.items()})
-    args = {"first": first, "last": first + DAY_S - 1, "day": day, "highest": known}
+    args = {"first": first, "last": first + DAY_SECONDS - 1, "day": day, "highest": known}
     rows = _ordered(transform(session.sql(READ, args), {}, *_rules(settings)), first)
     for _, group in groupby(rows.toLocalIterator(), lambda row: (row.slot, row.metric)):
         yield from batch_of((r.metric, r.server, r.slot, r.sums) for r in group).slots.items()
@@ -134,7 +134,7 @@ def _rules(settings: Settings) -> tuple[Any, ...]:
 
 def _ordered(counted: "DataFrame", first: int) -> "DataFrame":
     names = ", ".join(f"'{metric}'" for metric in counts.METRICS)
-    within = f"metric IN ({names}) AND slot BETWEEN {first} AND {first + DAY_S - 1}"
+    within = f"metric IN ({names}) AND slot BETWEEN {first} AND {first + DAY_SECONDS - 1}"
     return counted.where(within).orderBy("slot", "metric")
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from clickstream.durations import DAY_SECONDS
 from clickstream.scenario import site
 from clickstream.scenario.plan import BadLine, Log, Page, Request, Zone, printed
 from clickstream.weblog import MAX_LINE_BYTES
@@ -19,7 +20,6 @@ from clickstream.weblog import MAX_LINE_BYTES
 START = int(datetime(2015, 5, 16, tzinfo=UTC).timestamp())
 EVENING = int(datetime(2015, 5, 18, 18, 30, tzinfo=UTC).timestamp())
 END = int(datetime(2015, 5, 18, 21, 30, tzinfo=UTC).timestamp())
-DAY_S = 86_400
 STRETCH_S = 1800
 SHIFT_S = 300
 ZONES = (Zone("+0000", 0), Zone("+0200", 7200), Zone("-0330", -12_600))
@@ -83,7 +83,7 @@ def _time_of_traffic(rng: random.Random, span_s: int) -> int:
     """A second of the span: nights are quiet, and interest grows from day to day."""
     while True:
         second = int(rng.random() ** 0.8 * span_s)
-        if rng.random() < 0.2 + 0.8 * math.sin(math.pi * second / DAY_S) ** 2:
+        if rng.random() < 0.2 + 0.8 * math.sin(math.pi * second / DAY_SECONDS) ** 2:
             return second
 
 

@@ -14,10 +14,11 @@ import pytest
 
 from clickstream import scenario
 from clickstream.config import Settings
+from clickstream.durations import DAY_SECONDS
 from clickstream.ledger import VALID, Ledger
 from clickstream.views.realtime import RealTime
 from clickstream.views.realtime.reader import day_start
-from clickstream.views.realtime.store import DAY_S, PART_S
+from clickstream.views.realtime.store import PART_S
 from tests.stack.homes import SHARED, fresh_home, runner
 from tests.stack.stores import closed_lines
 from tests.stack.test_speed_rebuild import buckets, summed
@@ -195,7 +196,7 @@ def test_a_rebuilt_day_is_the_streamed_one(world):
     streamed = buckets(world.settings)
     ((day, _),) = Counter(line.day for line in truth.of("all")).most_common(1)
     with RealTime.connect(world.settings) as views:
-        for part in range(day_start(day), day_start(day) + DAY_S, PART_S):
+        for part in range(day_start(day), day_start(day) + DAY_SECONDS, PART_S):
             views.run("DELETE FROM buckets WHERE part = ?", part)
     assert buckets(world.settings) < streamed
     runner(world.settings)("speed", "rebuild", "--date", day)

@@ -10,10 +10,11 @@ import pytest
 
 from clickstream import kafka
 from clickstream.config import Settings
+from clickstream.durations import DAY_SECONDS
 from clickstream.hdfs import Hdfs
 from clickstream.views.realtime import RealTime, counts
 from clickstream.views.realtime.recount import Recount
-from clickstream.views.realtime.store import DAY_S, PART_S, part_of
+from clickstream.views.realtime.store import PART_S, part_of
 from tests.stack.test_speed_layer import (
     BASE,
     SET_ASIDE,
@@ -40,7 +41,8 @@ def printed_at(second: int, zone_h: int) -> bytes:
 
 def lines_of(server: str) -> list[bytes]:
     """Attacks among others, lines around both midnights in far zones, lines to be set aside."""
-    zones = [(-1, 23), (0, 23), (0, -23), (DAY_S - 1, 23), (DAY_S, -23), (DAY_S - 1, -23)]
+    end = DAY_SECONDS
+    zones = [(-1, 23), (0, 23), (0, -23), (end - 1, 23), (end, -23), (end - 1, -23)]
     lines = attacks()[server] + filler(300, len(server))
     lines += [printed_at(MIDNIGHT + second, zone_h) for second, zone_h in zones] + SET_ASIDE
     random.Random(server).shuffle(lines)
@@ -141,7 +143,7 @@ def test_a_day_is_made_again_from_the_master_copy(fresh, run):
     lose_the_offenders(fresh)
     row = rebuild(run)
     truth = Truth({server: log_of(lines) for server, lines in logs.items()})
-    in_day = sum(MIDNIGHT <= each.instant < MIDNIGHT + DAY_S for each in truth.of(ALL))
+    in_day = sum(MIDNIGHT <= each.instant < MIDNIGHT + DAY_SECONDS for each in truth.of(ALL))
     assert (row["date"], row["lines"]) == (DAY, in_day)
     assert (answers(fresh, list(logs)), buckets(fresh)) == (streamed, whole)
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from clickstream.alerts import Alert
+from clickstream.durations import DAY_SECONDS
 from clickstream.views.realtime import counts
 from clickstream.views.realtime.counts import Counts, Leaf
-from clickstream.views.realtime.store import DAY_S, Store, alert_of, epoch
+from clickstream.views.realtime.store import Store, alert_of, epoch
 
 NEVER, EVER = 0, 2**62
 PART = 10_000
@@ -92,7 +93,7 @@ class RealTime(Store):
         """
         window = self.settings.speed.window_seconds
         first = day_start(day) if day else NEVER
-        last = first + DAY_S - 1 if day else EVER
+        last = first + DAY_SECONDS - 1 if day else EVER
         found = self._counts(counts.NON_200, max(first - window, NEVER), last)
         return counts.peak(counts.per_second(found, server), window, first)
 
@@ -132,7 +133,9 @@ class RealTime(Store):
         rows = []
         for day in every:
             start = day_start(day)
-            for server, seconds in self._counts(counts.MINUTE, start, start + DAY_S - 1).items():
+            for server, seconds in self._counts(
+                counts.MINUTE, start, start + DAY_SECONDS - 1
+            ).items():
                 rows += [_minute(server, second, keys) for second, keys in seconds.items()]
         return sorted(rows, key=lambda row: (row.date, row.minute, row.server))
 
@@ -174,15 +177,15 @@ def change_part(batch: int) -> int:
 
 def day_of(second: int) -> str:
     """The UTC day of an epoch second, yyyy-mm-dd."""
-    return (_EPOCH_DAY + datetime.timedelta(days=second // DAY_S)).isoformat()
+    return (_EPOCH_DAY + datetime.timedelta(days=second // DAY_SECONDS)).isoformat()
 
 
 def day_start(day: str) -> int:
     """Epoch seconds of a UTC day's first second."""
-    return (datetime.date.fromisoformat(day) - _EPOCH_DAY).days * DAY_S
+    return (datetime.date.fromisoformat(day) - _EPOCH_DAY).days * DAY_SECONDS
 
 
 def _minute(server: str, second: int, keys: dict[str, int]) -> Minute:
-    clock = f"{second % DAY_S // 3600:02}:{second % 3600 // 60:02}"
+    clock = f"{second % DAY_SECONDS // 3600:02}:{second % 3600 // 60:02}"
     success, failure, other = (keys.get(name, 0) for name in ("success", "failure", "other"))
     return Minute(server, day_of(second), clock, sum(keys.values()), success, failure, other)

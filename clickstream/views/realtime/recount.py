@@ -9,12 +9,13 @@ import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from clickstream.durations import DAY_SECONDS
 from clickstream.errors import NoData
 from clickstream.views.realtime import counts
 from clickstream.views.realtime.counts import Counts
 from clickstream.views.realtime.reader import day_of, day_start
 from clickstream.views.realtime.recent import Slot
-from clickstream.views.realtime.store import DAY_S, PART_S, part_of
+from clickstream.views.realtime.store import PART_S, part_of
 from clickstream.views.realtime.writer import DDOS, PRESENT, Row, Writer
 
 AT_ONCE = 200
@@ -70,7 +71,9 @@ class Recount(Writer):
         """The minutes of a day that have a partial, and when the newest was written (us)."""
         found = self.prepared(FOUND)
         slots, newest = set(), 0
-        for rows in self.run_many([(found, (p,)) for p in range(first, first + DAY_S, PART_S)]):
+        for rows in self.run_many(
+            [(found, (p,)) for p in range(first, first + DAY_SECONDS, PART_S)]
+        ):
             for row in rows:
                 slots.add((row.metric, row.slot))
                 newest = max(newest, row.written)

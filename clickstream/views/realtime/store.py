@@ -39,7 +39,6 @@ from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning
 
 PART_S = 600
-DAY_S = 86_400
 CONCURRENCY = 64
 TIMEOUT_S = 20
 CONNECT_TIMEOUT_S = 5

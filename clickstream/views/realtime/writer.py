@@ -15,6 +15,7 @@ from cassandra.query import BatchStatement, BatchType, PreparedStatement
 from clickstream import faultpoints
 from clickstream.alerts import Alert, Key
 from clickstream.config import Settings
+from clickstream.durations import DAY_SECONDS
 from clickstream.errors import ClickstreamError
 from clickstream.views.realtime import counts
 from clickstream.views.realtime.counts import ALL, SLOT_S, Counts, Leaf
@@ -22,7 +23,7 @@ from clickstream.views.realtime.lifecycle import Lifecycle, Offence
 from clickstream.views.realtime.patience import Patience
 from clickstream.views.realtime.reader import EVER, NEVER, change_part, day_of
 from clickstream.views.realtime.recent import Recent, Slot
-from clickstream.views.realtime.store import DAY_S, Store, alert_of, alert_values, part_of
+from clickstream.views.realtime.store import Store, alert_of, alert_values, part_of
 
 STATEMENT_CHARS = 1_000_000
 STATEMENT_ROWS = 300
@@ -103,7 +104,7 @@ class Writer(Store):
         self._present: set[tuple[str, int]] = set()
         self._recent = Recent(self._load)
         self._alerts = Lifecycle(settings.speed, self._stored_alerts, self._non_200)
-        self._ttl_s = settings.cassandra.ttl_days * DAY_S
+        self._ttl_s = settings.cassandra.ttl_days * DAY_SECONDS
 
     def run(self, cql: str, *values: Any) -> Any:
         """As Store's, with patience."""
