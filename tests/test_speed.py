@@ -19,7 +19,7 @@ from clickstream.speed import control, progress, show, telling
 from clickstream.speed.job import Stream, failure_of
 from clickstream.speed.progress import Status
 from clickstream.speed.telling import Teller
-from clickstream.speed.transform import batch_of
+from clickstream.speed.transform import batch_of, overlaps
 from clickstream.views.realtime.patience import Patience
 from clickstream.views.realtime.writer import Batch
 
@@ -47,6 +47,16 @@ def test_a_transformed_batch_is_put_together():
         {("a", "0f"): 77},
         {"a": {"counted": 3, "copies": 1}, "?": {"skipped": 2}},
     )
+
+
+@pytest.mark.parametrize(("lowest", "again"), [(77, True), (78, False)])
+def test_a_batch_that_begins_at_or_below_a_files_highest_is_counted_again(lowest, again):
+    rows = [
+        ("ip", "a", 60, '[{"t":7,"k":"0f","n":3}]'),
+        ("files", "b", 0, '[{"t":1,"k":"0f","n":90}]'),
+        ("files", "a", 0, '[{"t":99,"k":"0e","n":99},{"t":%d,"k":"0f","n":90}]' % lowest),
+    ]
+    assert overlaps(rows, {("a", "0f"): 77}) is again
 
 
 def test_what_the_driver_tells_is_read_back(settings):

@@ -12,16 +12,17 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from clickstream import config, endpoints, spark
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, ServiceFailed
 from clickstream.speed import basis, delivery, progress
+from clickstream.speed.prepared import Prepared
 from clickstream.speed.telling import Teller
-from clickstream.speed.transform import batch_of, count, parse
-from clickstream.views.realtime.writer import Writer
+from clickstream.speed.transform import batch_of, count, overlaps, parse
+from clickstream.views.realtime.writer import Batch, Writer
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -63,6 +64,8 @@ class Stream:
         self._writer = writer
         self._query = ""
         self._started = threading.Event()
+        self._fresh = Prepared(lambda parsed: self._counted(parsed, {}))
+        self._copying = False
 
     def begin(self, query: str) -> None:
         """Name the query, once it is known; its first batch waits for that."""
@@ -90,18 +93,35 @@ class Stream:
         if self.batch is None:
             self._writer.resume(self._query, number)
             self._writer.note_basis(basis.of(self._settings))
-        ahead = self._settings.speed.max_ahead_seconds
         began = time.monotonic()
-        if self._settings.spark.master.startswith("local"):
-            # One task and no shuffle: what shuffles cost is more than a second core brings.
-            parsed = parsed.coalesce(1)
-        rows = count(parsed, self._writer.highest, ahead).collect()
+        counts = self._count(parsed)
         counted = time.monotonic()
-        self._writer.write(number, batch_of(rows))
+        self._writer.write(number, counts)
         ended = time.monotonic()
         self.parts = {"count": _ms(counted - began), "store": _ms(ended - counted)}
         self.alerts, self.servers = self._writer.open_alerts(), self._writer.servers
         self.batch = number
+
+    def _count(self, parsed: "DataFrame") -> Batch:
+        """Count it as if no line of its files had come before; where one has, once more.
+
+        What is known of the files would be another query for each batch, to be planned anew.
+        Copies come in long runs, so a batch after one with copies is not tried the quick way.
+        """
+        highest = self._writer.highest
+        if not self._copying:
+            rows = self._fresh.over(parsed).collect()
+            if not overlaps(rows, highest):
+                return batch_of(rows)
+        batch = batch_of(self._counted(parsed, highest).collect())
+        self._copying = any("copies" in outcomes for outcomes in batch.lines.values())
+        return batch
+
+    def _counted(self, parsed: "DataFrame", highest: Mapping[tuple[str, str], int]) -> "DataFrame":
+        if self._settings.spark.master.startswith("local"):
+            # One task and no shuffle: what shuffles cost is more than a second core brings.
+            parsed = parsed.coalesce(1)
+        return count(parsed, highest, self._settings.speed.max_ahead_seconds)
 
 
 def failure_of(error: Exception, what: str) -> ClickstreamError:

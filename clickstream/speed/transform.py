@@ -89,9 +89,10 @@ FROM parsed
 
 COUNT = f"""
 SELECT metric, server, second DIV {SLOT_S} * {SLOT_S} AS slot,
-  to_json(collect_list(struct(second AS t, key AS k, n))) AS sums
+  to_json(collect_list(struct(t, key AS k, n))) AS sums
 FROM (
-  SELECT metric, server, second, key, if(metric = '{FILES}', max(position), count(*)) AS n
+  SELECT metric, server, second, key, if(metric = '{FILES}', min(position), second) AS t,
+    if(metric = '{FILES}', max(position), count(*)) AS n
   FROM (
     SELECT if(position IS NULL, '{UNKNOWN_SERVER}', server) AS server, position,
       inline(array({", ".join(_COUNTED)}))
@@ -130,7 +131,8 @@ def count(
 ) -> "DataFrame":
     """(metric, server, slot, sums) of a batch of parsed records; `sums` is a JSON array of t, k, n.
 
-    `highest` is the highest offset of each (server, file) before these records.
+    `highest` is the highest offset of each (server, file) before these records. Of FILES `n` is the
+    batch's highest and `t` its lowest offset.
     """
     known = json.dumps({f"{server}:{file}": offset for (server, file), offset in highest.items()})
     parsed.createOrReplaceTempView(PARSED)
@@ -146,6 +148,17 @@ def transform(
 ) -> "DataFrame":
     """Both steps over a table of records."""
     return count(parse(records, vhosts, mapping), highest, max_ahead_s)
+
+
+def overlaps(rows: Iterable[Any], highest: Mapping[tuple[str, str], int]) -> bool:
+    """Whether records that were counted without `highest` must be counted with it."""
+    files = (
+        (server, each)
+        for metric, server, _, text in rows
+        if metric == FILES
+        for each in json.loads(text)
+    )
+    return any(each["t"] <= highest.get((server, each["k"]), -1) for server, each in files)
 
 
 def batch_of(rows: Iterable[Any]) -> Batch:

@@ -1,0 +1,53 @@
+"""A query that Spark plans once and runs over every batch.
+
+Spark analyses, optimizes and plans anew whatever is asked of a batch, which is more CPU than 10,000
+rows take. It has no prepared queries; but of a plan without joins only the leaf depends on the
+batch, and a plan's nodes can be copied over another child.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+class Prepared:
+    """`query` makes a DataFrame of a batch, by a chain of operators from one leaf.
+
+    It is called for the first batch only; all batches have the same columns. Adaptive execution,
+    which plans while it runs, must be off.
+    """
+
+    def __init__(self, query: Callable[["DataFrame"], "DataFrame"]) -> None:
+        self._query = query
+        self._schema: Any = None
+        self._leaf: Callable[[Any], Any]
+        self._above: list[tuple[Any, Any]] = []
+
+    def over(self, batch: "DataFrame") -> "DataFrame":
+        """The query over a batch as `foreachBatch` gives it, a bare RDD of rows."""
+        from pyspark.sql.classic.dataframe import DataFrame
+
+        java = cast(Any, batch)._jdf
+        if self._schema is None:
+            self._plan(cast(Any, self._query(batch))._jdf)
+        plan = self._leaf(java.logicalPlan().rdd())
+        for node, children in self._above:
+            plan = node.withNewChildren(children.updated(0, plan))
+        session = java.sparkSession()
+        rows = session.internalCreateDataFrame(plan.execute(), self._schema, False)
+        return DataFrame(rows, batch.sparkSession)
+
+    def _plan(self, query: Any) -> None:
+        """Keep the nodes of its plan, from the leaf's parent upwards, each with its children."""
+        node = query.queryExecution().executedPlan()
+        while (children := node.children()).size():
+            if children.size() > 1:
+                raise ValueError("only a chain of operators can be prepared")
+            self._above.insert(0, (node, children))
+            node = children.head()
+        output, name, stream = node.output(), node.name(), node.stream()
+        parts, order = node.outputPartitioning(), node.outputOrdering()
+        self._leaf = lambda rdd: node.copy(output, rdd, name, parts, order, stream)
+        self._schema = query.schema()
