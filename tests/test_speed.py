@@ -54,7 +54,7 @@ def test_a_batch_that_begins_at_or_below_a_files_highest_is_counted_again(lowest
     rows = [
         ("ip", "a", 60, '[{"t":7,"k":"0f","n":3}]'),
         ("files", "b", 0, '[{"t":1,"k":"0f","n":90}]'),
-        ("files", "a", 0, '[{"t":99,"k":"0e","n":99},{"t":%d,"k":"0f","n":90}]' % lowest),
+        ("files", "a", 0, json.dumps([{"t": lowest, "k": "0f", "n": 90}])),
     ]
     assert overlaps(rows, {("a", "0f"): 77}) is again
 
