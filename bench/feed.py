@@ -1,6 +1,8 @@
 """Stamped lines into the topic at an even rate: librdkafka sends, Python only cuts text.
 
-python feed.py BOOTSTRAP TOPIC SERVERS RATE SECONDS     a process of its own: its CPU is known
+python feed.py BOOTSTRAP TOPIC SERVERS RATE SECONDS [distinct]
+
+A process of its own: its CPU is known. `distinct`: each line of another host, to another path.
 
 Each tenth of a second is one text made in advance, in which the moment and the high digits of the
 offsets are replaced, so no line is a copy of another. After each, `time lines` is printed: the
@@ -21,6 +23,7 @@ TICK_S = 0.1
 BLOCK, MS, DATE, TIME = b"@block@@", b"@ms@", b"@date@", b"@time@"
 FILE = b"00000000000000aa"
 _PRINTED = re.compile(rb"\[[^\]]*\]")
+_HOST_AND_PATH = re.compile(rb"^[^ ]+( .*?\"GET /)[^/ ]+")
 
 
 class Server(NamedTuple):
@@ -41,22 +44,30 @@ class Server(NamedTuple):
         )
 
 
-def server(number: int, lines: int) -> Server:
+def server(number: int, lines: int, distinct: bool) -> Server:
     """The server weblog<number + 1>, of that many lines in a tick."""
     log = b"".join(made.blocks(number + 1, lines)).splitlines()
     stamp = b"v1:weblog%d:%s:%s%%07d\t%s\t%s\t" % (number + 1, FILE, BLOCK, MS, DATE)
     raw = [_PRINTED.sub(b"[%s]" % TIME, line, count=1) for line in log]
+    if distinct:
+        own = rb"h%d-%s-%d\g<1>h%d-%s-%d"
+        raw = [
+            _HOST_AND_PATH.sub(own % ((number, BLOCK, at) * 2), line) for at, line in enumerate(raw)
+        ]
     return Server(number, b"\n".join(stamp % at + line for at, line in enumerate(raw)))
 
 
-def feed(bootstrap: str, topic: str, servers: int, rate: int, seconds: float) -> None:
+def feed(
+    bootstrap: str, topic: str, servers: int, rate: int, seconds: float, distinct: bool
+) -> None:
     """Send that many lines per second, all servers together."""
     told = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: told.set())
     producer = Producer(
         {"bootstrap.servers": bootstrap, "linger.ms": 5, "queue.buffering.max.messages": 2_000_000}
     )
-    sources = [server(number, round(rate * TICK_S / servers)) for number in range(servers)]
+    lines = round(rate * TICK_S / servers)
+    sources = [server(number, lines, distinct) for number in range(servers)]
     began, total = time.time(), 0
     for block in range(round(seconds / TICK_S)):
         if told.is_set():
@@ -75,4 +86,5 @@ def feed(bootstrap: str, topic: str, servers: int, rate: int, seconds: float) ->
 
 
 if __name__ == "__main__":
-    feed(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5]))
+    words = sys.argv[1:]
+    feed(*words[:2], *map(int, words[2:4]), float(words[4]), "distinct" in words[5:])

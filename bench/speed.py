@@ -33,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rates", type=int, nargs="+", metavar="ROWS", help="rows/s, both servers together")
     add("--highest", action="store_true", help="see above; stops at the first rate that is not")
     add("--soak", type=float, metavar="MINUTES", help="see above")
+    add("--distinct", action="store_true", help="each line of another host, to another path")
     add("--every", type=float, default=30, metavar="SECONDS", help="of a soak's samples")
     add("--batches", type=int, default=100, help="measured in each case")
     add("--warm", type=int, default=30, help="batches before them, not measured")
@@ -43,7 +44,8 @@ def _case(options: argparse.Namespace, rate: int) -> Any:
     import stream
 
     flags = running.flags(options)
-    return stream.Case(f"rate-{rate}", rate, options.batches, options.warm, flags)
+    batches = (options.batches, options.warm)
+    return stream.Case(f"rate-{rate}", rate, *batches, flags, options.distinct)
 
 
 def _rates(options: argparse.Namespace, place: Path) -> Rows:
@@ -97,6 +99,7 @@ def _soak(options: argparse.Namespace, place: Path) -> Rows:
         for sample in stream.soak(place, base, _case(options, rate), options.soak, options.every):
             samples.append(sample._asdict())
             print("  ".join(f"{key} {value}" for key, value in samples[-1].items()), flush=True)
+    print(f"{samples[-1]['counted']} of {samples[-1]['sent']} lines counted, each once")
     for name in CURVES:
         values = [sample[name] for sample in samples]
         print(f"{name:>14} {curve(values)} {values[0]} .. {values[-1]}, most {max(values)}")

@@ -32,13 +32,17 @@ LONG_S = 3600
 
 
 class Case(NamedTuple):
-    """Lines per second over all servers, for `warm` batches that do not count and `batches`."""
+    """Lines per second over all servers, for `warm` batches that do not count and `batches`.
+
+    `distinct`: each line of another host, to another path.
+    """
 
     name: str
     rate: int
     batches: int
     warm: int
     flags: dict[str, str]
+    distinct: bool = False
 
 
 class Spread(NamedTuple):
@@ -71,7 +75,9 @@ class Result(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """One moment of a soak: minutes since its start, MB, batch ms since the sample before."""
+    """One moment of a soak: minutes since its start, MB, batch ms since the sample before; the
+    lines sent and counted by then.
+    """
 
     minute: float
     jvm_mb: int
@@ -81,6 +87,8 @@ class Sample(NamedTuple):
     batch_p50: float
     batch_p95: float
     behind: int
+    sent: int
+    counted: int
 
 
 class Run:
@@ -105,6 +113,7 @@ class Run:
         bootstrap = endpoints.kafka_bootstrap(self.settings)
         words = [bootstrap, self.settings.kafka.topic, len(self.settings.servers)]
         argv = [sys.executable, str(FEED), *map(str, [*words, self.case.rate, seconds])]
+        argv += ["distinct"] if self.case.distinct else []
         self._feeder = psutil.Popen(argv, stdout=subprocess.PIPE, text=True)
         threading.Thread(target=self._listen, args=(self._feeder.stdout,), daemon=True).start()
 
@@ -217,7 +226,7 @@ def soak(
         began = time.monotonic()
         while not run.done():
             until = time.monotonic() + every_s
-            run.seen.clear()
+            run.seen = dict(sorted(run.seen.items())[-1:])
             run.read = run.read[-1:]
             run.watch(
                 lambda until=until: run.done() or time.monotonic() >= until, every_s + PATIENCE_S
@@ -239,7 +248,8 @@ def _sample(run: Run, minute: float) -> Sample:
     batch = spread([status.batch_ms for status in run.seen.values()])
     jvm, python = memory["driver JVM"], memory["driver Python"]
     behind = max(status.behind for status in run.seen.values())
-    ends = (memory["cassandra"], size >> 10, batch.p50, batch.p95, behind)
+    lines = (run.sent[-1][1], run.read[-1][1])
+    ends = (memory["cassandra"], size >> 10, batch.p50, batch.p95, behind, *lines)
     return Sample(round(minute, 1), jvm, python, *ends)
 
 
