@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clickstream import categories, config, endpoints, spark, weblog
-from clickstream.batch import slices
+from clickstream.batch import line, slices
 from clickstream.batch.master import File
-from clickstream.batch.slices import VISITORS
+from clickstream.batch.slices import Count
 from clickstream.categories import PLAIN, Categories
 from clickstream.config import HOST, HOST_AND_AGENT
 from clickstream.errors import BadInput
@@ -23,52 +23,81 @@ from clickstream.views.batch import DIGEST_BYTES, BatchViews
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-PARTITION_BYTES = 64 * 2**20
+Counts = dict[str | None, list[Count]]
 
-VALUES = {"visitors": VISITORS, "digest": 2 * DIGEST_BYTES}
+PARTITION_BYTES = 256 * 2**20
+# A valid line is longer than SLOT, so that two lines never share one; a block has 64 slots.
+SLOT, BLOCK, CHUNK = 32, 2048, 2**20
 
 
 # `fields`: the text source hands on a line's bytes as they are; read as UTF-8 they would merge
 # categories.
-# `once`: a copy's fields are those of its line, so they are all keys beside the id. By the id alone
-# it would need first(text), which Spark can only do by sorting (twice the time).
 # `slices`: the digests of a server's visitors as one value. A visitor of two servers is found by
 # them, in the driver: to collect here each visitor's servers took a quarter of the whole CPU time.
-def sql(vhosts: Collection[str], mapping: Categories, visitor: str) -> str:
-    """The query over `master`; arguments as of `count`."""
-    agents = visitor == HOST_AND_AGENT
-    groups = weblog.AND_AGENT if agents else weblog.GROUPS
-    line = weblog.sql_line("get(p, 3)", "split_part(get(p, 0), ':', 2)", vhosts, groups)
-    key = "concat(get(f, 0), ' ', get(f, 6))" if agents else "get(f, 0)"
-    category = categories.sql("segment", "get(f, 5)", mapping)
+def _query(counted: str, vhosts: Collection[str], mapping: Categories, visitor: str) -> str:
+    """The query over `master` that counts by `counted`; the other arguments are those of `count`.
+
+    `counted` gives `ds` (day TAB server), `g` (what is counted), `k` (which of it), `n`, `slots`.
+    """
+    plain = mapping == PLAIN
+    fields = line.fields("text", vhosts, visitor == HOST_AND_AGENT, plain)
+    target = "get(f, 3)"
+    digits, in_chunk = 2 * DIGEST_BYTES, CHUNK // BLOCK
     return rf"""
 WITH fields AS (
-    SELECT p[0] AS id, get(p, 2) AS date,
-        {line} AS f
-    FROM (SELECT split(decode(cast(value AS binary), 'ISO-8859-1'), '\t', 4) AS p FROM master)
+    SELECT {fields} AS f
+    FROM (SELECT decode(cast(value AS binary), 'ISO-8859-1') AS text FROM master)
 ), requests AS (
-    SELECT *, {weblog.sql_segment("get(f, 5)")} AS segment FROM fields
-), once AS (
-    SELECT id, date, {key} AS visitor, concat(get(f, 2), ':', get(f, 3)) AS minute,
-        get(f, 4) AS status, {category} AS category, count(*) AS seen
-    FROM requests GROUP BY ALL
+    SELECT *, {weblog.sql_segment("request")} AS segment
+    FROM (SELECT *, {line.request(target)} AS request FROM fields)
+), keyed AS (
+    SELECT if(get(f, 1) IS NULL, NULL, f[0]) AS ds, get(f, 1) AS visitor, get(f, 2) AS traffic,
+        {target if plain else categories.sql("segment", "request", mapping)} AS category,
+        get(f, 4) AS file, get(f, 5) AS text, try_cast(get(f, 5) AS bigint) AS at
+    FROM requests
 ), counted AS (
-    SELECT date, server, visitor, minute, status, category,
-        grouping_id(date, server, visitor, minute, status, category) AS g,
-        count(*) AS n, sum(seen) AS seen
-    FROM (SELECT *, get(split(id, ':', 3), 1) AS server FROM once)
-    GROUP BY GROUPING SETS (
-        (date, server, visitor), (date, server, minute, status), (date, server, category))
+    {counted}
 ), slices AS (
-    SELECT date, g, server, minute, status, category, sum(n) AS n, sum(seen) AS seen,
-        base64(listagg(
-            CASE WHEN g = :visitors THEN unhex(left(sha2(visitor, 256), :digest)) END)) AS digests
-    FROM counted GROUP BY date, g, server, minute, status, category
+    SELECT ds, g,
+        CASE g WHEN 'traffic' THEN k WHEN 'category' THEN {line.category("k") if plain else "k"} END
+            AS k,
+        sum(n) AS n,
+        base64(listagg(CASE WHEN g = 'visitor' THEN unhex(left(sha2(k, 256), {digits})) END))
+            AS digests,
+        collect_set(CASE WHEN g = 'block' THEN
+            coalesce(split_part(k, ':', 1) || ':' || split_part(k, ':', 2) div {in_chunk}, '')
+            END) AS chunks
+    FROM counted GROUP BY ALL
 )
-SELECT date, to_json(collect_list(struct(
-    g, server, minute, status, category, n, seen, digests))) AS counts
+SELECT split_part(ds, '\t', 1) AS date, to_json(collect_list(struct(
+    g, split_part(ds, '\t', 2) AS server, if(g = 'traffic', left(k, 5), NULL) AS minute,
+    if(g = 'traffic', right(k, 3), NULL) AS status, if(g = 'category', k, NULL) AS category,
+    n, greatest(n, 0) AS seen, digests, chunks))) AS counts
 FROM slices GROUP BY date
 """  # noqa: S608 (constants of ours, and servers whose names are checked)
+
+
+# Two lines with one id have one slot: there can be copies only where fewer slots are taken than
+# lines were read, and only those blocks stay. To look for copies by id everywhere is dear.
+COUNTED = f"""
+    SELECT ds, g, k, count(*) AS n, bit_or(slot) AS slots
+    FROM (SELECT ds, visitor, traffic, category, concat(file, ':', at div {BLOCK}) AS block,
+        shiftleft(1L, cast(at div {SLOT} % {BLOCK // SLOT} AS int)) AS slot FROM keyed)
+    UNPIVOT INCLUDE NULLS (k FOR g IN (visitor, traffic, category, block))
+    GROUP BY ds, g, k HAVING g <> 'block' OR n <> coalesce(bit_count(slots), 0)
+"""  # noqa: S608 (constants of ours)
+
+# A copy's fields are those of its line, so they are all keys beside the id. Who came is the same
+# with copies and without.
+COPIES = f"""
+    SELECT ds, g, k, -sum(extra) AS n, NULL AS slots
+    FROM (SELECT ds, traffic, category, count(*) - 1 AS extra FROM keyed
+        WHERE coalesce(concat(file, ':', at div {CHUNK}), '') IN (
+            SELECT explode(from_json(:chunks, 'array<string>')))
+        GROUP BY ds, file, text, visitor, traffic, category HAVING count(*) > 1)
+    UNPIVOT (k FOR g IN (traffic, category))
+    GROUP BY ds, g, k
+"""  # noqa: S608 (constants of ours)
 
 
 def main() -> dict[str, Any]:
@@ -91,7 +120,7 @@ def main() -> dict[str, Any]:
             spark.note(stage=f"writing {day} ({number} of {len(plan)})")
             now = time.time()
             run = slices.Run(day, manifest, now, now - begun, made_with, given["run"])
-            views.replace_day(day, slices.rows(run, json.loads(counted[day])), given["before"])
+            views.replace_day(day, slices.rows(run, counted[day]), given["before"])
     session.stop()
     return {"days": sorted(plan)}
 
@@ -101,6 +130,8 @@ def read(session: "SparkSession", root: str, files: list[File]) -> "DataFrame":
     partitions = sum(file.size for file in files) // PARTITION_BYTES + 1
     least = session.sparkContext.defaultParallelism
     session.conf.set("spark.sql.shuffle.partitions", max(partitions, least))
+    # The more lines a task has, the fewer visitors are met by several.
+    session.conf.set("spark.sql.files.maxPartitionBytes", PARTITION_BYTES)
     # A lone CR would end a line, too, if the separator were not named.
     reader = session.read.option("lineSep", "\n")
     return reader.text([f"{root}/{file.path}" for file in files])
@@ -111,22 +142,32 @@ def count(
     vhosts: Collection[str] = (),
     mapping: Categories = PLAIN,
     visitor: str = HOST,
-) -> dict[str | None, str]:
-    """Stamped lines -> for each day its counts as JSON, in one scan.
+) -> Counts:
+    """Stamped lines -> each day's counts (see `slices`), in one scan; two where copies can be.
 
     `vhosts` are the servers read as vhost_combined; `mapping` decides the categories,
-    `visitor` (`batch.visitor`) who is one visitor.
+    `visitor` (`batch.visitor`) who is one visitor. What copies counted is in counts below 0.
     """
     lines.createOrReplaceTempView("master")
-    found = lines.sparkSession.sql(sql(vhosts, mapping, visitor), VALUES).collect()
-    return {row.date: row.counts for row in found}
+
+    def ask(counted: str, **values: str) -> Counts:
+        query = _query(counted, vhosts, mapping, visitor)
+        rows = lines.sparkSession.sql(query, values).collect()
+        return {row.date: json.loads(row.counts) for row in rows}
+
+    counts = ask(COUNTED)
+    chunks = {chunk for day in counts.values() for each in day for chunk in each["chunks"]}
+    if chunks:
+        for day, copies in ask(COPIES, chunks=json.dumps(sorted(chunks))).items():
+            counts[day] += copies
+    return counts
 
 
-def check(counted: dict[str | None, str], plan: dict[str, list[File]]) -> None:
+def check(counted: Counts, plan: dict[str, list[File]]) -> None:
     """Every line must parse and lie under its own day; raises BadInput, before a row is written."""
     strangers = [day for day in counted if day not in plan]
     missing = [day for day in plan if day not in counted]
-    bad = sum(slices.unparsed(json.loads(counts)) for counts in counted.values())
+    bad = sum(map(slices.unparsed, counted.values()))
     if strangers or missing or bad:
         raise BadInput(
             f"the master copy is damaged: {bad} lines do not parse; days in files of other days:"

@@ -1,8 +1,9 @@
 """A day's counts, as the job collects them, to the rows of the day's tables. Pure.
 
-A count is a dict with `g` (which grouping set), `n` distinct lines, `seen` lines with copies,
-`server`, and by the grouping set `digests` of its visitors (base64), each once, `minute` and
-`status`, or `category`. A field without value may be absent.
+A count is a dict with `g` (what is counted), `n` lines, `seen` (those that were read for it),
+`server`, and by `g` the `digests` of its visitors (base64), each once, `minute` and `status`, or
+`category`. A field without value may be absent. Where the job has read copies, another count of the
+same takes them away: its `n` is below 0, and its `seen` is 0. Other values of `g` are no matter.
 """
 
 import base64
@@ -17,10 +18,7 @@ from clickstream.config import Settings
 from clickstream.views.batch import ALL, DIGEST_BYTES, PART_VISITORS, Rows
 from clickstream.weblog import status_class
 
-# grouping_id of (date, server, visitor, minute, status, category): a bit for each that is left out.
-VISITORS = 0b000111
-TRAFFIC = 0b001001
-CATEGORIES = 0b001110
+VISITORS, TRAFFIC, CATEGORIES = "visitor", "traffic", "category"
 
 Count = dict[str, Any]
 
@@ -79,7 +77,7 @@ def rows(run: Run, counts: list[Count]) -> dict[str, Rows]:
 
 
 def unparsed(counts: Iterable[Count]) -> int:
-    """How many distinct lines have no fields."""
+    """How many lines have no fields."""
     return sum(count["n"] for count in counts if count["g"] == TRAFFIC and "status" not in count)
 
 
