@@ -84,8 +84,9 @@ def run(
     with _alone(settings), BatchViews.connect(settings) as views:
         publish(settings, views)
         watch("listing the master copy")
-        made = views.made()
-        plan = _plan(settings, choice, made)
+        found = _chosen(settings, choice)
+        made = views.made(None if choice.stale_only else list(found))
+        plan = _stale(settings, found, made) if choice.stale_only else found
         if not plan:
             return []
         if not spark.class_archive().exists():
@@ -150,13 +151,16 @@ def status(settings: Settings) -> Rows:
     ]
 
 
-def _plan(settings: Settings, choice: Choice, made: dict[str, Made]) -> Manifests:
+def _chosen(settings: Settings, choice: Choice) -> Manifests:
     today = datetime.datetime.now(datetime.UTC).date()
     found = _listed(settings, lambda days: choice.days(days, today))
     if choice.only and not found:
         raise NoData(f"there is no closed file of {choice.only} yet", "is ingest still writing it?")
-    if not choice.stale_only:
-        return found
+    return found
+
+
+def _stale(settings: Settings, found: Manifests, made: dict[str, Made]) -> Manifests:
+    """The missing and dirty ones."""
     return {
         day: files
         for day, files in found.items()
@@ -185,7 +189,7 @@ def _standing(settings: Settings, files: list[File] | None, made: Made | None) -
 
 
 def _job(settings: Settings, plan: Manifests, made: dict[str, Made]) -> spark.Job:
-    before = {day: each.run for day, each in made.items()}
+    before = {day: each.run for day, each in made.items() if day in plan}
     size = sum(each.size for files in plan.values() for each in files)
     told = {"run": uuid.uuid4().hex, "before": before, "days": plan}
     return spark.planned(settings, "batch", JOB, told, size)

@@ -198,10 +198,11 @@ class BatchViews:
         """The days that have been computed."""
         return [row["date"] for row in self._all(sa.select(batch_runs.c.date).order_by("date"))]
 
-    def made(self) -> dict[str, Made]:
+    def made(self, days: Days = None) -> dict[str, Made]:
         """How each computed day was made."""
         runs = batch_runs.c
-        rows = self._all(sa.select(runs.date, runs.manifest, runs.made_with, runs.run))
+        query: Query = sa.select(runs.date, runs.manifest, runs.made_with, runs.run)
+        rows = self._all(_where(query, batch_runs, days, None))
         return {
             row["date"]: Made(json.loads(row["manifest"]), json.loads(row["made_with"]), row["run"])
             for row in rows

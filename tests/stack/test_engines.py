@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clickstream import categories, weblog
+from clickstream.batch import line as batch_line
 from clickstream.categories import Categories
 from clickstream.config import Settings
 from clickstream.java import java_home_env
@@ -157,17 +158,25 @@ def spark() -> Iterator["SparkSession"]:
 
 
 def test_spark_agrees(spark, lines, form):
-    """Of a plain server and, as configured, of one with virtual hosts, in one query."""
+    """Of a plain server and, as configured, of one with virtual hosts, in one query.
+
+    What reads a line in steps and what reads a stamped one at once must say the same.
+    """
     servers = ("plain", "virtual")
     rows = [(n, each, bytearray(line)) for n, line in enumerate(lines) for each in servers]
     frame = spark.createDataFrame(rows, "number int, server string, bytes binary")
     frame.createOrReplaceTempView("lines")
     vhosts = ["virtual"] if form is weblog.VHOST_COMBINED else []
-    line = weblog.sql_line("decode(bytes, 'ISO-8859-1')", "server", vhosts, weblog.AND_AGENT)
+    line = weblog.sql_line("text", "server", vhosts, weblog.AND_AGENT)
+    prefix = f"'{weblog.STAMP_VERSION}:', server, ':{FILE}:', number, '\\t-7\\t2015-05-18\\t'"
+    at_once = [batch_line.fields("stamped", vhosts, True, short) for short in (True, False)]
     parsed = spark.sql(
-        f"SELECT number, server, f, {weblog.sql_category('segment')} AS category FROM (SELECT *,"
+        f"SELECT number, server, f, short, long, {weblog.sql_category('segment')} AS category,"
+        f" {batch_line.category('get(short, 3)')} AS short_category FROM (SELECT *,"
         f" {weblog.sql_segment('get(f, 5)')} AS segment FROM ("
-        f"SELECT number, server, {line} AS f FROM lines))"
+        f"SELECT number, server, {line} AS f, {at_once[0]} AS short, {at_once[1]} AS long FROM"
+        f" (SELECT *, concat({prefix}, text) AS stamped FROM"
+        f" (SELECT *, decode(bytes, 'ISO-8859-1') AS text FROM lines))))"
     ).collect()
     found = {
         (row.server, row.number): [row.f[0], *row.f[2:5], row.f[6], row.category]
@@ -185,6 +194,16 @@ def test_spark_agrees(spark, lines, form):
         if server == "virtual" and weblog.judge(raw, form).reason is None:
             assert made == fields(raw, form), raw
     assert len(found) == 2 * len(lines)
+    for row in parsed:
+        made = found[row.server, row.number]
+        if made is None:
+            assert (len(row.short), len(row.long)) == (1, 1), row
+            continue
+        host, hour, minute, status, agent, category = made
+        key = [f"2015-05-18\t{row.server}", f"{host} {agent}", f"{hour}:{minute} {status}"]
+        ends = [FILE, str(row.number)]
+        assert row.long == [*key, f'"{row.f[5]}"', *ends], row
+        assert [*row.short[:3], row.short_category, *row.short[4:]] == [*key, category, *ends], row
 
 
 def test_spark_shortens_a_host_as_python_does(spark):
