@@ -124,10 +124,14 @@ def conf(settings: "Settings", job: Job, scratch: Path) -> dict[str, str]:
     return ours | given | {key: " ".join([*options, *filter(None, [given.get(key)])])}
 
 
+def is_local(master: str) -> bool:
+    """Whether the master is in the driver's own process."""
+    return master.startswith("local")
+
+
 def on_loopback(master: str) -> bool:
-    """Whether the master is in this process or on this machine's loopback."""
-    host = urlsplit(master).hostname
-    return master.startswith("local") or host in (LOOPBACK, "localhost")
+    """Whether the master is in the driver's own process or on this machine's loopback."""
+    return is_local(master) or urlsplit(master).hostname in (LOOPBACK, "localhost")
 
 
 def properties_text(values: dict[str, str]) -> str:
@@ -152,7 +156,7 @@ def launch(settings: "Settings", job: Job) -> Child:
     notes = notes_file(settings, job.name)
     notes.parent.mkdir(parents=True, exist_ok=True)
     notes.write_text("")
-    code = None if settings.spark.master.startswith("local") else package_zip(scratch)
+    code = None if is_local(settings.spark.master) else package_zip(scratch)
     argv = submit_argv(settings, job, properties, code)
     child.start(argv, env=_environment(settings, notes), cwd=scratch)
     return child

@@ -118,7 +118,7 @@ class Stream:
         return batch
 
     def _counted(self, parsed: "DataFrame", highest: Mapping[tuple[str, str], int]) -> "DataFrame":
-        if self._settings.spark.master.startswith("local"):
+        if spark.is_local(self._settings.spark.master):
             # One task and no shuffle: what shuffles cost is more than a second core brings.
             parsed = parsed.coalesce(1)
         return count(parsed, highest, self._settings.speed.max_ahead_seconds)
