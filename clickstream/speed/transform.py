@@ -7,8 +7,8 @@ topic's order, in this batch and before it, so where a batch is cut changes noth
 
 A record with a line feed is no line: fields are split at line feeds (`weblog.sql_line`).
 
-It has two steps, for Spark analyses a stream's query once, but what is asked of a batch each time:
-only the shorter half is.
+It has two steps: the fields are parsed in the stream's own query, which Spark analyses once; what
+Spark cannot do in a stream, windows over a batch, is asked of each batch (see `prepared`).
 
 ANSI mode kills the query at a bad cast or index: only `get`, `try_cast`, `split` with a limit.
 """
