@@ -82,6 +82,7 @@ def daemon(place: Path, name: str, main: str, *arguments: object) -> Child:
     argv = [spark_home() / "bin" / "spark-class", f"org.apache.spark.deploy.{main}", *arguments]
     env = java_home_env({"PATH": PATH, "HOME": str(place), "SPARK_LOCAL_IP": LOOPBACK})
     env |= {"SPARK_HOME": str(spark_home()), "SPARK_DAEMON_MEMORY": "256m"}
+    env |= {"SPARK_DAEMON_JAVA_OPTS": " ".join(spark.SHORT_JOB)}
     child.start([*map(str, argv)], env=env | {"USER": os.environ.get("USER", "nobody")})
     return child
 
@@ -95,6 +96,8 @@ def test_both_jobs_run_on_a_cluster(fresh, run, cluster, tmp_path):
         produce(fresh, server, stamped(server, lines))
     on_cluster = ("--set", f"spark.master={cluster.url}")
     small = ("--conf", "spark.executor.memory=513m")
+    for options in ("spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions"):
+        small += ("--conf", f"{options}={' '.join(spark.SHORT_JOB)}")
     batch = run(*on_cluster, "batch", "run", *small)
     run(*on_cluster, "speed", "run", "--available-now", *small)
     assert "counting" in batch.stderr
