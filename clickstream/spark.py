@@ -4,8 +4,7 @@ A job's script runs on this very Python as the driver of `spark-submit` in clien
 the settings from its environment and tells its progress, and why it failed, in notes: a file of
 JSON lines, because the JVM may lose the last lines that its Python child printed.
 
-To a cluster goes a zip of this package, made at submission; the driver, too, imports that. A local
-master is one process of this machine: there is nobody to send it to.
+To a cluster goes a zip of this package, made at submission; the driver, too, imports that.
 """
 
 import json
@@ -79,10 +78,7 @@ def planned(
 def submit_argv(
     settings: "Settings", job: Job, properties: Path, code: Path | None = None
 ) -> list[str]:
-    """The command line; `code` is the zip of our package, where it is sent along.
-
-    The configuration is in the properties file: it may hold secrets.
-    """
+    """The command line. What may hold secrets is in the properties file; `code`: our package."""
     argv = [str(spark_home() / "bin" / "spark-submit"), "--master", settings.spark.master]
     argv += ["--deploy-mode", "client", "--name", f"clickstream {job.name}"]
     argv += ["--properties-file", str(properties), "--load-spark-defaults"]
