@@ -78,7 +78,7 @@ def planned(
 def submit_argv(
     settings: "Settings", job: Job, properties: Path, code: Path | None = None
 ) -> list[str]:
-    """The command line. What may hold secrets is in the properties file; `code`: our package."""
+    """The command line. Secrets are in the properties file; `code` is our package."""
     argv = [str(spark_home() / "bin" / "spark-submit"), "--master", settings.spark.master]
     argv += ["--deploy-mode", "client", "--name", f"clickstream {job.name}"]
     argv += ["--properties-file", str(properties), "--load-spark-defaults"]
@@ -115,9 +115,10 @@ def conf(settings: "Settings", job: Job, scratch: Path) -> dict[str, str]:
     }
     if on_loopback(settings.spark.master):
         ours |= {"spark.driver.host": LOOPBACK, "spark.driver.bindAddress": LOOPBACK}
-    options = [*JAVA_OPTIONS, *job.java_options, f'"-Djava.io.tmpdir={scratch}"', *_archive_use()]
-    key = "spark.driver.extraJavaOptions"
-    return ours | given | {key: " ".join([*options, *filter(None, [given.get(key)])])}
+    asked = given.get(key := "spark.driver.extraJavaOptions", "")  # two collectors: no JVM starts
+    own = [each for each in job.java_options if "GC" not in each or "GC" not in asked]
+    options = [*JAVA_OPTIONS, *own, f'"-Djava.io.tmpdir={scratch}"', *_archive_use(), asked]
+    return ours | given | {key: " ".join(filter(None, options))}
 
 
 def is_local(master: str) -> bool:

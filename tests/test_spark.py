@@ -64,6 +64,16 @@ def test_what_is_configured_wins_and_java_options_add_up(settings):
     assert options[-1] == "-Dy=1"
 
 
+def test_the_user_chooses_the_garbage_collector(settings):
+    job = JOB._replace(java_options=spark.SHORT_JOB)
+    asked = {"spark.driver.extraJavaOptions": "-XX:+UseZGC"}
+    chosen = settings.spark.model_copy(update={"conf": asked})
+    values = spark.conf(settings.model_copy(update={"spark": chosen}), job, Path("/t"))
+    options = values["spark.driver.extraJavaOptions"].split(" ")
+    assert [each for each in options if each.endswith("GC")] == ["-XX:+UseZGC"]
+    assert "-XX:TieredStopAtLevel=1" in options
+
+
 @pytest.mark.parametrize(
     ("master", "loopback"),
     [
