@@ -11,7 +11,7 @@ Formats: Common, Combined and vhost_combined, as Apache httpd's mod_log_config d
 import datetime
 import ipaddress
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import NamedTuple, cast
 
@@ -222,11 +222,6 @@ def stamp(server: str, file: str, offset: int, raw: bytes, form: Format = COMBIN
     return b"%s\t%s\t%s" % (identity, judge(raw, form).stamp, raw)
 
 
-GROUPS = (1, 4, 5, 6, 10, 9)
-AND_AGENT = (*GROUPS, 13)
-"""What `sql_line` gives of a line: groups of a Format."""
-
-
 def reader(form: Format) -> Format:
     """The format in which the stored lines of a server with this format are read.
 
@@ -234,32 +229,6 @@ def reader(form: Format) -> Format:
     valid lines: a vhost_combined line passes as a combined one with its columns shifted.
     """
     return VHOST_COMBINED if form is VHOST_COMBINED else COMBINED
-
-
-def sql_line(
-    line: str,
-    server: str = "",
-    vhosts: Collection[str] = (),
-    groups: Sequence[int] = GROUPS,
-) -> str:
-    """Spark SQL: array [host, dd/Mon/yyyy, hour, minute, status, request] of a column of lines.
-
-    `groups` are those of a Format that are wanted instead; an absent one gives "". Anything but a
-    valid line gives an array of one element. Fields are split at line feeds, which no line can
-    hold; a TAB can stand in a host. `vhosts` are the servers that are read as VHOST_COMBINED;
-    `server` is the column, looked at only if there are any.
-    """
-    fields = _sql_fields(line, COMBINED, groups)
-    if vhosts:
-        names = ", ".join(f"'{name}'" for name in vhosts)
-        other = _sql_fields(line, VHOST_COMBINED, groups)
-        fields = f"CASE WHEN {server} IN ({names}) THEN {other} ELSE {fields} END"
-    return f"split({fields}, '\\n')"
-
-
-def _sql_fields(line: str, form: Format, groups: Sequence[int]) -> str:
-    wanted = "\\n".join(f"${group}" for group in groups)
-    return f"regexp_replace({line}, r'^{form.line}', '{wanted}')"
 
 
 def sql_segment(request: str) -> str:

@@ -19,7 +19,7 @@ from clickstream.speed import control, progress, show, telling
 from clickstream.speed.job import Stream, failure_of
 from clickstream.speed.progress import Status
 from clickstream.speed.telling import Teller
-from clickstream.speed.transform import batch_of, overlaps
+from clickstream.speed.transform import batch_of, overlaps, rows_of
 from clickstream.views.realtime.patience import Patience
 from clickstream.views.realtime.writer import Batch
 
@@ -35,26 +35,39 @@ def settings(tmp_path):
 
 
 def test_a_transformed_batch_is_put_together():
-    rows = [
-        ("lines", "a", 0, '[{"t":0,"k":"counted","n":3},{"t":0,"k":"copies","n":1}]'),
-        ("lines", "?", 0, '[{"t":0,"k":"skipped","n":2}]'),
-        ("files", "a", 0, '[{"t":0,"k":"0f","n":77}]'),
-        ("ip", "a", 60, '[{"t":61,"k":"caf\\u00e9","n":3}]'),
-        ("ip", "b", 60, '[{"t":61,"k":"x","n":1},{"t":62,"k":"x","n":1}]'),
+    books = [
+        {"t": 60, "k": "counted success 0f", "n": 2, "lowest": 5, "highest": 60},
+        {"t": 60, "k": "counted success 1f", "n": 1, "lowest": 8, "highest": 8},
+        {"t": 0, "k": "copies  0f", "n": 1, "lowest": 7, "highest": 77},
+        {"t": 0, "k": "copies  2f", "n": 1},
     ]
+    rows = [
+        ("books", "a", 60, books[:2]),
+        ("books", "a", 0, books[2:]),
+        ("books", "?", 0, [{"t": 0, "k": "skipped  ", "n": 2}]),
+        ("ip", "a", 60, [{"t": 61, "k": "caf\u00e9", "n": 3}]),
+        ("ip", "b", 60, [{"t": 61, "k": "x", "n": 1}, {"t": 62, "k": "x", "n": 1}]),
+    ]
+    named = [dict(zip(("metric", "server", "slot", "sums"), row, strict=True)) for row in rows]
+    assert rows_of(json.dumps(named)) == rows
     assert batch_of(rows) == Batch(
-        {("ip", 60): {"a": {61: {"café": 3}}, "b": {61: {"x": 1}, 62: {"x": 1}}}},
-        {("a", "0f"): 77},
-        {"a": {"counted": 3, "copies": 1}, "?": {"skipped": 2}},
+        {
+            ("ip", 60): {"a": {61: {"café": 3}}, "b": {61: {"x": 1}, 62: {"x": 1}}},
+            ("minute", 60): {"a": {60: {"success": 3}}},
+        },
+        {("a", "0f"): 77, ("a", "1f"): 8},
+        {"a": {"counted": 3, "copies": 2}, "?": {"skipped": 2}},
     )
 
 
 @pytest.mark.parametrize(("lowest", "again"), [(77, True), (78, False)])
 def test_a_batch_that_begins_at_or_below_a_files_highest_is_counted_again(lowest, again):
+    book = {"t": 60, "k": "counted success 0f", "n": 3, "lowest": lowest, "highest": 90}
     rows = [
-        ("ip", "a", 60, '[{"t":7,"k":"0f","n":3}]'),
-        ("files", "b", 0, '[{"t":1,"k":"0f","n":90}]'),
-        ("files", "a", 0, json.dumps([{"t": lowest, "k": "0f", "n": 90}])),
+        ("ip", "a", 60, [{"t": 7, "k": "0f", "n": 3}]),
+        ("books", "b", 60, [book | {"lowest": 1}]),
+        ("books", "a", 0, [{"t": 0, "k": "skipped  ", "n": 2}]),
+        ("books", "a", 60, [book]),
     ]
     assert overlaps(rows, {("a", "0f"): 77}) is again
 

@@ -271,20 +271,6 @@ def test_common_and_combined_are_read_alike():
     assert weblog.reader(VHOSTS) is VHOSTS
 
 
-def test_without_virtual_hosts_spark_reads_as_before():
-    assert weblog.sql_line("x", "s", ()) == weblog.sql_line("x")
-    assert "CASE" not in weblog.sql_line("x")
-    some = weblog.sql_line("x", "s", ["a", "b"])
-    assert some.startswith("split(CASE WHEN s IN ('a', 'b') THEN regexp_replace(x, ")
-
-
-def test_the_user_agent_is_a_field_more():
-    for vhosts in ([], ["a"]):
-        with_agents = weblog.sql_line("x", "s", vhosts, weblog.AND_AGENT)
-        assert with_agents.replace(r"\n$13", "") == weblog.sql_line("x", "s", vhosts)
-        assert with_agents.count("$13") == 1 + len(vhosts)
-
-
 def test_sniff_refuses_vhost_combined():
     with pytest.raises(BadInput, match="vhost_combined") as caught:
         weblog.sniff([VHOST] * 6 + [LINE] * 5, "log")

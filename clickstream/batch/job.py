@@ -11,8 +11,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clickstream import categories, config, endpoints, spark, weblog
-from clickstream.batch import line, slices
+from clickstream import categories, config, endpoints, spark, stamped, weblog
+from clickstream.batch import slices
 from clickstream.batch.master import File
 from clickstream.batch.slices import Count
 from clickstream.categories import PLAIN, Categories
@@ -28,6 +28,12 @@ Counts = dict[str | None, list[Count]]
 PARTITION_BYTES = 256 * 2**20
 # A valid line is longer than SLOT, so that two lines never share one; a block has 64 slots.
 SLOT, BLOCK, CHUNK = 32, 2048, 2**20
+_FIELDS = r"{{day}}\t{{server}}\n{visitor}\n{{hour}}:{{minute}} {{status}}\n{{file}}\n{{offset}}\n"
+FIELDS = {
+    HOST: _FIELDS.format(visitor="{host}"),
+    HOST_AND_AGENT: _FIELDS.format(visitor="{host} {agent}"),
+}
+"""By `batch.visitor`; the request, or only its target, is to follow."""
 
 
 # `fields`: the text source hands on a line's bytes as they are; read as UTF-8 they would merge
@@ -40,27 +46,26 @@ def _query(counted: str, vhosts: Collection[str], mapping: Categories, visitor: 
     `counted` gives `ds` (day TAB server), `g` (what is counted), `k` (which of it), `n`, `slots`.
     """
     plain = mapping == PLAIN
-    fields = line.fields("text", vhosts, visitor == HOST_AND_AGENT, plain)
-    target = "get(f, 3)"
+    made = FIELDS[visitor] + ("{target}" if plain else "{request}")
     digits, in_chunk = 2 * DIGEST_BYTES, CHUNK // BLOCK
     return rf"""
 WITH fields AS (
-    SELECT {fields} AS f
+    SELECT {stamped.fields("text", made, vhosts)} AS f
     FROM (SELECT decode(cast(value AS binary), 'ISO-8859-1') AS text FROM master)
 ), requests AS (
     SELECT *, {weblog.sql_segment("request")} AS segment
-    FROM (SELECT *, {line.request(target)} AS request FROM fields)
+    FROM (SELECT *, get(f, 5) AS request FROM fields)
 ), keyed AS (
     SELECT if(get(f, 1) IS NULL, NULL, f[0]) AS ds, get(f, 1) AS visitor, get(f, 2) AS traffic,
-        {target if plain else categories.sql("segment", "request", mapping)} AS category,
-        get(f, 4) AS file, get(f, 5) AS text, try_cast(get(f, 5) AS bigint) AS at
+        {"request" if plain else categories.sql("segment", "request", mapping)} AS category,
+        get(f, 3) AS file, get(f, 4) AS text, try_cast(get(f, 4) AS bigint) AS at
     FROM requests
 ), counted AS (
     {counted}
 ), slices AS (
     SELECT ds, g,
-        CASE g WHEN 'traffic' THEN k WHEN 'category' THEN {line.category("k") if plain else "k"} END
-            AS k,
+        CASE g WHEN 'traffic' THEN k
+            WHEN 'category' THEN {stamped.category("k") if plain else "k"} END AS k,
         sum(n) AS n,
         base64(listagg(CASE WHEN g = 'visitor' THEN unhex(left(sha2(k, 256), {digits})) END))
             AS digests,

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clickstream import config, spark, weblog
+from clickstream import config, spark, stamped
 from clickstream.ops import stored
 from clickstream.views.realtime import counts
 
@@ -18,20 +18,19 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 PARTITION_BYTES = 64 * 2**20
-GROUPS = (1, 10, 9, 13)
+MADE = r"{host}\n{status}\n{request}\n{agent}"
 FIELDS = ("path", "user_agent", "status")
 
 
 # `request` stands for the path where there is none: a bad request line is worth seeing.
 def sql(vhosts: Collection[str]) -> str:
     """The query over `master`; `vhosts` are the servers read as vhost_combined."""
-    line = weblog.sql_line("get(p, 3)", "server", vhosts, GROUPS)
     return rf"""
 WITH lines AS (
-  SELECT server, split(decode(CAST(value AS BINARY), 'ISO-8859-1'), '\t', 4) AS p FROM master
+  SELECT decode(CAST(value AS BINARY), 'ISO-8859-1') AS text FROM master
 ), chosen AS (
-  SELECT get(p, 0) AS id, {line} AS f FROM lines
-  WHERE try_cast(get(p, 1) AS BIGINT) BETWEEN 1000L * :first AND 1000L * :last + 999
+  SELECT split_part(text, '\t', 1) AS id, {stamped.fields("text", MADE, vhosts)} AS f FROM lines
+  WHERE try_cast(split_part(text, '\t', 2) AS BIGINT) BETWEEN 1000L * :first AND 1000L * :last + 999
 ), once AS (
   SELECT DISTINCT id, get(f, 0) AS host, get(f, 1) AS status, get(f, 2) AS request,
     get(f, 3) AS user_agent

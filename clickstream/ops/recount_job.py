@@ -123,9 +123,10 @@ def minutes(
     first = day_start(day)
     known = json.dumps({f"{server}:{file}": at for (server, file), at in highest.items()})
     args = {"first": first, "last": first + DAY_SECONDS - 1, "day": day, "highest": known}
-    rows = _ordered(transform(session.sql(READ, args), {}, *_rules(settings)), first)
-    for _, group in groupby(rows.toLocalIterator(), lambda row: (row.slot, row.metric)):
-        yield from batch_of((r.metric, r.server, r.slot, r.sums) for r in group).slots.items()
+    found = _ordered(transform(session.sql(READ, args), {}, *_rules(settings)), first)
+    for _, group in groupby(found.toLocalIterator(), lambda row: (row.slot, row.metric)):
+        rows = ((row.metric, row.server, row.slot, json.loads(row.sums)) for row in group)
+        yield from batch_of(rows).slots.items()
 
 
 def _rules(settings: Settings) -> tuple[Any, ...]:
@@ -133,9 +134,9 @@ def _rules(settings: Settings) -> tuple[Any, ...]:
 
 
 def _ordered(counted: "DataFrame", first: int) -> "DataFrame":
-    names = ", ".join(f"'{metric}'" for metric in counts.METRICS)
-    within = f"metric IN ({names}) AND slot BETWEEN {first} AND {first + DAY_SECONDS - 1}"
-    return counted.where(within).orderBy("slot", "metric")
+    within = counted.where(f"slot BETWEEN {first} AND {first + DAY_SECONDS - 1}")
+    columns = ("metric", "server", "slot", "to_json(sums) AS sums")
+    return within.selectExpr(*columns).orderBy("slot", "metric")
 
 
 def _noted(

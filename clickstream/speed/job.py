@@ -21,7 +21,7 @@ from clickstream.errors import ClickstreamError, ServiceFailed
 from clickstream.speed import basis, delivery, progress
 from clickstream.speed.prepared import Prepared
 from clickstream.speed.telling import Teller
-from clickstream.speed.transform import batch_of, count, overlaps, parse
+from clickstream.speed.transform import batch_of, count, overlaps, parse, rows_of, text
 from clickstream.views.realtime.writer import Batch, Writer
 
 if TYPE_CHECKING:
@@ -31,10 +31,13 @@ if TYPE_CHECKING:
 POLL_S = 0.2
 # The error classes of Spark's Kafka source for records that are gone, and its older sentence.
 LOSS = re.compile(r"KAFKA_DATA_LOSS|failOnDataLoss|some data may have been (?:lost|missed)", re.I)
+# The last two spare each batch a look into our functions' byte code and a long text of its plan.
 SQL_CONF = {
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.session.timeZone": "UTC",
+    "spark.sql.execution.usePartitionEvaluator": "true",
+    "spark.sql.ui.explainMode": "simple",
 }
 # Spark's own choice costs ten processes a file on a local disk (Hadoop runs readlink and chmod),
 # this one two: 58 instead of 242 ms a batch on a busy machine.
@@ -110,10 +113,11 @@ class Stream:
         """
         highest = self._writer.highest
         if not self._copying:
-            rows = self._fresh.over(parsed).collect()
+            rows = rows_of(self._fresh.text(parsed))
             if not overlaps(rows, highest):
                 return batch_of(rows)
-        batch = batch_of(self._counted(parsed, highest).collect())
+        (row,) = self._counted(parsed, highest).collect()
+        batch = batch_of(rows_of(row.text))
         self._copying = any("copies" in outcomes for outcomes in batch.lines.values())
         return batch
 
@@ -121,7 +125,7 @@ class Stream:
         if spark.is_local(self._settings.spark.master):
             # One task and no shuffle: what shuffles cost is more than a second core brings.
             parsed = parsed.coalesce(1)
-        return count(parsed, highest, self._settings.speed.max_ahead_seconds)
+        return text(count(parsed, highest, self._settings.speed.max_ahead_seconds))
 
 
 def failure_of(error: Exception, what: str) -> ClickstreamError:

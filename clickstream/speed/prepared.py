@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Prepared:
-    """`query` makes a DataFrame of a batch, by a chain of operators from one leaf.
+    """`query` makes one row of one text of a batch, by a chain of operators from one leaf.
 
     It is called for the first batch only; all batches have the same columns. Adaptive execution,
     which plans while it runs, must be off.
@@ -21,23 +21,18 @@ class Prepared:
 
     def __init__(self, query: Callable[["DataFrame"], "DataFrame"]) -> None:
         self._query = query
-        self._schema: Any = None
-        self._leaf: Callable[[Any], Any]
+        self._leaf: Callable[[Any], Any] | None = None
         self._above: list[tuple[Any, Any]] = []
 
-    def over(self, batch: "DataFrame") -> "DataFrame":
-        """The query over a batch as `foreachBatch` gives it, a bare RDD of rows."""
-        from pyspark.sql.classic.dataframe import DataFrame
-
+    def text(self, batch: "DataFrame") -> str:
+        """The one value that the query gives of a batch, as `foreachBatch` has it: a bare RDD."""
         java = cast(Any, batch)._jdf
-        if self._schema is None:
+        if self._leaf is None:
             self._plan(cast(Any, self._query(batch))._jdf)
         plan = self._leaf(java.logicalPlan().rdd())
         for node, children in self._above:
             plan = node.withNewChildren(children.updated(0, plan))
-        session = java.sparkSession()
-        rows = session.internalCreateDataFrame(plan.execute(), self._schema, False)
-        return DataFrame(rows, batch.sparkSession)
+        return str(plan.executeCollect()[0].getUTF8String(0).toString())
 
     def _plan(self, query: Any) -> None:
         """Keep the nodes of its plan, from the leaf's parent upwards, each with its children."""
@@ -50,4 +45,3 @@ class Prepared:
         output, name, stream = node.output(), node.name(), node.stream()
         parts, order = node.outputPartitioning(), node.outputOrdering()
         self._leaf = lambda rdd: node.copy(output, rdd, name, parts, order, stream)
-        self._schema = query.schema()

@@ -5,7 +5,7 @@ A record is one of: `skipped` (no stamped valid line; it says nothing of a file 
 before the epoch, or too far ahead of the record's own timestamp), `counted`. "Earlier" goes by the
 topic's order, in this batch and before it, so where a batch is cut changes nothing.
 
-A record with a line feed is no line: fields are split at line feeds (`weblog.sql_line`).
+A record with a line feed is no line: fields are split at line feeds (`stamped.fields`).
 
 It has two steps: the fields are parsed in the stream's own query, which Spark analyses once; what
 Spark cannot do in a stream, windows over a batch, is asked of each batch (see `prepared`).
@@ -17,21 +17,29 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from clickstream import categories, weblog
+from clickstream import categories, stamped, weblog
 from clickstream.categories import PLAIN, Categories
-from clickstream.views.realtime.counts import CATEGORY, IP, MINUTE, NON_200, SLOT_S, Counts, add
+from clickstream.views.realtime.counts import CATEGORY, IP, MINUTE, NON_200, SLOT_S, Counts
 from clickstream.views.realtime.writer import Batch
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-FILES, LINES = "files", "lines"
+BOOKS = "books"
+"""Beside the metrics: records by outcome, class of status and file, at the second of MINUTE."""
+
 UNKNOWN_SERVER = "?"
 RECORDS, PARSED = "records", "parsed"
 FIRST, LAST = -62_135_596_800, 253_402_300_799
 """The seconds of the years 1 to 9999; a reader has no name for others."""
 
-_ID = rf"^{weblog.STAMP_VERSION}:([A-Za-z0-9._-]{{1,255}}+):([0-9a-f]{{16}}):([0-9]{{1,18}})\z"
+# A longer server or offset is none: a row's key has no room for it, nor a number.
+_SERVER_CHARS, _OFFSET_DIGITS = 255, 18
+_ID = (
+    rf"^{weblog.STAMP_VERSION}:([A-Za-z0-9._-]{{1,{_SERVER_CHARS}}}+):[0-9a-f]{{16}}"
+    rf":[0-9]{{1,{_OFFSET_DIGITS}}}+(?![^\t])"
+)
+_FIELDS = r"{server}\n{file}\n{offset}\n{ms}\n{day}\n{host}\n{hour}\n{minute}\n{status}\n"
 
 _CLASS = (
     "CASE WHEN left(status, 1) IN ('2', '3') THEN 'success'"
@@ -44,66 +52,67 @@ def _struct(metric: str, second: str, key: str, when: str = "true") -> str:
     return f"struct('{metric}' AS metric, {second} AS second, {key} AS key)"
 
 
-def _exactly(text: str, kind: str) -> str:
-    """A value of its text as the stamp writes it; a cast alone takes ` +1` and `2015-5-8`, too."""
-    return f"if(string(try_cast({text} AS {kind})) = {text}, try_cast({text} AS {kind}), NULL)"
-
-
 _COUNTED = (
-    _struct(LINES, "0L", "outcome"),
-    _struct(FILES, "0L", "file", "outcome <> 'skipped' AND position > coalesce(known, -1)"),
+    _struct(
+        BOOKS,
+        "if(outcome = 'counted', clock, 0L)",
+        f"concat(outcome, ' ', if(outcome = 'counted', {_CLASS}, ''), ' ', coalesce(file, ''))",
+    ),
     _struct(IP, "second", "host", "outcome = 'counted'"),
     _struct(CATEGORY, "second", "category", "outcome = 'counted'"),
     _struct(NON_200, "second", "status", "outcome = 'counted' AND status <> '200'"),
-    _struct(MINUTE, "clock", _CLASS, "outcome = 'counted'"),
 )
 
 
 def parse_sql(vhosts: Collection[str], mapping: Categories) -> str:
     """The query over RECORDS; arguments as of `parse`."""
-    line = weblog.sql_line("get(p, 3)", "split_part(get(p, 0), ':', 2)", vhosts)
-    category = categories.sql("segment", "get(f, 5)", mapping)
+    plain = mapping == PLAIN
+    line = stamped.fields("text", _FIELDS + ("{target}" if plain else "{request}"), vhosts)
+    mapped = categories.sql("segment", "request", mapping)
     return f"""
-WITH stamped AS (
-  SELECT offset AS place, unix_seconds(timestamp) AS received,
-    split(regexp_replace(get(p, 0), r'{_ID}', '$1\\n$2\\n$3'), '\\n', 3) AS id,
-    {_exactly("get(p, 1)", "BIGINT")} DIV 1000 AS second,
-    unix_date({_exactly("get(p, 2)", "DATE")}) AS day,
-    {line} AS f
-  FROM (SELECT *, if(contains(value, X'0A'), NULL, split(decode(value, 'ISO-8859-1'), '\\t', 4))
-    AS p FROM {RECORDS})
-), requests AS (
-  SELECT *, {weblog.sql_segment("get(f, 5)")} AS segment FROM stamped
-), parsed AS (
-  SELECT place, received, second, segment, get(id, 0) AS server, get(id, 1) AS file,
-    try_cast(get(id, 2) AS BIGINT) AS position,
-    get(f, 0) AS host, get(f, 4) AS status, {category} AS category,
-    86400L * day + 3600 * try_cast(get(f, 2) AS INT) + 60 * try_cast(get(f, 3) AS INT) AS clock
-  FROM requests
-)
-SELECT *, NOT (position IS NOT NULL AND second IS NOT NULL AND segment IS NOT NULL
-  AND coalesce(clock BETWEEN {FIRST} AND {LAST}, false)) AS odd
-FROM parsed
+SELECT place, received, second, host, status, {stamped.category("request") if plain else mapped}
+    AS category, clock,
+  coalesce(if(valid, get(f, 0), nullif(regexp_extract(text, r'{_ID}', 1), '')), '{UNKNOWN_SERVER}')
+    AS server, if(valid, get(f, 1), NULL) AS file, if(valid, position, NULL) AS position
+FROM (
+  SELECT *, {weblog.sql_segment("request")} AS segment, coalesce(position IS NOT NULL
+    AND second IS NOT NULL AND clock BETWEEN {FIRST} AND {LAST}, false) AS valid
+  FROM (
+    SELECT *, if(length(get(f, 0)) <= {_SERVER_CHARS} AND length(get(f, 2)) <= {_OFFSET_DIGITS},
+        try_cast(get(f, 2) AS BIGINT), NULL) AS position,
+      if(string(try_cast(get(f, 3) AS BIGINT)) = get(f, 3), try_cast(get(f, 3) AS BIGINT), NULL)
+        DIV 1000 AS second,
+      86400L * unix_date(try_cast(get(f, 4) AS DATE)) + 3600 * try_cast(get(f, 6) AS INT)
+        + 60 * try_cast(get(f, 7) AS INT) AS clock,
+      get(f, 5) AS host, get(f, 8) AS status, get(f, 9) AS request
+    FROM (
+      SELECT *, {line} AS f
+      FROM (
+        SELECT offset AS place, unix_seconds(timestamp) AS received,
+          if(contains(value, X'0A'), NULL, decode(value, 'ISO-8859-1')) AS text
+        FROM {RECORDS}
+))))
 """  # noqa: S608 (constants of ours, and servers whose names are checked)
 
 
 COUNT = f"""
 SELECT metric, server, second DIV {SLOT_S} * {SLOT_S} AS slot,
-  to_json(collect_list(struct(t, key AS k, n))) AS sums
+  collect_list(struct(second AS t, key AS k, n, lowest, highest)) AS sums
 FROM (
-  SELECT metric, server, second, key, if(metric = '{FILES}', min(position), second) AS t,
-    if(metric = '{FILES}', max(position), count(*)) AS n
+  SELECT metric, server, second, key, count(*) AS n,
+    if(metric = '{BOOKS}', min(new), NULL) AS lowest,
+    if(metric = '{BOOKS}', max(new), NULL) AS highest
   FROM (
-    SELECT if(position IS NULL, '{UNKNOWN_SERVER}', server) AS server, position,
+    SELECT server, if(position > coalesce(known, -1), position, NULL) AS new,
       inline(array({", ".join(_COUNTED)}))
     FROM (
       SELECT *, CASE
-        WHEN odd THEN 'skipped'
+        WHEN position IS NULL THEN 'skipped'
         WHEN position <= greatest(before, known) THEN 'copies'
         WHEN second <= 0 OR second > least(received + :ahead, {LAST}) THEN 'set_aside'
         ELSE 'counted' END AS outcome
       FROM (
-        SELECT *, max(if(odd, NULL, position)) OVER (PARTITION BY server, file ORDER BY place
+        SELECT *, max(position) OVER (PARTITION BY server, file ORDER BY place
           ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before,
           try_element_at(from_json(:highest, 'MAP<STRING, BIGINT>'), concat(server, ':', file))
             AS known
@@ -129,10 +138,10 @@ def parse(
 def count(
     parsed: "DataFrame", highest: Mapping[tuple[str, str], int], max_ahead_s: int
 ) -> "DataFrame":
-    """(metric, server, slot, sums) of a batch of parsed records; `sums` is a JSON array of t, k, n.
+    """(metric, server, slot, sums) of a batch of parsed records; `sums` is an array of t, k, n.
 
-    `highest` is the highest offset of each (server, file) before these records. Of FILES `n` is the
-    batch's highest and `t` its lowest offset.
+    `highest` is the highest offset of each (server, file) before these records. Those of BOOKS have
+    the `lowest` and the `highest` offset that is above it, too, where there is one.
     """
     known = json.dumps({f"{server}:{file}": offset for (server, file), offset in highest.items()})
     parsed.createOrReplaceTempView(PARSED)
@@ -150,27 +159,53 @@ def transform(
     return count(parse(records, vhosts, mapping), highest, max_ahead_s)
 
 
+def text(counted: "DataFrame") -> "DataFrame":
+    """What was counted as one value, a JSON text, which is quicker to have than rows."""
+    columns = ", ".join(counted.columns)
+    return counted.selectExpr(f"to_json(collect_list(struct({columns}))) AS text")
+
+
+def rows_of(text: str) -> list[Any]:
+    """The rows of a `text`: (metric, server, slot, sums)."""
+    return [(row["metric"], row["server"], row["slot"], row["sums"]) for row in json.loads(text)]
+
+
 def overlaps(rows: Iterable[Any], highest: Mapping[tuple[str, str], int]) -> bool:
     """Whether records that were counted without `highest` must be counted with it."""
-    files = (
-        (server, each)
-        for metric, server, _, text in rows
-        if metric == FILES
-        for each in json.loads(text)
+    return any(
+        each.get("lowest", LAST) <= highest.get((server, each["k"].split(" ")[2]), -1)
+        for metric, server, _, sums in rows
+        if metric == BOOKS
+        for each in sums
     )
-    return any(each["t"] <= highest.get((server, each["k"]), -1) for server, each in files)
 
 
 def batch_of(rows: Iterable[Any]) -> Batch:
     """What a transformed batch counted."""
     batch = Batch({}, {}, {})
-    for metric, server, slot, text in rows:
-        sums = [(each["t"], each["k"], each["n"]) for each in json.loads(text)]
-        if metric == LINES:
-            batch.lines[server] = {key: n for _, key, n in sums}
-        elif metric == FILES:
-            batch.files.update({(server, key): n for _, key, n in sums})
+    for metric, server, slot, sums in rows:
+        if metric == BOOKS:
+            _add_books(batch, server, slot, sums)
         else:
-            counts: Counts = batch.slots.setdefault((metric, slot), {})
-            add(counts, ((server, second, key, n) for second, key, n in sums))
+            seconds = _seconds(batch, metric, slot, server)
+            for each in sums:
+                seconds.setdefault(each["t"], {})[each["k"]] = each["n"]
     return batch
+
+
+def _add_books(batch: Batch, server: str, slot: int, sums: list[dict[str, Any]]) -> None:
+    lines = batch.lines.setdefault(server, {})
+    for each in sums:
+        outcome, status_class, file = each["k"].split(" ")
+        lines[outcome] = lines.get(outcome, 0) + each["n"]
+        if "highest" in each:
+            known = batch.files.get((server, file), -1)
+            batch.files[server, file] = max(known, each["highest"])
+        if status_class:
+            classes = _seconds(batch, MINUTE, slot, server).setdefault(each["t"], {})
+            classes[status_class] = classes.get(status_class, 0) + each["n"]
+
+
+def _seconds(batch: Batch, metric: str, slot: int, server: str) -> dict[int, dict[str, int]]:
+    counts: Counts = batch.slots.setdefault((metric, slot), {})
+    return counts.setdefault(server, {})

@@ -128,7 +128,7 @@ def test_alerts_are_those_of_all_lines_and_every_sink_hears_of_them(
     for server, own in late.items():
         produce(fresh, server, stamped(server, logs[server] + own)[len(logs[server]) :])
         logs[server] = logs[server] + own
-    monkeypatch.setenv("CLICKSTREAM_FAULT", "overwritten:2")
+    monkeypatch.setenv("CLICKSTREAM_FAULT", "written:2")
     run("speed", "run", "--available-now", "--max-rows", 60, code=1)
     monkeypatch.delenv("CLICKSTREAM_FAULT")
     receiver.well = True

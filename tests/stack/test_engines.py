@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clickstream import categories, weblog
-from clickstream.batch import line as batch_line
+from clickstream import categories, stamped, weblog
 from clickstream.categories import Categories
 from clickstream.config import Settings
 from clickstream.java import java_home_env
@@ -29,6 +28,9 @@ if TYPE_CHECKING:
 SEED = 20150518
 FILE = "0123456789abcdef"
 MUTATIONS = 3000
+STAMP = r"{server}\n{file}\n{offset}\n{ms}\n{day}\n"
+MADE = STAMP + r"{host}\n{hour}\n{minute}\n{status}\n{agent}\n{request}"
+TARGET = r"{target}\n{ms}"
 FORMAT = b'1.2.3.4 - - [26/Feb/2024:00:00:00 +0000] "%s" 200 12 "-" "%s"'
 REQUESTS = (
     rb"GET / HTTP/1.1",
@@ -106,14 +108,14 @@ def form(request) -> Format:
 
 
 def fields(line: bytes, form: Format) -> list[str] | None:
-    """What Python makes of a line, as `weblog.sql_line` orders it; None for an invalid one."""
+    """What Python makes of a line, as MADE orders it; None for an invalid one."""
     try:
         entry = weblog.parse(line, form)
     except weblog.Reject:
         return None
     clock = [f"{entry.hour:02}", f"{entry.minute:02}"]
     agent = entry.agent or ""
-    return [entry.host, *clock, entry.status, agent, weblog.category(entry.request)]
+    return [entry.host, *clock, entry.status, agent, entry.request]
 
 
 def stored(settings: Settings, *roots: str) -> dict[int, bytes]:
@@ -158,34 +160,26 @@ def spark() -> Iterator["SparkSession"]:
 
 
 def test_spark_agrees(spark, lines, form):
-    """Of a plain server and, as configured, of one with virtual hosts, in one query.
-
-    What reads a line in steps and what reads a stamped one at once must say the same.
-    """
+    """Of a plain server and, as configured, of one with virtual hosts, in one query."""
     servers = ("plain", "virtual")
     rows = [(n, each, bytearray(line)) for n, line in enumerate(lines) for each in servers]
     frame = spark.createDataFrame(rows, "number int, server string, bytes binary")
     frame.createOrReplaceTempView("lines")
     vhosts = ["virtual"] if form is weblog.VHOST_COMBINED else []
-    line = weblog.sql_line("text", "server", vhosts, weblog.AND_AGENT)
     prefix = f"'{weblog.STAMP_VERSION}:', server, ':{FILE}:', number, '\\t-7\\t2015-05-18\\t'"
-    at_once = [batch_line.fields("stamped", vhosts, True, short) for short in (True, False)]
     parsed = spark.sql(
-        f"SELECT number, server, f, short, long, {weblog.sql_category('segment')} AS category,"
-        f" {batch_line.category('get(short, 3)')} AS short_category FROM (SELECT *,"
-        f" {weblog.sql_segment('get(f, 5)')} AS segment FROM ("
-        f"SELECT number, server, {line} AS f, {at_once[0]} AS short, {at_once[1]} AS long FROM"
-        f" (SELECT *, concat({prefix}, text) AS stamped FROM"
-        f" (SELECT *, decode(bytes, 'ISO-8859-1') AS text FROM lines))))"
+        f"SELECT number, server, f, short, {stamped.category('get(short, 0)')} AS category FROM"
+        f" (SELECT *, {stamped.fields('stamped', MADE, vhosts)} AS f,"
+        f" {stamped.fields('stamped', TARGET, vhosts)} AS short"
+        f" FROM (SELECT *, concat({prefix}, decode(bytes, 'ISO-8859-1')) AS stamped FROM lines))"
     ).collect()
-    found = {
-        (row.server, row.number): [row.f[0], *row.f[2:5], row.f[6], row.category]
-        if len(row.f) == 7
-        else None
-        for row in parsed
-    }
+    found = {(row.server, row.number): row for row in parsed}
+    assert len(found) == 2 * len(lines)
     read = {"plain": weblog.COMBINED, "virtual": weblog.reader(form)}
-    for (server, number), made in found.items():
+    for (server, number), row in found.items():
+        assert len(row.f) in (1, 11)
+        assert len(row.short) == min(len(row.f), 2)
+        made = row.f[5:] if len(row.f) > 1 else None
         # The expression says nothing of the calendar: a line without a possible time never gets
         # here, nor does one that is not valid in the server's own format.
         raw, reading = lines[number], read[server]
@@ -193,17 +187,10 @@ def test_spark_agrees(spark, lines, form):
             assert made == fields(raw, reading), raw
         if server == "virtual" and weblog.judge(raw, form).reason is None:
             assert made == fields(raw, form), raw
-    assert len(found) == 2 * len(lines)
-    for row in parsed:
-        made = found[row.server, row.number]
-        if made is None:
-            assert (len(row.short), len(row.long)) == (1, 1), row
-            continue
-        host, hour, minute, status, agent, category = made
-        key = [f"2015-05-18\t{row.server}", f"{host} {agent}", f"{hour}:{minute} {status}"]
-        ends = [FILE, str(row.number)]
-        assert row.long == [*key, f'"{row.f[5]}"', *ends], row
-        assert [*row.short[:3], row.short_category, *row.short[4:]] == [*key, category, *ends], row
+        if made is not None:
+            assert row.f[:5] == [server, FILE, str(number), "-7", "2015-05-18"]
+            assert row.category == weblog.category(made[-1]), raw
+            assert row.short[1] == "-7"
 
 
 def test_spark_shortens_a_host_as_python_does(spark):

@@ -35,7 +35,7 @@ from tests.stack.test_speed_layer import (
     stamped,
 )
 
-POINTS = ("counted", "partials", "overwritten", "stored")
+POINTS = ("counted", "written", "stored")
 SEED = 20150518
 
 

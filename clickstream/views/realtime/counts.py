@@ -12,7 +12,7 @@ minute    requests by printed minute               key: success | failure | othe
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 IP, CATEGORY, NON_200, MINUTE = "ip", "category", "non_200", "minute"
 METRICS = (IP, CATEGORY, NON_200, MINUTE)
@@ -54,7 +54,14 @@ def pack(counts: Counts) -> list[str]:
     Equal counts give equal pieces, in whatever order they were added: a repeated batch must
     overwrite its own pieces, one by one.
     """
-    return [_text(piece) for piece in _pieces(sorted(leaves(counts)))]
+    text = _text(counts)
+    if len(text) <= PIECE_CHARS:
+        return [text]
+    ordered = sorted(leaves(counts))
+    if len(ordered) == 1:
+        return [text]
+    half = len(ordered) // 2
+    return [*pack(_summed(ordered[:half])), *pack(_summed(ordered[half:]))]
 
 
 def unpack(text: str) -> Iterator[Leaf]:
@@ -129,15 +136,15 @@ def peak(seconds: Mapping[int, int], window_s: int, first: int) -> tuple[int, in
     return best
 
 
-def over_threshold(counts: Counts, second: int, hosts: Iterable[str], limit: int) -> dict[str, int]:
+def over_threshold(
+    counts: Counts, second: int, hosts: Collection[str], limit: int
+) -> dict[str, int]:
     """Those of the hosts whose requests in that second, over every server, are above the limit."""
-    found = {}
     servers = [seconds[second] for seconds in counts.values() if second in seconds]
-    for host in hosts:
-        total = sum(keys.get(host, 0) for keys in servers)
-        if total > limit:
-            found[host] = total
-    return found
+    share = limit // max(1, len(servers))  # above it on one server at least
+    some = {host for keys in servers for host, n in keys.items() if n > share}
+    totals = {host: sum(keys.get(host, 0) for keys in servers) for host in some.intersection(hosts)}
+    return {host: total for host, total in totals.items() if total > limit}
 
 
 def named(key: str) -> str:
@@ -161,17 +168,11 @@ def top(sums: Mapping[str, int], size: int) -> list[tuple[str, int]]:
     return sorted(sums.items(), key=lambda item: (-item[1], item[0]))[:size]
 
 
-def _pieces(ordered: list[Leaf]) -> Iterator[list[Leaf]]:
-    size = sum(len(key) + 16 for _, _, key, _ in ordered)
-    if size <= PIECE_CHARS or len(ordered) < 2:
-        yield ordered
-        return
-    half = len(ordered) // 2
-    yield from _pieces(ordered[:half])
-    yield from _pieces(ordered[half:])
-
-
-def _text(piece: list[Leaf]) -> str:
+def _summed(ordered: list[Leaf]) -> Counts:
     counts: Counts = {}
-    add(counts, piece)
-    return json.dumps(counts, ensure_ascii=False, separators=(",", ":"))
+    add(counts, ordered)
+    return counts
+
+
+def _text(counts: Counts) -> str:
+    return json.dumps(counts, ensure_ascii=False, separators=(",", ":"), sort_keys=True)

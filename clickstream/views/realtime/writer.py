@@ -153,9 +153,9 @@ class Writer(Store):
         for slot in touched:
             self._recent.add(slot, batch.slots[slot])
         faultpoints.reached("counted", driver=True)
-        partials, overwritten = list(self._buckets(batch)), list(self._overwritten(batch))
+        rows = [*self._buckets(batch), *self._overwritten(batch)]
         state = (self._query, number, json.dumps(self.servers), json.dumps(before), self._stamp)
-        self._store(partials, overwritten, [Row(STATE, "state", state)])
+        self._store(rows, Row(STATE, "state", state))
         self.highest |= batch.files
         self._recent.trim()
         self._alerts.trim()
@@ -164,8 +164,8 @@ class Writer(Store):
         """How many alerts are open after the last batch."""
         return self._alerts.open()
 
-    def _store(self, partials: list[Row], overwritten: list[Row], state: list[Row]) -> None:
-        """Partials first, the state last; all of it once more where Cassandra was away meanwhile.
+    def _store(self, rows: list[Row], state: Row) -> None:
+        """The state last; all of it once more where Cassandra was away meanwhile.
 
         A node that was killed may have forgotten what it had acknowledged just before.
         """
@@ -173,11 +173,9 @@ class Writer(Store):
         while outages != self.patience.outages:
             outages = self.patience.outages
             self._refuse_what_has_forgotten()
-            self._send(partials)
-            faultpoints.reached("partials", driver=True)
-            self._send(overwritten)
-            faultpoints.reached("overwritten", driver=True)
-            self._send(state)
+            self._send(rows)
+            faultpoints.reached("written", driver=True)
+            self._send([state])
             faultpoints.reached("stored", driver=True)
         self._stored = self._batch
 

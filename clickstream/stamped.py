@@ -1,0 +1,82 @@
+r"""Spark SQL of a stamped line: one expression for its stamp, its fields and its path segment.
+
+Each step of its own would make text of bytes and bytes of text again, and look at the line once
+more. Fields are parted by line feeds, which no line can hold.
+"""
+
+import re
+from collections.abc import Collection
+
+from clickstream import weblog
+from clickstream.weblog import (
+    COMBINED,
+    NOT_A_PATH,
+    QUOTED,
+    STAMP_VERSION,
+    VHOST_COMBINED,
+    Format,
+)
+
+_ID = rf"^{STAMP_VERSION}:(?P<server>[A-Za-z0-9._-]++):(?P<file>[0-9a-f]{{16}}):(?P<offset>[0-9]++)"
+_STAMP = rf"{_ID}\t(?P<ms>-?[0-9]++)\t(?P<day>[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})\t"
+_OF_TARGET = r'[^/?# "\\\n]*+'
+# weblog.REQUEST, quoted, without anything escaped; its group is empty where there is no path.
+_REQUEST = (
+    rf'"[A-Z][A-Z0-9_-]*+ (?! )(?:[A-Za-z][A-Za-z0-9+.-]*+://{_OF_TARGET})?+'
+    rf'(?P<path>(?:/{_OF_TARGET})?+)[^ "\\\n]*+ HTTP/[0-9](?:\.[0-9])?+"'
+)
+_TARGET = f'(?:{_REQUEST}|(?P<whole>"{QUOTED}"))'
+_NAMES = ("host", "ident", "user", "date", "hour", "minute", "second", "zone", "request")
+_NAMES += ("status", "size", "referer", "agent")
+_NAMED = re.compile(r"{(\w+)}")
+_GROUP = re.compile(r"\(\?P<(\w+)>")
+
+
+def fields(text: str, made: str, vhosts: Collection[str] = ()) -> str:
+    r"""An array of strings of a column of stamped lines: `made`, split at its `\n`.
+
+    `made` names what it holds in braces: server, file, offset, ms, day (of the stamp), the groups
+    of a Format by name, and `target`: the first path segment, empty where there is no path; of an
+    unusual request the whole of it in its quotes. Anything but a valid stamped line gives an array
+    of one element. `vhosts` are the servers whose lines are read as VHOST_COMBINED.
+    """
+    found = _replaced(text, made, COMBINED)
+    if vhosts:
+        theirs = " OR ".join(f"startswith({text}, '{STAMP_VERSION}:{name}:')" for name in vhosts)
+        other = _replaced(text, made, VHOST_COMBINED)
+        found = f"CASE WHEN {theirs} THEN {other} ELSE {found} END"
+    return rf"split({found}, '\n')"
+
+
+def category(target: str) -> str:
+    """The category of a target: `weblog.category` of its request."""
+    unusual = weblog.sql_category(weblog.sql_segment(f"substr({target}, 2, length({target}) - 2)"))
+    return (
+        f"CASE WHEN {target} = '' THEN '{NOT_A_PATH}' WHEN startswith({target}, '/') THEN {target}"
+        f" ELSE {unusual} END"
+    )
+
+
+def _replaced(text: str, made: str, form: Format) -> str:
+    names = iter(_NAMES)
+    line = re.sub(r"\((?!\?)", lambda _: f"(?P<{next(names)}>", form.line)
+    made = made.replace("{target}", "{path}{whole}")
+    if "{whole}" in made:
+        line = line.replace(f'"(?P<request>{QUOTED})"', _TARGET)
+    wanted = _NAMED.findall(made)
+    order = [name for name in _GROUP.findall(_STAMP + line) if name in wanted]
+    made = _NAMED.sub(lambda found: f"${order.index(found[1]) + 1}", made)
+    return f"regexp_replace({text}, r'{_quick(_grouped(_STAMP + line, wanted))}', '{made}')"
+
+
+def _grouped(expression: str, wanted: Collection[str]) -> str:
+    """The expression with plain groups for the names wanted, and none for the others."""
+    return _GROUP.sub(lambda found: "(" if found[1] in wanted else "(?:", expression)
+
+
+def _quick(expression: str) -> str:
+    """The same for Java, where a possessive class takes twice the time of a greedy one.
+
+    No class here can match what may follow it, so there is nothing to give back.
+    """
+    return re.sub(r"([]}][*+])\+", r"\1", expression)
