@@ -26,8 +26,21 @@ _REQUEST = (
     rf'(?P<path>(?:/{_OF_TARGET})?+)[^ "\\\n]*+ HTTP/[0-9](?:\.[0-9])?+"'
 )
 _TARGET = f'(?:{_REQUEST}|(?P<whole>"{QUOTED}"))'
-_NAMES = ("host", "ident", "user", "date", "hour", "minute", "second", "zone", "request")
-_NAMES += ("status", "size", "referer", "agent")
+_NAMES = [
+    "host",
+    "ident",
+    "user",
+    "date",
+    "hour",
+    "minute",
+    "second",
+    "zone",
+    "request",
+    "status",
+    "size",
+    "referer",
+    "agent",
+]
 _NAMED = re.compile(r"{(\w+)}")
 _GROUP = re.compile(r"\(\?P<(\w+)>")
 

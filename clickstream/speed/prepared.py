@@ -21,13 +21,13 @@ class Prepared:
 
     def __init__(self, query: Callable[["DataFrame"], "DataFrame"]) -> None:
         self._query = query
-        self._leaf: Callable[[Any], Any] | None = None
+        self._leaf: Callable[[Any], Any]
         self._above: list[tuple[Any, Any]] = []
 
     def text(self, batch: "DataFrame") -> str:
         """The one value that the query gives of a batch, as `foreachBatch` has it: a bare RDD."""
         java = cast(Any, batch)._jdf
-        if self._leaf is None:
+        if not self._above:
             self._plan(cast(Any, self._query(batch))._jdf)
         plan = self._leaf(java.logicalPlan().rdd())
         for node, children in self._above:
