@@ -19,7 +19,7 @@ from clickstream.speed import control, progress, show, telling
 from clickstream.speed.job import Stream, failure_of
 from clickstream.speed.progress import Status
 from clickstream.speed.telling import Teller
-from clickstream.speed.transform import batch_of, overlaps, rows_of
+from clickstream.speed.transform import batch_of, overlaps, rows_of, scattered
 from clickstream.views.realtime.patience import Patience
 from clickstream.views.realtime.writer import Batch
 
@@ -47,12 +47,13 @@ def test_a_transformed_batch_is_put_together():
         ("books", "?", 0, [{"t": 0, "k": "skipped  ", "n": 2}]),
         ("ip", "a", 60, [{"t": 61, "k": "caf\u00e9", "n": 3}]),
         ("ip", "b", 60, [{"t": 61, "k": "x", "n": 1}, {"t": 62, "k": "x", "n": 1}]),
+        ("ip", "b", 60, [{"t": 61, "k": "x", "n": 4}]),
     ]
     named = [dict(zip(("metric", "server", "slot", "sums"), row, strict=True)) for row in rows]
     assert rows_of(json.dumps(named)) == rows
     assert batch_of(rows) == Batch(
         {
-            ("ip", 60): {"a": {61: {"café": 3}}, "b": {61: {"x": 1}, 62: {"x": 1}}},
+            ("ip", 60): {"a": {61: {"café": 3}}, "b": {61: {"x": 5}, 62: {"x": 1}}},
             ("minute", 60): {"a": {60: {"success": 3}}},
         },
         {("a", "0f"): 77, ("a", "1f"): 8},
@@ -70,6 +71,17 @@ def test_a_batch_that_begins_at_or_below_a_files_highest_is_counted_again(lowest
         ("books", "a", 60, [book]),
     ]
     assert overlaps(rows, {("a", "0f"): 77}) is again
+
+
+def test_a_file_in_two_partitions_is_told():
+    def part(server, file):
+        book = {"t": 0, "k": f"counted success {file}", "n": 1, "lowest": 1, "highest": 1}
+        return [("books", server, 0, [book, {"t": 0, "k": "skipped  ", "n": 2}])]
+
+    one = part("a", "0f")
+    assert not scattered([one, part("b", "0f"), part("a", "1f") * 2])
+    assert scattered([one, part("b", "0f"), one])
+    assert batch_of(one + part("a", "1f")).lines == {"a": {"counted": 2, "skipped": 4}}
 
 
 def test_what_the_driver_tells_is_read_back(settings):

@@ -21,7 +21,7 @@ from clickstream.errors import ClickstreamError, ServiceFailed
 from clickstream.speed import basis, delivery, progress
 from clickstream.speed.prepared import Prepared
 from clickstream.speed.telling import Teller
-from clickstream.speed.transform import batch_of, count, overlaps, parse, rows_of, text
+from clickstream.speed.transform import batch_of, count, overlaps, parse, rows_of, scattered, text
 from clickstream.views.realtime.writer import Batch, Writer
 
 if TYPE_CHECKING:
@@ -38,6 +38,13 @@ SQL_CONF = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.execution.usePartitionEvaluator": "true",
     "spark.sql.ui.explainMode": "simple",
+}
+# Spark asks Kafka for each piece anew, with two questions about the topic's ends, and throws away
+# what came with it: as few pieces as may be, of a bounded size.
+FETCH = {
+    "kafka.max.poll.records": "50000",
+    "kafka.max.partition.fetch.bytes": str(16 * 2**20),
+    "kafka.receive.buffer.bytes": "-1",
 }
 # Spark's own choice costs ten processes a file on a local disk (Hadoop runs readlink and chmod),
 # this one two: 58 instead of 242 ms a batch on a busy machine.
@@ -68,7 +75,7 @@ class Stream:
         self._query = ""
         self._started = threading.Event()
         self._fresh = Prepared(lambda parsed: self._counted(parsed, {}))
-        self._copying = False
+        self._copying = self._scattered = False
 
     def begin(self, query: str) -> None:
         """Name the query, once it is known; its first batch waits for that."""
@@ -106,25 +113,28 @@ class Stream:
         self.batch = number
 
     def _count(self, parsed: "DataFrame") -> Batch:
-        """Count it as if no line of its files had come before; where one has, once more.
+        """Count each partition by itself, as if no line of its files had come before.
 
-        What is known of the files would be another query for each batch, to be planned anew.
-        Copies come in long runs, so a batch after one with copies is not tried the quick way.
+        Where that may be wrong, count once more. What is known of the files would be another query
+        for each batch, to be planned anew; partitions would have to be exchanged. Copies come in
+        long runs, so a batch after one with copies is not tried the quick way.
         """
         highest = self._writer.highest
-        if not self._copying:
-            rows = rows_of(self._fresh.text(parsed))
-            if not overlaps(rows, highest):
+        if not (self._copying or self._scattered):
+            parts = [rows_of(each) for each in self._fresh.texts(parsed)]
+            self._scattered = scattered(parts)
+            rows = [row for part in parts for row in part]
+            if not (self._scattered or overlaps(rows, highest)):
                 return batch_of(rows)
+        if spark.is_local(self._settings.spark.master):
+            # One task and no shuffle: what shuffles cost is more than a second core brings.
+            parsed = parsed.coalesce(1)
         (row,) = self._counted(parsed, highest).collect()
         batch = batch_of(rows_of(row.text))
         self._copying = any("copies" in outcomes for outcomes in batch.lines.values())
         return batch
 
     def _counted(self, parsed: "DataFrame", highest: Mapping[tuple[str, str], int]) -> "DataFrame":
-        if spark.is_local(self._settings.spark.master):
-            # One task and no shuffle: what shuffles cost is more than a second core brings.
-            parsed = parsed.coalesce(1)
         return text(count(parsed, highest, self._settings.speed.max_ahead_seconds))
 
 
@@ -149,7 +159,7 @@ def read(session: "SparkSession", settings: Settings, max_rows: int) -> "DataFra
         "failOnDataLoss": "true",
         "maxOffsetsPerTrigger": str(max_rows),
     }
-    return session.readStream.format("kafka").options(**options).load()
+    return session.readStream.format("kafka").options(**FETCH | options).load()
 
 
 def start(

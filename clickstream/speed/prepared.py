@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Prepared:
     """`query` makes one row of one text of a batch, by a chain of operators from one leaf.
 
-    It is called for the first batch only; all batches have the same columns. Adaptive execution,
-    which plans while it runs, must be off.
+    It is called once, for one partition; all batches have the same columns. Adaptive
+    execution, which plans while it runs, must be off.
     """
 
     def __init__(self, query: Callable[["DataFrame"], "DataFrame"]) -> None:
@@ -24,23 +24,30 @@ class Prepared:
         self._leaf: Callable[[Any], Any]
         self._above: list[tuple[Any, Any]] = []
 
-    def text(self, batch: "DataFrame") -> str:
-        """The one value that the query gives of a batch, as `foreachBatch` has it: a bare RDD."""
+    def texts(self, batch: "DataFrame") -> list[str]:
+        """What the query gives of each partition of a batch, as if that were all of it.
+
+        `batch` is as `foreachBatch` has it: a bare RDD.
+        """
         java = cast(Any, batch)._jdf
         if not self._above:
-            self._plan(cast(Any, self._query(batch))._jdf)
+            self._plan(cast(Any, self._query(batch.coalesce(1)))._jdf)
         plan = self._leaf(java.logicalPlan().rdd())
         for node, children in self._above:
             plan = node.withNewChildren(children.updated(0, plan))
-        return str(plan.executeCollect()[0].getUTF8String(0).toString())
+        return [str(row.getUTF8String(0).toString()) for row in plan.executeCollect()]
 
     def _plan(self, query: Any) -> None:
-        """Keep the nodes of its plan, from the leaf's parent upwards, each with its children."""
+        """Keep the nodes of its plan, from the leaf's parent upwards, each with its children.
+
+        All of it is planned for one partition, so nothing is exchanged; what made it one goes.
+        """
         node = query.queryExecution().executedPlan()
         while (children := node.children()).size():
             if children.size() > 1:
                 raise ValueError("only a chain of operators can be prepared")
-            self._above.insert(0, (node, children))
+            if node.nodeName() != "Coalesce":
+                self._above.insert(0, (node, children))
             node = children.head()
         output, name, stream = node.output(), node.name(), node.stream()
         parts, order = node.outputPartitioning(), node.outputOrdering()

@@ -25,6 +25,8 @@ from clickstream.views.realtime.writer import Batch
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+Rows = list[tuple[str, str, int, list[dict[str, Any]]]]
+
 BOOKS = "books"
 """Beside the metrics: records by outcome, class of status and file, at the second of MINUTE."""
 
@@ -165,19 +167,20 @@ def text(counted: "DataFrame") -> "DataFrame":
     return counted.selectExpr(f"to_json(collect_list(struct({columns}))) AS text")
 
 
-def rows_of(text: str) -> list[Any]:
+def rows_of(text: str) -> Rows:
     """The rows of a `text`: (metric, server, slot, sums)."""
     return [(row["metric"], row["server"], row["slot"], row["sums"]) for row in json.loads(text)]
 
 
-def overlaps(rows: Iterable[Any], highest: Mapping[tuple[str, str], int]) -> bool:
+def scattered(parts: Iterable[Rows]) -> bool:
+    """Whether lines of one file are in several parts: then none can be counted by itself."""
+    files = [file for rows in parts for file in _lowest(rows)]
+    return len(files) > len(set(files))
+
+
+def overlaps(rows: Rows, highest: Mapping[tuple[str, str], int]) -> bool:
     """Whether records that were counted without `highest` must be counted with it."""
-    return any(
-        each.get("lowest", LAST) <= highest.get((server, each["k"].split(" ")[2]), -1)
-        for metric, server, _, sums in rows
-        if metric == BOOKS
-        for each in sums
-    )
+    return any(lowest <= highest.get(file, -1) for file, lowest in _lowest(rows).items())
 
 
 def batch_of(rows: Iterable[Any]) -> Batch:
@@ -189,8 +192,20 @@ def batch_of(rows: Iterable[Any]) -> Batch:
         else:
             seconds = _seconds(batch, metric, slot, server)
             for each in sums:
-                seconds.setdefault(each["t"], {})[each["k"]] = each["n"]
+                keys = seconds.setdefault(each["t"], {})
+                keys[each["k"]] = keys.get(each["k"], 0) + each["n"]
     return batch
+
+
+def _lowest(rows: Rows) -> dict[tuple[str, str], int]:
+    """The lowest offset by (server, file)."""
+    found: dict[tuple[str, str], int] = {}
+    for metric, server, _, sums in rows:
+        for each in sums if metric == BOOKS else ():
+            if "lowest" in each:
+                file = server, each["k"].split(" ")[2]
+                found[file] = min(each["lowest"], found.get(file, each["lowest"]))
+    return found
 
 
 def _add_books(batch: Batch, server: str, slot: int, sums: list[dict[str, Any]]) -> None:
