@@ -40,8 +40,10 @@ SQL_CONF = {
     "spark.sql.ui.explainMode": "simple",
 }
 # Spark asks Kafka for each piece anew, with two questions about the topic's ends, and throws away
-# what came with it: as few pieces as may be, of a bounded size.
+# what came with it: as few pieces as may be, of a bounded size. The consumer has asked for the next
+# one by then, and a broker answers in turn: it must not wait for lines that nobody has asked for.
 FETCH = {
+    "kafka.fetch.max.wait.ms": "1",
     "kafka.max.poll.records": "50000",
     "kafka.max.partition.fetch.bytes": str(16 * 2**20),
     "kafka.receive.buffer.bytes": "-1",
