@@ -32,7 +32,8 @@ LONG_S = 3600
 
 
 class Case(NamedTuple):
-    """Lines per second over all servers, for `warm` batches that do not count and `batches`.
+    """Lines per second over all servers, for `batches` after `warm` that do not count: these last
+    until the driver is even with the lines, if it ever is.
 
     `distinct`: each line of another host, to another path.
     """
@@ -141,6 +142,10 @@ class Run:
             found["producer"] = self._feeder
         return found
 
+    def even(self) -> bool:
+        """Whether the lines that came while the driver started are counted by now."""
+        return self.seen[max(self.seen)].behind <= self.case.rate
+
     def done(self) -> bool:
         """Whether every line that was sent is counted."""
         fed = self._feeder is not None and self._feeder.poll() is not None
@@ -196,7 +201,11 @@ def measure(place: Path, base: Settings, case: Case) -> Result:
     """Run one case; raises ServiceFailed where a line was not counted, or twice."""
     with running(place, base, case) as run:
         run.feed(LONG_S)
-        run.watch(lambda: len(run.seen) > case.warm, PATIENCE_S * 2)
+        limit = time.monotonic() + PATIENCE_S
+        run.watch(
+            lambda: len(run.seen) > case.warm and (run.even() or time.monotonic() > limit),
+            PATIENCE_S * 2,
+        )
         first, before, machine = max(run.seen), _cpu(run), psutil.cpu_times()
         began = time.time()
         run.watch(lambda: max(run.seen) - first >= case.batches, PATIENCE_S * 10)
