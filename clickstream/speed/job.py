@@ -76,7 +76,8 @@ class Stream:
         self._writer = writer
         self._query = ""
         self._started = threading.Event()
-        self._fresh = Prepared(lambda parsed: self._counted(parsed, {}))
+        file = settings.path("tmp", "speed", "counted")
+        self._fresh = Prepared(lambda parsed: self._counted(parsed, {}), file)
         self._copying = self._scattered = False
 
     def begin(self, query: str) -> None:
