@@ -168,7 +168,8 @@ def test_spark_agrees(spark, lines, form):
     vhosts = ["virtual"] if form is weblog.VHOST_COMBINED else []
     prefix = f"'{weblog.STAMP_VERSION}:', server, ':{FILE}:', number, '\\t-7\\t2015-05-18\\t'"
     parsed = spark.sql(
-        f"SELECT number, server, f, short, {stamped.category('get(short, 0)')} AS category FROM"
+        f"SELECT number, server, f, short, {stamped.category('get(short, 0)')} AS category,"
+        f" {weblog.sql_category(weblog.sql_segment('get(f, 10)'))} AS in_steps FROM"
         f" (SELECT *, {stamped.fields('stamped', MADE, vhosts)} AS f,"
         f" {stamped.fields('stamped', TARGET, vhosts)} AS short"
         f" FROM (SELECT *, concat({prefix}, decode(bytes, 'ISO-8859-1')) AS stamped FROM lines))"
@@ -189,7 +190,7 @@ def test_spark_agrees(spark, lines, form):
             assert made == fields(raw, form), raw
         if made is not None:
             assert row.f[:5] == [server, FILE, str(number), "-7", "2015-05-18"]
-            assert row.category == weblog.category(made[-1]), raw
+            assert row.category == row.in_steps == weblog.category(made[-1]), raw
             assert row.short[1] == "-7"
 
 
