@@ -6,7 +6,8 @@ A process of its own: its CPU is known. `distinct`: each line of another host, t
 
 Each tenth of a second is one text made in advance, in which the moment and the high digits of the
 offsets are replaced, so no line is a copy of another. After each, `time lines` is printed: the
-clock and all lines handed over by then; at the end the CPU seconds it took. SIGTERM ends it early.
+clock and all lines handed over by then; at the end the CPU seconds it took. SIGTERM or Ctrl-C ends
+it early.
 """
 
 import re
@@ -62,7 +63,8 @@ def feed(
 ) -> None:
     """Send that many lines per second, all servers together."""
     told = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: told.set())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.set())
     producer = Producer(
         {"bootstrap.servers": bootstrap, "linger.ms": 5, "queue.buffering.max.messages": 2_000_000}
     )

@@ -12,13 +12,12 @@ from clickstream.weblog import (
     COMBINED,
     NOT_A_PATH,
     QUOTED,
+    STAMP,
     STAMP_VERSION,
     VHOST_COMBINED,
     Format,
 )
 
-_ID = rf"^{STAMP_VERSION}:(?P<server>[A-Za-z0-9._-]++):(?P<file>[0-9a-f]{{16}}):(?P<offset>[0-9]++)"
-_STAMP = rf"{_ID}\t(?P<ms>-?[0-9]++)\t(?P<day>[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})\t"
 _OF_TARGET = r'[^/?# "\\\n]*+'
 # weblog.REQUEST, quoted, without anything escaped; its group is empty where there is no path.
 _REQUEST = (
@@ -42,7 +41,6 @@ _NAMES = [
     "agent",
 ]
 _NAMED = re.compile(r"{(\w+)}")
-_GROUP = re.compile(r"\(\?P<(\w+)>")
 
 
 def fields(text: str, made: str, vhosts: Collection[str] = ()) -> str:
@@ -77,14 +75,10 @@ def _replaced(text: str, made: str, form: Format) -> str:
     if "{whole}" in made:
         line = line.replace(f'"(?P<request>{QUOTED})"', _TARGET)
     wanted = _NAMED.findall(made)
-    order = [name for name in _GROUP.findall(_STAMP + line) if name in wanted]
+    expression = STAMP + line
+    order = [name for name in weblog.groups(expression) if name in wanted]
     made = _NAMED.sub(lambda found: f"${order.index(found[1]) + 1}", made)
-    return f"regexp_replace({text}, r'{_quick(_grouped(_STAMP + line, wanted))}', '{made}')"
-
-
-def _grouped(expression: str, wanted: Collection[str]) -> str:
-    """The expression with plain groups for the names wanted, and none for the others."""
-    return _GROUP.sub(lambda found: "(" if found[1] in wanted else "(?:", expression)
+    return f"regexp_replace({text}, r'{_quick(weblog.grouped(expression, wanted))}', '{made}')"
 
 
 def _quick(expression: str) -> str:
