@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -243,6 +244,19 @@ def test_the_report_has_a_line_for_each_server_and_obeys_none():
     assert "last batch 3" in lines[1]
     assert lines[2] == "stream: 990 rows/s, batch of 350 ms, 7 behind, 2 open alerts"
     assert "9 rows, 2 copies, 1 set aside, 3 skipped; latest 2015-05-18T09:05:59Z" in lines[4]
+
+
+def test_until_its_first_batch_a_driver_knows_no_figures(settings, driver, monkeypatch):
+    views = SimpleNamespace(status=lambda: {"batch": 3, "servers": {"a": BOOKS}})
+    monkeypatch.setattr(control.RealTime, "connect", lambda _: nullcontext(views))
+    driver(SLEEP)
+    progress.write(settings, Status(told=time.time(), well=time.time()))
+    report = control.report(settings)
+    figures = {report[name] for name in ("behind", "batch_ms", "rows_per_s", "alerts")}
+    assert (figures, report["batch"], report["healthy"]) == ({None}, 3, True)
+    assert "no batch since it was started" in show.report_text(report)
+    progress.write(settings, Status(4, alerts=2, told=time.time(), well=time.time()))
+    assert control.report(settings)["alerts"] == 2
 
 
 def test_the_report_of_nothing():

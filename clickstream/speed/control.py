@@ -149,14 +149,14 @@ def report(settings: Settings) -> dict[str, Any]:
     """Whether the driver runs and is well, and how far the stream came.
 
     `running`, `healthy`, `complaint` (why not; of a driver that failed, its reason), `pid`; of the
-    driver `behind`, `batch_ms`, `rows_per_s`, `alerts` (open ones), `waiting_since` (ISO UTC), all
-    None while it does not run; `batch` and `servers` of the views, or as the driver knows them
-    while Cassandra is away.
+    driver `behind`, `batch_ms`, `rows_per_s`, `alerts` (open ones), all None until it has ended a
+    batch, and `waiting_since` (ISO UTC); `batch` and `servers` of the views, or as the driver knows
+    them while Cassandra is away.
     """
     running = child(settings).running()
     told = progress.read(settings) if running else None
     complaint = _complaint(settings, running, told)
-    known = asdict(told) if told else {}
+    known = asdict(told) if told and told.batch is not None else {}
     since = told.waiting_since if told else 0
     return {
         "running": running is not None,

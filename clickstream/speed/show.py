@@ -61,6 +61,8 @@ def report_text(report: dict[str, Any]) -> str:
             f"stream: {report['rows_per_s']:.0f} rows/s, batch of {report['batch_ms']} ms,"
             f" {report['behind']} behind, {report['alerts']} open alerts"
         )
+    elif report["running"]:
+        lines.append("stream: no batch since it was started")
     for name, each in sorted(report["servers"].items()):
         books = ", ".join(f"{each[book]} {book.replace('_', ' ')}" for book in BOOKS)
         lines.append(f"  {name}: {books}; latest {moment(each['latest'])}")
