@@ -101,7 +101,7 @@ class Place:
     def measure(self) -> Result:
         """`clickstream batch run` of the day; raises ServiceFailed unless it counted every line."""
         argv = [sys.executable, "-m", "clickstream.cli", "batch", "run", "--date", self.day]
-        before, told = self._services_s(), self.settings.path("run", "batch.notes")
+        before, told = self._services_s(), self.settings.path("run", "batch.events")
         told.unlink(missing_ok=True)  # those of the days of history
         result = measure("clickstream", self.case, argv, self.settings.child_env(), told)
         with BatchViews.connect(self.settings) as views:
@@ -212,9 +212,9 @@ def _look(process: psutil.Process, cpu: Counter[int]) -> int:
 
 
 def _told(notes: Path | None) -> list[str]:
-    from clickstream import spark
+    from clickstream.spark import events
 
-    told = spark.read_notes(notes) if notes else []
+    told = events.read(notes) if notes else []
     return [note["stage"].partition(": ")[0] for note in told if "stage" in note]
 
 

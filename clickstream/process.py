@@ -7,16 +7,21 @@ is sent: a pid number that another process has since taken is never touched.
 
 import json
 import os
+import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from clickstream.errors import ServiceFailed
 
 TAIL_LINES = 12
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""The signals that end a command, beside Ctrl-C."""
 
 
 def wait_until(
@@ -35,6 +40,30 @@ def wait_until(
         if time.monotonic() > deadline:
             raise ServiceFailed(f"{what} did not happen within {timeout_s:g} s")
         time.sleep(interval_s)
+
+
+@contextmanager
+def signals_interrupt() -> Iterator[None]:
+    """SIGTERM and a hang-up raise KeyboardInterrupt, as Ctrl-C does, while the block runs."""
+    with signals_handled(signal.default_int_handler, ENDING):
+        yield
+
+
+@contextmanager
+def signals_handled(handler: Any, numbers: Sequence[signal.Signals]) -> Iterator[None]:
+    """Handle signals while the block runs; ignored ones (nohup) stay so. In other threads than the
+    main one, which alone may have handlers, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heeded = (number for number in numbers if signal.getsignal(number) != signal.SIG_IGN)
+    before = {number: signal.signal(number, handler) for number in heeded}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 @dataclass(frozen=True)
@@ -135,8 +164,6 @@ class Child:
 
     def stop(self, timeout_s: float = 20) -> bool:
         """End the whole process group, politely first. False when nothing ran."""
-        import signal
-
         running = self.running()
         if running is None:
             return False

@@ -1,4 +1,4 @@
-"""Submission as values, notes of a driver, and how a job's end is told: without a JVM."""
+"""Submission as values, events of a driver, and how a job's end is told: without a JVM."""
 
 import os
 import signal
@@ -14,11 +14,14 @@ from zipfile import ZipFile
 
 import pytest
 
-from clickstream import config, spark
+from clickstream import config
 from clickstream.errors import BadInput, ClickstreamError, NotRunning, ServiceFailed
 from clickstream.process import wait_until
+from clickstream.spark import driver, events, submit
 
-JOB = spark.Job("batch", Path("/x/job.py"), ("plan",), (Path("/j/a.jar"), Path("/j/b.jar")))
+JOB = submit.Job(
+    "batch", "clickstream.batch.job", {"days": {}}, (Path("/j/a.jar"), Path("/j/b.jar"))
+)
 
 
 @pytest.fixture
@@ -28,21 +31,23 @@ def settings(tmp_path):
 
 
 def test_the_command_line(settings):
-    argv = spark.submit_argv(settings, JOB, Path("/t/p"))
+    from clickstream.batch import job
+
+    argv = submit.submit_argv(settings, JOB, Path("/t/plan"), Path("/t/p"))
     assert Path(argv[0]).name == "spark-submit"
     assert argv[1:] == [
         *("--master", "local[*]", "--deploy-mode", "client", "--name", "clickstream batch"),
         *("--properties-file", "/t/p", "--load-spark-defaults"),
-        *("--jars", "/j/a.jar,/j/b.jar", "/x/job.py", "plan"),
+        *("--jars", "/j/a.jar,/j/b.jar", job.__file__, "/t/plan"),
     ]
-    sent = spark.submit_argv(settings, JOB, Path("/t/p"), Path("/t/code.zip"))
+    sent = submit.submit_argv(settings, JOB, Path("/t/plan"), Path("/t/p"), Path("/t/code.zip"))
     assert sent == [*argv[:-2], "--py-files", "/t/code.zip", *argv[-2:]]
 
 
 def test_the_package_is_zipped_to_the_same_bytes_and_python_imports_it(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-    first, second = (spark.package_zip(tmp_path / name) for name in ("a", "b"))
+    first, second = (submit.package_zip(tmp_path / name) for name in ("a", "b"))
     assert first.read_bytes() == second.read_bytes()
     assert not [name for name in ZipFile(first).namelist() if not name.endswith(".py")]
     told = subprocess.run(
@@ -56,7 +61,7 @@ def test_the_package_is_zipped_to_the_same_bytes_and_python_imports_it(tmp_path)
 
 
 def test_what_is_configured_wins_and_java_options_add_up(settings):
-    values = spark.conf(settings, JOB._replace(java_options=("-XX:+A",)), Path("/t"))
+    values = submit.conf(settings, JOB._replace(java_options=("-XX:+A",)), Path("/t"))
     assert values["spark.x"] == "s3cret"
     assert values["spark.ui.enabled"] == "false"
     options = values["spark.driver.extraJavaOptions"].split(" ")
@@ -65,10 +70,10 @@ def test_what_is_configured_wins_and_java_options_add_up(settings):
 
 
 def test_the_user_chooses_the_garbage_collector(settings):
-    job = JOB._replace(java_options=spark.SHORT_JOB)
+    job = JOB._replace(java_options=submit.SHORT_JOB)
     asked = {"spark.driver.extraJavaOptions": "-XX:+UseZGC"}
     chosen = settings.spark.model_copy(update={"conf": asked})
-    values = spark.conf(settings.model_copy(update={"spark": chosen}), job, Path("/t"))
+    values = submit.conf(settings.model_copy(update={"spark": chosen}), job, Path("/t"))
     options = values["spark.driver.extraJavaOptions"].split(" ")
     assert [each for each in options if each.endswith("GC")] == ["-XX:+UseZGC"]
     assert "-XX:TieredStopAtLevel=1" in options
@@ -85,12 +90,12 @@ def test_the_user_chooses_the_garbage_collector(settings):
 )
 def test_only_a_master_here_keeps_the_driver_on_loopback(tmp_path, master, loopback):
     settings = config.load(home=tmp_path, flags={"spark.master": master})
-    values = spark.conf(settings, JOB, Path("/t"))
+    values = submit.conf(settings, JOB, Path("/t"))
     assert (values.get("spark.driver.bindAddress") == "127.0.0.1") == loopback
 
 
 def test_properties_are_escaped():
-    text = spark.properties_text({"b:c": "x=y\\z\n", "a": "é"})
+    text = submit.properties_text({"b:c": "x=y\\z\n", "a": "é"})
     assert text == "a=\\u00e9\nb\\:c=x\\=y\\\\z\\n\n"
 
 
@@ -109,31 +114,66 @@ def test_properties_are_escaped():
     ],
 )
 def test_the_reason_is_the_last_cause(error, told):
-    assert spark.reason(ValueError(error)) == told
+    assert events.reason(ValueError(error)) == told
 
 
 @pytest.fixture
 def notes(tmp_path, monkeypatch):
-    monkeypatch.setenv(spark.NOTES, str(tmp_path / "notes"))
+    monkeypatch.setenv(events.VARIABLE, str(tmp_path / "notes"))
     return tmp_path / "notes"
 
 
-def test_a_driver_notes_its_end(notes):
+def test_the_outcome_of_work_is_an_event(capsys):
     def refuse():
-        spark.note(stage="one")
         raise BadInput("no such line", "look") from ValueError("cause")
 
-    with pytest.raises(SystemExit) as end:
-        spark.drive(refuse)
-    assert end.value.code == 1
-    with pytest.raises(SystemExit) as end:
-        spark.drive(lambda: {"n": 1})
-    assert end.value.code == 0
-    assert spark.read_notes(notes) == [
-        {"stage": "one"},
-        {"failed": "no such line", "hint": "look", "cause": "cause"},
-        {"done": {"n": 1}},
-    ]
+    refused = events.outcome(refuse)
+    assert refused == {"failed": "no such line", "hint": "look", "cause": "cause"}
+    assert events.outcome(lambda: {"n": 1}) == {"done": {"n": 1}}
+    assert events.outcome(lambda: None) == {"done": {}}
+    assert "Traceback" not in capsys.readouterr().err
+
+    def lose():
+        raise ConnectionRefusedError
+
+    assert events.outcome(lose)["failed"] == "Spark's JVM is gone"
+    assert "ConnectionRefusedError" in capsys.readouterr().err
+
+
+def test_a_main_computes_its_plan_reports_and_ends_the_process(settings, tmp_path):
+    """With a session of nothing in the place of Spark's."""
+    plan, reported = tmp_path / "plan", tmp_path / "events"
+    plan.write_text('{"n": 7}')
+    for body, code, end in (
+        ("return {'n': plan['n'], 'home': str(settings.home)}", 0, {"done": {"n": 7}}),
+        ("raise ValueError('no')", 1, {"failed": "no"}),
+        ("sys.exit(3)", 1, None),
+    ):
+        reported.unlink(missing_ok=True)
+        text = (
+            "import sys, threading\nfrom types import SimpleNamespace\nimport pyspark.sql\n"
+            "from clickstream.spark import driver\n"
+            "builder = SimpleNamespace(getOrCreate=lambda: None)\n"
+            "pyspark.sql.SparkSession = SimpleNamespace(builder=builder)\n"
+            "threading.Thread(target=threading.Event().wait).start()  # it must not keep us\n"
+            f"def compute(session, settings, plan):\n    {body}\n"
+            "driver.job_main(compute)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", text, str(plan)],
+            env=settings.child_env() | {events.VARIABLE: str(reported)},
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == code
+        first, *rest = events.read(reported)
+        assert first == {"stage": "starting Spark"}
+        if end is None:
+            assert rest == []
+        elif "done" in end:
+            assert rest == [{"done": end["done"] | {"home": str(settings.home)}}]
+        else:
+            assert rest == [end | {"hint": "", "cause": ""}]
 
 
 class Tracker(NamedTuple):
@@ -160,18 +200,18 @@ class Tracker(NamedTuple):
     ],
 )
 def test_how_far_spark_is(stages, told):
-    assert spark.tasks(Tracker(stages)) == told
+    assert driver.tasks(Tracker(stages)) == told
 
 
 def test_a_stage_tells_its_tasks_as_long_as_it_lasts(notes, monkeypatch):
-    monkeypatch.setattr(spark, "TELL_SECONDS", 0.01)
+    monkeypatch.setattr(driver, "REPORT_SECONDS", 0.01)
     at_work: dict[int, tuple[int, int]] = {}
     context = SimpleNamespace(statusTracker=lambda: Tracker(at_work))
-    with spark.stage(SimpleNamespace(sparkContext=context), "counting"):
+    with driver.stage(SimpleNamespace(sparkContext=context), "counting"):
         for completed in (0, 1):
             at_work[0] = (2, completed)
-            wait_until(lambda count=2 + completed: len(spark.read_notes(notes)) == count, 5, "it")
-    assert spark.read_notes(notes) == [
+            wait_until(lambda count=2 + completed: len(events.read(notes)) == count, 5, "it")
+    assert events.read(notes) == [
         {"stage": "counting"},
         {"stage": "counting: Spark stage 0, 0 of 2 tasks"},
         {"stage": "counting: Spark stage 0, 1 of 2 tasks"},
@@ -182,11 +222,11 @@ def test_a_lost_jvm_is_left_to_the_stage_itself(notes, monkeypatch):
     def lost():
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(spark, "TELL_SECONDS", 0)
+    monkeypatch.setattr(driver, "REPORT_SECONDS", 0)
     context = SimpleNamespace(statusTracker=lost)
     with (
         pytest.raises(ZeroDivisionError),
-        spark.stage(SimpleNamespace(sparkContext=context), "counting"),
+        driver.stage(SimpleNamespace(sparkContext=context), "counting"),
     ):
         raise ZeroDivisionError
 
@@ -195,81 +235,79 @@ def test_a_lost_jvm_is_left_to_the_stage_itself(notes, monkeypatch):
 def test_a_master_that_does_not_answer_is_told_at_once(tmp_path, master):
     settings = config.load(home=tmp_path, flags={"spark.master": f"spark://{master}"})
     with pytest.raises(NotRunning, match="does not answer"):
-        spark.launch(settings, JOB)
+        submit.launch(settings, JOB)
 
 
-def test_a_full_disk_comes_with_what_to_do(notes):
+def test_a_full_disk_comes_with_what_to_do():
     def fill():
         raise RuntimeError("aborted\nCaused by: java.io.IOException: No space left on device")
 
-    with pytest.raises(RuntimeError):
-        spark.drive(fill)
-    (told,) = spark.read_notes(notes)
-    assert told["failed"] == "java.io.IOException: No space left on device"
-    assert "spark.local.dir" in told["hint"]
+    failed = events.outcome(fill)
+    assert failed["failed"] == "java.io.IOException: No space left on device"
+    assert "spark.local.dir" in failed["hint"]
 
 
-def test_a_note_that_is_being_written_is_left_out(tmp_path):
+def test_an_event_that_is_being_written_is_left_out(tmp_path):
     path = tmp_path / "notes"
     path.write_text('{"stage": "a"}\n{"sta')
-    assert spark.read_notes(path) == [{"stage": "a"}]
-    assert spark.read_notes(tmp_path / "none") == []
+    assert events.read(path) == [{"stage": "a"}]
+    assert events.read(tmp_path / "none") == []
 
 
 @pytest.fixture
-def driver(monkeypatch, tmp_path):
+def program(monkeypatch, tmp_path):
     """Makes `submit` run a Python program in the place of spark-submit."""
 
-    def use(program):
+    def use(text):
         script = tmp_path / "driver.py"
-        script.write_text(f"from clickstream import spark\n{program}")
+        script.write_text(f"from clickstream.spark import events\n{text}")
         argv = [sys.executable, str(script)]
-        monkeypatch.setattr(spark, "submit_argv", lambda *_: argv)
-        monkeypatch.setattr(spark, "java_home_env", lambda env: dict(env) | {"JAVA_HOME": "/j"})
+        monkeypatch.setattr(submit, "submit_argv", lambda *_: argv)
+        monkeypatch.setattr(submit, "java_home_env", lambda env: dict(env) | {"JAVA_HOME": "/j"})
 
     return use
 
 
-def test_submit_hears_stages_and_returns_what_was_done(settings, driver):
-    driver("spark.note(stage='one')\nspark.note(done={'n': 1})")
+def test_submit_hears_stages_and_returns_what_was_done(settings, program):
+    program("events.report(stage='one')\nevents.report(done={'n': 1})")
     heard = []
-    assert spark.submit(settings, JOB, heard.append) == {"n": 1}
+    assert submit.submit(settings, JOB, heard.append) == {"n": 1}
     assert heard == ["one"]
     assert not settings.path("tmp", "batch").exists()
 
 
-def test_secrets_stand_in_a_private_file_only(settings, driver):
-    driver("import time; time.sleep(30)")
-    child = spark.launch(settings, JOB)
+def test_secrets_stand_in_a_private_file_only(settings, program):
+    program("import time; time.sleep(30)")
+    child = submit.launch(settings, JOB)
     try:
-        (place,) = settings.path("tmp", "batch").iterdir()
+        place = settings.path("tmp", "batch", "spark.properties")
         assert stat.S_IMODE(place.stat().st_mode) == 0o600
         assert "s3cret" in place.read_text()
-        with pytest.raises(ClickstreamError, match="at work already"):
-            spark.launch(settings, JOB)
+        with pytest.raises(ClickstreamError, match="already running"):
+            submit.launch(settings, JOB)
     finally:
         child.stop()
 
 
 @pytest.mark.parametrize(
-    ("program", "told"),
+    ("text", "told"),
     [
-        ("spark.note(failed='so it is', hint='do')", "so it is"),
+        ("events.report(failed='so it is', hint='do')", "so it is"),
         ("print('x\\njava.lang.OutOfMemoryError: Java heap space\\nat y')", "OutOfMemoryError"),
         ("raise SystemExit('last words')", "last words"),
         ("", "said nothing"),
     ],
 )
-def test_a_job_that_fails_tells_why_and_where_its_log_is(settings, driver, program, told):
-    driver(program)
+def test_a_job_that_fails_tells_why_and_where_its_log_is(settings, program, text, told):
+    program(text)
     with pytest.raises(ServiceFailed, match=told) as failure:
-        spark.submit(settings, JOB)
+        submit.submit(settings, JOB)
     assert str(settings.path("logs", "batch.log")) in failure.value.hint
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_ends_the_job(settings, driver, number):
-    driver("import time; spark.note(stage='up'); time.sleep(60)")
+def test_an_interrupt_ends_the_job(settings, program, number):
+    program("import time; events.report(stage='up'); time.sleep(60)")
     before = signal.getsignal(signal.SIGTERM)
 
     def interrupt(_stage):
@@ -277,6 +315,6 @@ def test_an_interrupt_ends_the_job(settings, driver, number):
         time.sleep(5)
 
     with pytest.raises(KeyboardInterrupt):
-        spark.submit(settings, JOB, interrupt)
+        submit.submit(settings, JOB, interrupt)
     assert not settings.path("run", "batch.json").exists()
     assert signal.getsignal(signal.SIGTERM) == before

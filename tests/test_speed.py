@@ -13,9 +13,10 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from clickstream import config, kafka, spark
+from clickstream import config, kafka
 from clickstream.cli import app
 from clickstream.errors import BadInput, ClickstreamError, NotRunning, ServiceFailed
+from clickstream.spark import submit
 from clickstream.speed import control, progress, show, telling
 from clickstream.speed.job import Stream, failure_of
 from clickstream.speed.progress import Status
@@ -315,7 +316,7 @@ def test_stop_ends_a_driver_that_does_not_listen(settings, driver, monkeypatch):
 
 def told(settings, **note):
     """The driver's last note."""
-    notes = spark.notes_file(settings, control.NAME)
+    notes = submit.events_file(settings, control.NAME)
     notes.parent.mkdir(parents=True, exist_ok=True)
     notes.write_text(json.dumps(note) + "\n")
 
@@ -331,7 +332,7 @@ def test_a_failed_drivers_reason_is_raised_with_its_log(settings, driver):
 
 def test_a_driver_that_says_nothing_is_quoted(settings, driver):
     child = driver("print('last words')")
-    with pytest.raises(ServiceFailed, match="ended early\n  last words"):
+    with pytest.raises(ServiceFailed, match="speed ended early: last words"):
         control.attend(settings, child, lambda _: None)
 
 

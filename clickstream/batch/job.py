@@ -5,19 +5,18 @@ workers. What comes to the driver is one row per day, with that day's counts as 
 """
 
 import json
-import sys
 import time
 from collections.abc import Collection
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clickstream import categories, config, endpoints, spark, stamped, weblog
+from clickstream import categories, endpoints, stamped, weblog
 from clickstream.batch import slices
 from clickstream.batch.master import File
 from clickstream.batch.slices import Count
 from clickstream.categories import PLAIN, Categories
-from clickstream.config import HOST, HOST_AND_AGENT
+from clickstream.config import HOST, HOST_AND_AGENT, Settings
 from clickstream.errors import BadInput
+from clickstream.spark import driver, events
 from clickstream.views.batch import DIGEST_BYTES, BatchViews
 
 if TYPE_CHECKING:
@@ -105,29 +104,28 @@ COPIES = f"""
 """  # noqa: S608 (constants of ours)
 
 
-def main() -> dict[str, Any]:
-    """Compute the days of the plan that the first argument names."""
+def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> dict[str, Any]:
+    """Write the days of the plan; returns their names.
+
+    `plan`: `days`, each day's manifest of (path, size, modified_ms); `run`, the id of this run;
+    `before`, the id of the run that each day holds.
+    """
     begun = time.time()
-    settings = config.load()
-    given = json.loads(Path(sys.argv[1]).read_text())
-    plan = {day: [File(*file) for file in files] for day, files in given["days"].items()}
-    spark.note(stage="starting Spark")
-    session = spark.session()
+    days = {day: [File(*file) for file in files] for day, files in plan["days"].items()}
     root = endpoints.hdfs_url(settings) + settings.hdfs.master.rstrip("/")
-    files = [file for day in plan.values() for file in day]
-    with spark.stage(session, f"counting {sum(file.size for file in files) / 1e6:,.1f} MB"):
+    files = [file for day in days.values() for file in day]
+    with driver.stage(session, f"counting {sum(file.size for file in files) / 1e6:,.1f} MB"):
         lines, visitor = read(session, root, files), settings.batch.visitor
         counted = count(lines, settings.vhosts, settings.categories, visitor)
-    check(counted, plan)
+    check(counted, days)
     made_with = slices.made_with(settings)
     with BatchViews.connect(settings) as views:
-        for number, (day, manifest) in enumerate(sorted(plan.items()), 1):
-            spark.note(stage=f"writing {day} ({number} of {len(plan)})")
+        for number, (day, manifest) in enumerate(sorted(days.items()), 1):
+            events.report(stage=f"writing {day} ({number} of {len(days)})")
             now = time.time()
-            run = slices.Run(day, manifest, now, now - begun, made_with, given["run"])
-            views.replace_day(day, slices.rows(run, counted[day]), given["before"])
-    session.stop()
-    return {"days": sorted(plan)}
+            run = slices.Run(day, manifest, now, now - begun, made_with, plan["run"])
+            views.replace_day(day, slices.rows(run, counted[day]), plan["before"])
+    return {"days": sorted(days)}
 
 
 def read(session: "SparkSession", root: str, files: list[File]) -> "DataFrame":
@@ -186,4 +184,4 @@ def _listed(days: list[Any]) -> str:
 
 
 if __name__ == "__main__":
-    spark.drive(main)
+    driver.job_main(compute)

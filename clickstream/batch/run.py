@@ -7,18 +7,18 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 
-from clickstream import formats, spark
+from clickstream import formats
 from clickstream.batch import master, slices
 from clickstream.batch.master import File
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.hdfs import Hdfs
+from clickstream.spark import submit
 from clickstream.views.batch import ALL, BatchViews, Made, Rows, publish
 
-JOB = Path(__file__).parent / "job.py"
+MODULE = "clickstream.batch.job"
 NEWEST_IS_AT_MOST = datetime.timedelta(days=1)
 
 WHY = {
@@ -89,10 +89,7 @@ def run(
         plan = _stale(settings, found, made) if choice.stale_only else found
         if not plan:
             return []
-        if not spark.class_archive().exists():
-            watch("preparing Spark (once, half a minute)")
-            spark.prepare(settings)
-        spark.submit(settings, _job(settings, plan, made), watch)
+        submit.submit(settings, _job(plan, made), watch)
         return summary(views, sorted(plan))
 
 
@@ -188,11 +185,11 @@ def _standing(settings: Settings, files: list[File] | None, made: Made | None) -
     return {"state": "dirty" if reasons else "fresh", "why": "; ".join(reasons)}
 
 
-def _job(settings: Settings, plan: Manifests, made: dict[str, Made]) -> spark.Job:
+def _job(plan: Manifests, made: dict[str, Made]) -> submit.Job:
     before = {day: each.run for day, each in made.items() if day in plan}
     size = sum(each.size for files in plan.values() for each in files)
-    told = {"run": uuid.uuid4().hex, "before": before, "days": plan}
-    return spark.planned(settings, "batch", JOB, told, size)
+    whole = {"run": uuid.uuid4().hex, "before": before, "days": plan}
+    return submit.Job("batch", MODULE, whole, java_options=submit.options_for(size))
 
 
 @contextmanager

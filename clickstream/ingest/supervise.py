@@ -1,19 +1,18 @@
 """Supervision: an agent that dies is started again, later each time, and given up loudly."""
 
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from clickstream.config import Settings
 from clickstream.errors import NotRunning, ServiceFailed
 from clickstream.ingest import agents, flume
 from clickstream.ingest.agent import Agent, Tell
+from clickstream.process import ENDING, signals_handled, signals_interrupt
 
 POLL_S = 1.0
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 class Policy(NamedTuple):
@@ -62,7 +61,7 @@ def supervise(settings: Settings, names: list[str], tell: Tell) -> None:
     """
     chosen = flume.chosen(settings, names)
     wards = [_Ward(settings, name, tell) for name in chosen]
-    with _signals_interrupt():
+    with signals_interrupt():
         try:
             _start_all(settings, chosen, tell)
             while [ward for ward in wards if ward.look(time.monotonic())]:
@@ -162,28 +161,7 @@ def _stop_all(settings: Settings, names: list[str], tell: Tell) -> None:
 
 
 @contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """SIGTERM and a hang-up end us as Ctrl-C does (signals are the main thread's alone)."""
-    with _handled(signal.default_int_handler, _ENDING):
-        yield
-
-
-@contextmanager
 def _signals_ignored() -> Iterator[None]:
     """While agents are stopped, which ends by itself, a second Ctrl-C would leave some running."""
-    with _handled(signal.SIG_IGN, (signal.SIGINT, *_ENDING)):
+    with signals_handled(signal.SIG_IGN, (signal.SIGINT, *ENDING)):
         yield
-
-
-@contextmanager
-def _handled(handler: Any, numbers: tuple[signal.Signals, ...]) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    heeded = (number for number in numbers if signal.getsignal(number) != signal.SIG_IGN)  # nohup
-    before = {number: signal.signal(number, handler) for number in heeded}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)

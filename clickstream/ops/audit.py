@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
-from clickstream import endpoints, jars, kafka, spark
+from clickstream import endpoints, jars, kafka
 from clickstream.batch import master
 from clickstream.batch.master import File
 from clickstream.batch.run import Choice
@@ -29,16 +29,16 @@ from clickstream.ingest import orphans, spooler
 from clickstream.ledger import UNDATED, Ledger, LogFile
 from clickstream.ops import flight, stored
 from clickstream.ops.balance import Audit, Books, Log, Stores, balance
+from clickstream.spark import submit
+from clickstream.spark.submit import Watch
 from clickstream.views.batch import ALL as VIEWS_ALL
 from clickstream.views.batch import BatchViews
 
 NAME = "audit"
-JOB = Path(__file__).parent / "audit_job.py"
+MODULE = "clickstream.ops.audit_job"
 JARS = "spark-kafka"
 BLOCK_BYTES = 1 << 20
 NAMED = 5
-
-Watch = Callable[[str], None]
 
 
 class Scope(NamedTuple):
@@ -298,9 +298,9 @@ def _plan(
 
 
 def _submit(settings: Settings, plan: dict[str, Any], watch: Watch) -> list[dict[str, Any]]:
-    spark.prepare(settings)
-    job = spark.planned(settings, NAME, JOB, plan, plan["bytes"], tuple(jars.files(JARS)))
-    rows: list[dict[str, Any]] = spark.submit(settings, job, watch)["rows"]
+    options = submit.options_for(plan["bytes"])
+    job = submit.Job(NAME, MODULE, plan, tuple(jars.files(JARS)), options)
+    rows: list[dict[str, Any]] = submit.submit(settings, job, watch)["rows"]
     return rows
 
 

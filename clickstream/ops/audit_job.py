@@ -6,12 +6,12 @@ missing, and which lines are not what they should be.
 """
 
 import json
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clickstream import config, endpoints, spark
+from clickstream import endpoints
+from clickstream.config import Settings
 from clickstream.ops import stored
+from clickstream.spark import driver
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -137,12 +137,8 @@ FROM numbered GROUP BY server, file, bucket, day
 """  # noqa: S608 (constants of ours only)
 
 
-def main() -> dict[str, Any]:
-    """Count what the plan names, the file that is the first argument; returns the rows."""
-    settings = config.load()
-    plan = json.loads(Path(sys.argv[1]).read_text())
-    spark.note(stage="starting Spark")
-    session = spark.session()
+def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> dict[str, Any]:
+    """Count what the plan names (see `audit`); returns the `rows` of SQL."""
     stored.configure(
         session, plan["bytes"] // PARTITION_BYTES + plan["records"] // RECORDS_PER_TASK + 1
     )
@@ -151,9 +147,8 @@ def main() -> dict[str, Any]:
     bootstrap = endpoints.kafka_bootstrap(settings)
     _topic(session, bootstrap, plan["kafka"]).createOrReplaceTempView("topic")
     volume = f"{plan['bytes'] / 1e6:,.1f} MB and {plan['records']:,} records"
-    with spark.stage(session, f"reading {volume}"):
+    with driver.stage(session, f"reading {volume}"):
         rows = [row.asDict(recursive=True) for row in session.sql(SQL, plan["values"]).collect()]
-    session.stop()
     return {"rows": rows}
 
 
@@ -173,4 +168,4 @@ def _topic(session: "SparkSession", bootstrap: str, wanted: dict[str, Any]) -> "
 
 
 if __name__ == "__main__":
-    spark.drive(main)
+    driver.job_main(compute)

@@ -1,10 +1,8 @@
 """The evidence of an alert: what its lines are, from the master copy."""
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from clickstream import alerts, endpoints, spark
+from clickstream import alerts, endpoints
 from clickstream.alerts import DDOS, HEALTH, Alert
 from clickstream.batch import master
 from clickstream.config import Settings
@@ -12,12 +10,14 @@ from clickstream.durations import DAY_SECONDS
 from clickstream.errors import NoData
 from clickstream.hdfs import Entry, Hdfs
 from clickstream.ops import stored
+from clickstream.spark import submit
+from clickstream.spark.submit import Watch
 from clickstream.text import show_bytes
 from clickstream.views.realtime import RealTime
 from clickstream.views.realtime.reader import day_of
 
 NAME = "evidence"
-JOB = Path(__file__).parent / "evidence_job.py"
+MODULE = "clickstream.ops.evidence_job"
 COLUMNS = ("field", "value", "requests")
 SHOWN = {DDOS: ("path", "user_agent", "status"), HEALTH: ("status", "path")}
 
@@ -38,9 +38,7 @@ def find(settings: Settings, name: str) -> Alert:
     raise NoData(f"there is no alert {name}", "clickstream alert list")
 
 
-def collect(
-    settings: Settings, alert: Alert, top: int, watch: Callable[[str], None] = lambda _: None
-) -> Evidence:
+def collect(settings: Settings, alert: Alert, top: int, watch: Watch = lambda _: None) -> Evidence:
     """Ask the master copy for the lines of an alert; `watch` hears each stage.
 
     ddos: those of the IP from the first to the last second; health: the server's non-200 lines
@@ -88,12 +86,11 @@ def _files(settings: Settings, alert: Alert, first: int) -> list[Entry]:
 
 
 def _submit(
-    settings: Settings, files: list[Entry], values: dict[str, Any], watch: Callable[[str], None]
+    settings: Settings, files: list[Entry], values: dict[str, Any], watch: Watch
 ) -> list[dict[str, Any]]:
     size = sum(entry.size for entry in files)
     place = stored.directories(endpoints.hdfs_url(settings), settings.hdfs.master, files)
     plan = {"master": place, "bytes": size, "values": values}
-    spark.prepare(settings)
-    job = spark.planned(settings, NAME, JOB, plan, size)
-    rows: list[dict[str, Any]] = spark.submit(settings, job, watch)["rows"]
+    job = submit.Job(NAME, MODULE, plan, java_options=submit.options_for(size))
+    rows: list[dict[str, Any]] = submit.submit(settings, job, watch)["rows"]
     return rows

@@ -4,18 +4,17 @@ It runs as the driver of `spark-submit`. Only Spark SQL touches lines; the few m
 of each field come to the driver.
 """
 
-import json
-import sys
 from collections.abc import Collection
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clickstream import config, spark, stamped
+from clickstream import stamped
+from clickstream.config import Settings
 from clickstream.ops import stored
+from clickstream.spark import driver
 from clickstream.views.realtime import counts
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
 PARTITION_BYTES = 64 * 2**20
 MADE = r"{host}\n{status}\n{request}\n{agent}"
@@ -51,17 +50,12 @@ SELECT CASE g WHEN 3 THEN 'path' WHEN 5 THEN 'user_agent' WHEN 6 THEN 'status' E
 """  # noqa: S608 (constants of ours, and servers whose names are checked)
 
 
-def main() -> dict[str, Any]:
-    """Count what the plan names, the file that is the first argument; returns the rows."""
-    settings = config.load()
-    plan = json.loads(Path(sys.argv[1]).read_text())
-    spark.note(stage="starting Spark")
-    session = spark.session()
+def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> dict[str, Any]:
+    """Count what the plan names (see `evidence`); returns the `rows` of `count`."""
     stored.configure(session, plan["bytes"] // PARTITION_BYTES + 1)
     lines = stored.text(session, plan["master"])
-    with spark.stage(session, f"reading {plan['bytes'] / 1e6:,.1f} MB"):
+    with driver.stage(session, f"reading {plan['bytes'] / 1e6:,.1f} MB"):
         rows = count(lines, settings.vhosts, plan["values"])
-    session.stop()
     return {"rows": rows}
 
 
@@ -79,4 +73,4 @@ def count(
 
 
 if __name__ == "__main__":
-    spark.drive(main)
+    driver.job_main(compute)

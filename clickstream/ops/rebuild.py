@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from clickstream import endpoints, spark
+from clickstream import endpoints
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.hdfs import Entry, Hdfs
@@ -17,9 +17,10 @@ from clickstream.ingest import flume, orphans, spooler
 from clickstream.ingest.spool import CHUNK_NAME
 from clickstream.ledger import Ledger
 from clickstream.ops import flight, stored
-from clickstream.ops.audit import Watch
+from clickstream.spark import submit
+from clickstream.spark.submit import Watch
 
-JOB = Path(__file__).parent / "rebuild_job.py"
+MODULE = "clickstream.ops.rebuild_job"
 COLUMNS = ("server", "file", "bytes", "lines", "valid", "invalid", "drained", "behind")
 PARTS = ("", "-wal", "-shm")
 
@@ -121,9 +122,8 @@ def _plan(
 
 
 def _submit(settings: Settings, plan: dict[str, Any], watch: Watch) -> Rows:
-    spark.prepare(settings)
-    job = spark.planned(settings, "rebuild", JOB, plan, plan["bytes"])
-    rows: Rows = spark.submit(settings, job, watch)["rows"]
+    job = submit.Job("rebuild", MODULE, plan, java_options=submit.options_for(plan["bytes"]))
+    rows: Rows = submit.submit(settings, job, watch)["rows"]
     return rows
 
 

@@ -4,18 +4,17 @@ Spark sorts on disk; the driver takes one piece of the lines after the other, so
 bounded. There are no Python workers.
 """
 
-import json
-import sys
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clickstream import config, formats, spark
+from clickstream import formats
 from clickstream.config import Settings
 from clickstream.ledger import Ledger, LogFile
 from clickstream.ops import stored
 from clickstream.ops.rebuilt import MASTER, QUARANTINE, Record, Stored, record
+from clickstream.spark import driver, events
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -37,16 +36,12 @@ FROM cut ORDER BY server, file, offset, store
 """  # noqa: S608 (constants of ours only)
 
 
-def main() -> dict[str, Any]:
-    """Make the ledger that the plan, the file that is the first argument, names; a row per log."""
-    settings = config.load()
-    plan = json.loads(Path(sys.argv[1]).read_text())
-    spark.note(stage="starting Spark")
-    session = spark.session()
+def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> dict[str, Any]:
+    """Make the ledger that the plan (see `rebuild`) names; `rows`, one of each log."""
     stored.configure(session, plan["bytes"] // PIECE_BYTES + 1)
     stored.text(session, plan["master"]).createOrReplaceTempView("master")
     stored.text(session, plan["quarantine"]).createOrReplaceTempView("quarantine")
-    spark.note(stage=f"sorting {plan['bytes'] / 1e6:,.1f} MB")
+    events.report(stage=f"sorting {plan['bytes'] / 1e6:,.1f} MB")
     with Ledger.open(Path(plan["ledger"])) as ledger:
         formats.settle(ledger, settings, plan["servers"])
         rows = [
@@ -55,7 +50,6 @@ def main() -> dict[str, Any]:
             if server in plan["servers"]
             for row in [restore(ledger, settings, server, file, lines)]
         ]
-    session.stop()
     return {"rows": rows}
 
 
@@ -63,7 +57,7 @@ def restore(
     ledger: Ledger, settings: Settings, server: str, file: str, lines: Iterator[Stored]
 ) -> dict[str, Any]:
     """Write what is known of one log; the row that tells of it."""
-    spark.note(stage=f"reading {server} {file}")
+    events.report(stage=f"reading {server} {file}")
     made = record(lines, formats.of(settings, server))
     path = f"{settings.hdfs.source}/{server}/{NO_PATH}"
     log = LogFile(server, file, path, made.bytes, made.digest.hexdigest(), made.open_tail)
@@ -94,4 +88,4 @@ def _sorted(session: "SparkSession") -> Iterator[Stored]:
 
 
 if __name__ == "__main__":
-    spark.drive(main)
+    driver.job_main(compute)

@@ -6,21 +6,21 @@ Rejects that were accepted later are in, though the stream has skipped them.
 """
 
 import datetime
-from pathlib import Path
 from typing import Any
 
-from clickstream import endpoints, formats, spark
+from clickstream import endpoints, formats
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NoData
 from clickstream.hdfs import Entry, Hdfs
 from clickstream.ingest import orphans
 from clickstream.ops import stored
-from clickstream.ops.audit import Watch
+from clickstream.spark import submit
+from clickstream.spark.submit import Watch
 from clickstream.speed import basis, control
 from clickstream.views.realtime import RealTime
 from clickstream.views.realtime.recount import Recount
 
-JOB = Path(__file__).parent / "recount_job.py"
+MODULE = "clickstream.ops.recount_job"
 COLUMNS = ("date", "batch", "minutes", "lines", "seconds")
 
 
@@ -38,13 +38,11 @@ def rebuild(settings: Settings, day: str, watch: Watch = lambda _: None) -> dict
         basis.check_lines(settings, views)
     watch("listing the master copy")
     entries = _closed(settings, days_around(day))
-    spark.prepare(settings)
     size = sum(entry.size for entry in entries)
     place = stored.directories(endpoints.hdfs_url(settings), settings.hdfs.master, entries)
     plan = {"day": day, "master": place, "bytes": size}
-    job = spark.planned(settings, control.REBUILD, JOB, plan, size)
-    row: dict[str, Any] = spark.submit(settings, job, watch)
-    return row
+    job = submit.Job(control.REBUILD, MODULE, plan, java_options=submit.options_for(size))
+    return submit.submit(settings, job, watch)
 
 
 def days_around(day: str) -> list[str]:

@@ -5,20 +5,18 @@ not grow with the day. There are no Python workers.
 """
 
 import json
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from clickstream import config, spark
 from clickstream.config import Settings
 from clickstream.durations import DAY_SECONDS
 from clickstream.errors import ClickstreamError
 from clickstream.ledger import Ledger
 from clickstream.ops import stored
+from clickstream.spark import driver
 from clickstream.speed import progress
 from clickstream.speed.transform import batch_of, transform
 from clickstream.views.realtime import counts
@@ -48,25 +46,20 @@ WHERE (second BETWEEN :first AND :last OR day = :day) AND offset <= try_element_
 BOOKS = "SELECT server, file, day, count(DISTINCT offset) AS n FROM lines GROUP BY ALL"
 
 
-def main() -> dict[str, Any]:
-    """Replace the day that the plan, the file that is the first argument, names; a row of it."""
+def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> dict[str, Any]:
+    """Replace the day that the plan (see `recount`) names; a row of it."""
     began = time.time()
-    settings = config.load()
-    plan = json.loads(Path(sys.argv[1]).read_text())
-    spark.note(stage="starting Spark")
-    session = spark.session()
     stored.configure(session, plan["bytes"] // PIECE_BYTES + 1)
     with Recount.connect(settings) as views:
         batch = views.begin()
         check_whole(session, settings, batch)
         lines(session, plan["master"])
-        with spark.stage(session, f"comparing {plan['bytes'] / 1e6:,.1f} MB with the ledger"):
+        with driver.stage(session, f"comparing {plan['bytes'] / 1e6:,.1f} MB with the ledger"):
             check_books(session, settings)
-        with spark.stage(session, f"counting {plan['day']}"):
+        with driver.stage(session, f"counting {plan['day']}"):
             seen: Counter[str] = Counter()
             found = minutes(session, settings, plan["day"], views.highest)
             replaced = views.replace_day(plan["day"], _noted(found, seen))
-    session.stop()
     taken = {"minutes": replaced, "lines": seen[counts.IP]}
     return {"date": plan["day"], "batch": batch, **taken, "seconds": round(time.time() - began, 1)}
 
@@ -149,4 +142,4 @@ def _noted(
 
 
 if __name__ == "__main__":
-    spark.drive(main)
+    driver.job_main(compute)

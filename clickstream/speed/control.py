@@ -1,16 +1,15 @@
 """The running speed layer, seen from outside its driver: start, follow, stop, reset."""
 
 import shutil
-import signal
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from clickstream import formats, jars, kafka, spark
+from clickstream import formats, jars, kafka
 from clickstream.config import Settings
-from clickstream.errors import ClickstreamError, NotRunning, ServiceFailed
-from clickstream.process import Child, Running, wait_until
+from clickstream.errors import ClickstreamError, NotRunning
+from clickstream.process import Child, Running, signals_interrupt, wait_until
+from clickstream.spark import events, submit
 from clickstream.speed import basis, delivery, progress, show
 from clickstream.speed.progress import Status
 from clickstream.views.realtime import RealTime
@@ -18,7 +17,7 @@ from clickstream.views.realtime import RealTime
 NAME = "speed"
 REBUILD = "speed-rebuild"
 JARS = "spark-kafka"
-JOB = Path(__file__).parent / "job.py"
+MODULE = "clickstream.speed.job"
 # With two cores nothing is left to collect garbage beside the work: a tenth less CPU than G1.
 JAVA_OPTIONS = ("-XX:+UseSerialGC",)
 POLL_S = 0.2
@@ -42,12 +41,10 @@ def launch(settings: Settings, available_now: bool = False, max_rows: int | None
     kafka.offsets(settings)
     with RealTime.connect(settings) as views:
         basis.check(settings, views)
-    spark.prepare(settings)
     progress.forget(settings)
-    args = [progress.AVAILABLE_NOW] if available_now else []
-    args += [progress.MAX_ROWS, str(max_rows)] if max_rows else []
-    job = spark.Job(NAME, JOB, tuple(args), tuple(jars.files(JARS)), JAVA_OPTIONS)
-    return spark.launch(settings, job)
+    plan = {"available_now": available_now, "max_rows": max_rows}
+    job = submit.Job(NAME, MODULE, plan, tuple(jars.files(JARS)), JAVA_OPTIONS)
+    return submit.launch(settings, job)
 
 
 def attend(settings: Settings, driver: Child, watch: show.Watcher) -> None:
@@ -56,20 +53,19 @@ def attend(settings: Settings, driver: Child, watch: show.Watcher) -> None:
 
     Whatever ends this ends the driver: Ctrl-C, SIGTERM and SIGHUP leave nothing running.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
     tell_alerts = delivery.teller(settings)
     running = True
-    try:
-        while running:
-            running = driver.running() is not None
-            status = progress.read(settings)
-            watch(status)
-            tell_alerts(status.batch if status else None)
-            time.sleep(POLL_S)
-    except BaseException:
-        stop(settings)
-        raise
+    with signals_interrupt():
+        try:
+            while running:
+                running = driver.running() is not None
+                status = progress.read(settings)
+                watch(status)
+                tell_alerts(status.batch if status else None)
+                time.sleep(POLL_S)
+        except BaseException:
+            stop(settings)
+            raise
     check_end(settings, driver)
 
 
@@ -98,17 +94,8 @@ def check_alive(settings: Settings, driver: Child) -> None:
 
 def check_end(settings: Settings, driver: Child) -> None:
     """Raise ServiceFailed, with the driver's reason, unless it ended as it should."""
-    notes = spark.read_notes(spark.notes_file(settings, NAME))
-    last = notes[-1] if notes else {}
-    if "done" in last or progress.stop_wanted(settings):
-        return
-    sentence = last.get("failed") or f"the speed layer ended early{driver.tail()}"
-    failure = ServiceFailed(
-        sentence, "; ".join(filter(None, [last.get("hint"), f"log: {driver.log}"]))
-    )
-    if last.get("cause"):
-        raise failure from ServiceFailed(last["cause"])
-    raise failure
+    if not progress.stop_wanted(settings):
+        events.result(driver, _events(settings))
 
 
 def stop(settings: Settings) -> Running | None:
@@ -176,10 +163,14 @@ def child(settings: Settings) -> Child:
 
 def _complaint(settings: Settings, running: Running | None, told: Status | None) -> str:
     if running is None:
-        notes = spark.read_notes(spark.notes_file(settings, NAME))
-        return "" if progress.stop_wanted(settings) else str((notes or [{}])[-1].get("failed", ""))
+        last = (_events(settings) or [{}])[-1]
+        return "" if progress.stop_wanted(settings) else str(last.get("failed", ""))
     status = told or Status(told=running.created, well=running.created)
     return status.complaint(time.time(), settings.speed.unhealthy_seconds)
+
+
+def _events(settings: Settings) -> list[events.Event]:
+    return events.read(submit.events_file(settings, NAME))
 
 
 def _stored(settings: Settings, told: Status | None) -> dict[str, Any]:

@@ -4,20 +4,18 @@ One query, a batch a second. Spark's checkpoint alone remembers which offsets a 
 stands for; the views alone remember what was counted; both meet at the batch's number.
 """
 
-import argparse
-import os
 import re
 import signal
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from clickstream import config, endpoints, spark
+from clickstream import endpoints
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, ServiceFailed
+from clickstream.process import signals_handled
+from clickstream.spark import driver, events, submit
 from clickstream.speed import basis, delivery, progress
 from clickstream.speed.prepared import Prepared
 from clickstream.speed.telling import Teller
@@ -129,7 +127,7 @@ class Stream:
             rows = [row for part in parts for row in part]
             if not (self._scattered or overlaps(rows, highest)):
                 return batch_of(rows)
-        if spark.is_local(self._settings.spark.master):
+        if submit.is_local(self._settings.spark.master):
             # One task and no shuffle: what shuffles cost is more than a second core brings.
             parsed = parsed.coalesce(1)
         (row,) = self._counted(parsed, highest).collect()
@@ -150,7 +148,7 @@ def failure_of(error: Exception, what: str) -> ClickstreamError:
             "the topic has lost lines that were not counted yet (deleted, or past its retention)",
             basis.LOST,
         )
-    return ServiceFailed(f"{what}: {type(error).__name__}: {spark.reason(error)}")
+    return ServiceFailed(f"{what}: {type(error).__name__}: {events.reason(error)}")
 
 
 def read(session: "SparkSession", settings: Settings, max_rows: int) -> "DataFrame":
@@ -182,34 +180,38 @@ def start(
     return query
 
 
-def main() -> None:
-    """Run the query until it ends, fails, or is asked to stop."""
-    settings, given = config.load(), _arguments()
-    told = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: told.set())
+def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> None:
+    """Run the query until it ends, fails, or is asked to stop.
+
+    `plan`: `available_now` ends it at what is in the topic by now; `max_rows` of a batch, where
+    not null, goes before the setting.
+    """
+    signalled = threading.Event()
 
     def asked() -> bool:
-        return told.is_set() or progress.stop_wanted(settings)
+        return signalled.is_set() or progress.stop_wanted(settings)
 
     from py4j.protocol import Py4JNetworkError
 
-    try:
-        _stream(settings, given, asked)
-    except (Py4JNetworkError, ConnectionError) as error:
-        if not asked():
-            raise ServiceFailed("the stream ended: Spark's JVM is gone") from error
+    with signals_handled(lambda *_: signalled.set(), [signal.SIGTERM]):
+        try:
+            _stream(session, settings, plan, asked)
+        except (Py4JNetworkError, ConnectionError):  # the signal met the JVM, too
+            if not asked():
+                raise
 
 
-def _stream(settings: Settings, given: argparse.Namespace, asked: Callable[[], bool]) -> None:
-    session = spark.session()
+def _stream(
+    session: "SparkSession", settings: Settings, plan: driver.Plan, asked: Callable[[], bool]
+) -> None:
     local = basis.local(progress.checkpoint(settings)) is not None
     for key, value in (SQL_CONF | (LOCAL_CHECKPOINT if local else {})).items():
         session.conf.set(key, value)
     with Writer.connect(settings) as writer, delivery.at_work(settings):
         writer.patience.over = asked
         stream = Stream(settings, writer)
-        records = read(session, settings, given.max_rows or settings.speed.max_rows_per_batch)
-        query = start(records, stream, settings, given.available_now)
+        records = read(session, settings, plan["max_rows"] or settings.speed.max_rows_per_batch)
+        query = start(records, stream, settings, plan["available_now"])
         teller = Teller(settings, query, stream, writer.patience)
         while query.isActive and not asked():
             teller.tell()
@@ -233,30 +235,5 @@ def _ms(seconds: float) -> int:
     return round(1000 * seconds)
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    parser.add_argument(progress.AVAILABLE_NOW, action="store_true")
-    parser.add_argument(progress.MAX_ROWS, type=int)
-    return parser.parse_args()
-
-
-def run() -> NoReturn:
-    """Run `main`; the process ends with it.
-
-    Threads of py4j that are no daemons would keep it for ever once the JVM is gone.
-    """
-    code: object = 1
-    try:
-        spark.drive(main)
-    except SystemExit as end:
-        code = end.code
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0 if code == 0 else 1)
-
-
 if __name__ == "__main__":
-    run()
+    driver.job_main(compute)

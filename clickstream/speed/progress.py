@@ -7,9 +7,6 @@ from pathlib import Path
 from clickstream.config import Settings
 from clickstream.durations import instant
 
-AVAILABLE_NOW = "--available-now"
-MAX_ROWS = "--max-rows"
-
 
 @dataclass(frozen=True)
 class Status:

@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from clickstream import config, jars, spark
+from clickstream import config, jars
+from clickstream.spark import class_archive, submit
 from clickstream.stack import mariadb
 from clickstream.stack.board import Board
 
@@ -32,10 +33,10 @@ def fetch(names: Sequence[str]) -> None:
 
 def prepare_spark() -> None:
     """Make the class archive that halves the start of every job, where it is missing."""
-    if not spark.class_archive().exists():
+    if not class_archive.path().exists():
         with Board(["Spark"]) as board, TemporaryDirectory() as home:
             board.say("Spark", "archiving its classes, once: half a minute")
-            spark.prepare(config.load(home=Path(home)))
+            submit.prepare(config.load(home=Path(home)))
             board.say("Spark", "classes archived", done=True)
 
 

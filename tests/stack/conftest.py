@@ -2,12 +2,14 @@
 
 import signal
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from clickstream import config
 from clickstream.config import Settings
+from tests.stack import here
 from tests.stack.homes import (
     Command,
     forget_environment,
@@ -21,6 +23,20 @@ from tests.stack.homes import (
 def pytest_configure() -> None:
     """A test run that is told to end tears its stack down, as after Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def jobs() -> Iterator[here.Submitted]:
+    """Spark jobs run in this process; the value makes a block in which they are submitted."""
+    with here.jobs_run_here() as submitted:
+        yield submitted
+
+
+@pytest.fixture(autouse=True)
+def _submission(request: pytest.FixtureRequest, jobs: here.Submitted) -> Iterator[None]:
+    """A test that is marked `submission` pays for real drivers."""
+    with jobs() if request.node.get_closest_marker("submission") else nullcontext():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import psutil
 from clickstream import config, endpoints
 from clickstream.config import Settings
 from clickstream.process import Child
-from clickstream.spark import SHORT_JOB
+from clickstream.spark.submit import SHORT_JOB
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 # No driver here lives long: without the slow compiler a stream's costs 19 s of CPU instead of 45.

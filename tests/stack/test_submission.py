@@ -9,11 +9,12 @@ from urllib.request import urlopen
 
 import pytest
 
-from clickstream import config, kafka, spark
+from clickstream import config, kafka
 from clickstream.config import Settings
 from clickstream.endpoints import LOOPBACK, free_ports
 from clickstream.java import java_home_env, spark_home
 from clickstream.process import Child, wait_until
+from clickstream.spark import submit
 from clickstream.views.batch import BatchViews
 from tests.stack.test_batch_layer import LINES, expected, figures, master_files, put
 from tests.stack.test_speed_layer import (
@@ -82,12 +83,13 @@ def daemon(place: Path, name: str, main: str, *arguments: object) -> Child:
     argv = [spark_home() / "bin" / "spark-class", f"org.apache.spark.deploy.{main}", *arguments]
     env = java_home_env({"PATH": PATH, "HOME": str(place), "SPARK_LOCAL_IP": LOOPBACK})
     env |= {"SPARK_HOME": str(spark_home()), "SPARK_DAEMON_MEMORY": "256m"}
-    env |= {"SPARK_DAEMON_JAVA_OPTS": " ".join(spark.SHORT_JOB)}
+    env |= {"SPARK_DAEMON_JAVA_OPTS": " ".join(submit.SHORT_JOB)}
     child.start([*map(str, argv)], env=env | {"USER": os.environ.get("USER", "nobody")})
     return child
 
 
-def test_both_jobs_run_on_a_cluster(fresh, run, cluster, tmp_path):
+@pytest.mark.submission
+def test_both_jobs_run_on_a_cluster(fresh, run, cluster, tmp_path, monkeypatch):
     for path, content in master_files(LINES).items():
         put(fresh, path, content)
     kafka.ensure_topic(fresh)
@@ -97,7 +99,7 @@ def test_both_jobs_run_on_a_cluster(fresh, run, cluster, tmp_path):
     on_cluster = ("--set", f"spark.master={cluster.url}")
     small = ("--conf", "spark.executor.memory=513m")
     for options in ("spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions"):
-        small += ("--conf", f"{options}={' '.join(spark.SHORT_JOB)}")
+        small += ("--conf", f"{options}={' '.join(submit.SHORT_JOB)}")
     batch = run(*on_cluster, "batch", "run", *small)
     run(*on_cluster, "speed", "run", "--available-now", *small)
     assert "counting" in batch.stderr
@@ -113,15 +115,16 @@ def test_both_jobs_run_on_a_cluster(fresh, run, cluster, tmp_path):
         assert figures(views) == expected(LINES)
     found = expected_of_speed({server: log_of(lines) for server, lines in logs.items()})
     assert answers(fresh, list(logs)) == found
+    monkeypatch.syspath_prepend(tmp_path)
     assert imported(fresh, cluster, tmp_path) == f"{fresh.home}/tmp/asked/clickstream.zip"
 
 
 def imported(settings: Settings, cluster: Cluster, place: Path) -> str:
     """From where a job's driver takes this package."""
-    script = place / "asked.py"
-    script.write_text(
-        "from clickstream import spark\nspark.drive(lambda: {'from': str(spark.PACKAGE.parent)})"
+    (place / "asked.py").write_text(
+        "import clickstream\nfrom clickstream.spark import driver\n"
+        "driver.job_main(lambda *_: {'from': clickstream.__path__[0].rpartition('/')[0]})"
     )
     flags = settings.origin.flags | {"spark.master": cluster.url}
     there = config.load(settings.origin.file, settings.home, flags)
-    return spark.submit(there, spark.Job("asked", script))["from"]
+    return submit.submit(there, submit.Job("asked", "asked", {}))["from"]

@@ -1,6 +1,13 @@
 """The job whose classes are archived: it does a little of what both layers' jobs do."""
 
-from clickstream import spark
+from typing import TYPE_CHECKING
+
+from clickstream.spark import driver
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from clickstream.config import Settings
 
 QUERY = """
     SELECT k, n % 7 AS d, count(*) AS n, grouping_id() AS g, collect_set(k) AS s
@@ -10,13 +17,11 @@ QUERY = """
 """
 
 
-def main() -> None:
+def compute(session: "SparkSession", _settings: "Settings", _plan: driver.Plan) -> None:
     """Plan, compile and run one query."""
-    session = spark.session()
     session.sql(QUERY).createOrReplaceTempView("t")
     session.sql("SELECT to_json(collect_list(struct(*))) FROM t").collect()
-    session.stop()
 
 
 if __name__ == "__main__":
-    spark.drive(main)
+    driver.job_main(compute)
