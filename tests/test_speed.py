@@ -27,7 +27,7 @@ from clickstream.views.realtime.writer import Batch
 
 BOOKS = {"rows": 9, "copies": 2, "set_aside": 1, "skipped": 3, "latest": 1431939959}
 RUNS = {"running": True, "healthy": True, "complaint": "", "pid": 12}
-RUNS |= {"behind": 7, "batch_ms": 350, "rows_per_s": 990.4, "alerts": 2}
+RUNS |= {"behind": 7, "batch_ms": 350, "rows_per_s": 990.4, "alerts": 2, "notice": ""}
 HOSTILE = "\x1b]0;gone\x07\u202e"
 
 
@@ -134,6 +134,17 @@ def test_without_a_terminal_a_line_comes_when_something_has_changed(capsys):
     ]
 
 
+def test_a_notice_is_printed_once(capsys):
+    with show.live() as watch:
+        for number in (4, 5):
+            watch(Status(number, servers={"a": BOOKS}, notice=f"planned{HOSTILE}"))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(" ")[0] for line in lines] == ["batch", "note:", "batch"]
+    assert lines[1].isprintable()
+    report = RUNS | {"notice": "planned anew", "batch": 3, "servers": {}}
+    assert "note: planned anew" in show.report_text(report).splitlines()
+
+
 def test_a_terminal_shows_each_server_in_place_and_obeys_none():
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=100)
@@ -191,7 +202,8 @@ class Query:
 @pytest.fixture
 def told_at(settings, monkeypatch):
     """What is told of a query at a moment."""
-    query, stream = Query(), SimpleNamespace(batch=None, servers={}, alerts=2, parts={})
+    query = Query()
+    stream = SimpleNamespace(batch=None, servers={}, alerts=2, parts={}, notice="so")
     now, patience = [0.0], Patience(60)
     monkeypatch.setattr(telling.time, "time", lambda: now[0])
     teller = Teller(settings, query, stream, patience)
@@ -212,7 +224,7 @@ def test_a_batch_is_told_once_spark_has_reported_it(told_at):
     told_at.query.reports(4)
     status = told_at.at(3)
     assert (status.batch, status.batch_ms, status.behind, status.rows_per_s) == (4, 350, 13, 10)
-    assert status.alerts == 2
+    assert (status.alerts, status.notice) == (2, "so")
     assert (status.told, status.well) == (3, 3)
     assert told_at.at(20).rows_per_s == 0
 

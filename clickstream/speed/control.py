@@ -21,6 +21,7 @@ MODULE = "clickstream.speed.job"
 # With two cores nothing is left to collect garbage beside the work: a tenth less CPU than G1.
 JAVA_OPTIONS = ("-XX:+UseSerialGC",)
 POLL_S = 0.2
+DRIVER = ("behind", "batch_ms", "rows_per_s", "alerts", "notice")
 STOP_TIMEOUT_S = 20
 READY_TIMEOUT_S = 120
 
@@ -136,9 +137,9 @@ def report(settings: Settings) -> dict[str, Any]:
     """Whether the driver runs and is well, and how far the stream came.
 
     `running`, `healthy`, `complaint` (why not; of a driver that failed, its reason), `pid`; of the
-    driver `behind`, `batch_ms`, `rows_per_s`, `alerts` (open ones), all None until it has ended a
-    batch, and `waiting_since` (ISO UTC); `batch` and `servers` of the views, or as the driver knows
-    them while Cassandra is away.
+    driver `behind`, `batch_ms`, `rows_per_s`, `alerts` (open ones), `notice` (what to know of how
+    it counts), all None until it has ended a batch, and `waiting_since` (ISO UTC); `batch` and
+    `servers` of the views, or as the driver knows them while Cassandra is away.
     """
     running = child(settings).running()
     told = progress.read(settings) if running else None
@@ -150,7 +151,7 @@ def report(settings: Settings) -> dict[str, Any]:
         "healthy": running is not None and not complaint,
         "complaint": complaint,
         "pid": running.pid if running else None,
-        **{key: known.get(key) for key in ("behind", "batch_ms", "rows_per_s", "alerts")},
+        **{key: known.get(key) for key in DRIVER},
         "waiting_since": progress.moment(int(since)) if since else None,
         **_stored(settings, told),
     }

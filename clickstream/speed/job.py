@@ -8,6 +8,7 @@ import re
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,16 @@ from clickstream.spark import driver, events, submit
 from clickstream.speed import basis, delivery, progress
 from clickstream.speed.prepared import Prepared
 from clickstream.speed.telling import Teller
-from clickstream.speed.transform import batch_of, count, overlaps, parse, rows_of, scattered, text
+from clickstream.speed.transform import (
+    Rows,
+    batch_of,
+    count,
+    overlaps,
+    parse,
+    rows_of,
+    scattered,
+    text,
+)
 from clickstream.views.realtime.writer import Batch, Writer
 
 if TYPE_CHECKING:
@@ -27,6 +37,9 @@ if TYPE_CHECKING:
     from pyspark.sql.streaming import StreamingQuery
 
 POLL_S = 0.2
+PLANNED_ANEW = (
+    "each batch is planned anew, which takes more CPU: this Spark does not run a prepared plan"
+)
 # The error classes of Spark's Kafka source for records that are gone, and its older sentence.
 LOSS = re.compile(r"KAFKA_DATA_LOSS|failOnDataLoss|some data may have been (?:lost|missed)", re.I)
 # The last two spare each batch a look into our functions' byte code and a long text of its plan.
@@ -58,8 +71,8 @@ class Stream:
     """The query's batches, one after the other, into the views.
 
     `batch` is the last one that is stored, `servers` the books and `alerts` the open alerts after
-    it, `parts` the ms that counting and storing took; `failure` is what ended the stream, if
-    anything did.
+    it, `parts` the ms that counting and storing took; `notice` is what a user should know of how
+    it counts; `failure` is what ended the stream, if anything did.
     """
 
     def __init__(self, settings: Settings, writer: Writer) -> None:
@@ -68,6 +81,7 @@ class Stream:
         self.servers: dict[str, dict[str, int]] = {}
         self.alerts = 0
         self.parts: dict[str, int] = {}
+        self.notice = ""
         self._between = threading.Lock()
         self._ended = False
         self._settings = settings
@@ -121,8 +135,8 @@ class Stream:
         long runs, so a batch after one with copies is not tried the quick way.
         """
         highest = self._writer.highest
-        if not (self._copying or self._scattered):
-            parts = [rows_of(each) for each in self._fresh.texts(parsed)]
+        parts = None if self._copying or self._scattered else self._parts(parsed)
+        if parts is not None:
             self._scattered = scattered(parts)
             rows = [row for part in parts for row in part]
             if not (self._scattered or overlaps(rows, highest)):
@@ -134,6 +148,20 @@ class Stream:
         batch = batch_of(rows_of(row.text))
         self._copying = any("copies" in outcomes for outcomes in batch.lines.values())
         return batch
+
+    def _parts(self, parsed: "DataFrame") -> list[Rows] | None:
+        """The rows of each partition; None, once and for all, where this Spark has other plans.
+
+        What else may have failed fails again in the plain query, which says why.
+        """
+        if self.notice:
+            return None
+        try:
+            return [rows_of(each) for each in self._fresh.texts(parsed)]
+        except Exception as error:
+            traceback.print_exc()
+            self.notice = f"{PLANNED_ANEW}: {events.reason(error)}"
+            return None
 
     def _counted(self, parsed: "DataFrame", highest: Mapping[tuple[str, str], int]) -> "DataFrame":
         return text(count(parsed, highest, self._settings.speed.max_ahead_seconds))

@@ -3,6 +3,8 @@
 Spark analyses, optimizes and plans anew whatever is asked of a batch, which is more CPU than 10,000
 rows take. It has no prepared queries; but of a plan without joins only the leaf depends on the
 batch, and a plan's nodes can be copied over another child.
+
+Those nodes are no interface that Spark promises: whoever calls this must be ready for any failure.
 """
 
 from collections.abc import Callable

@@ -15,7 +15,8 @@ class Status:
     and its `addBatch` into `count` and `store`.
 
     `servers`: per server rows, copies, set_aside, skipped, and latest (epoch s). `rows_per_s` is 0
-    while no batch comes; `alerts` are the open ones. Epoch seconds of the wall clock: `told`, when
+    while no batch comes; `alerts` are the open ones; `notice` says what a user should know of how
+    the stream counts, else nothing. Epoch seconds of the wall clock: `told`, when
     this was written; `well`, when a batch ended last, or there was none to be made;
     `waiting_since`, the beginning of the outage while Cassandra is away, else 0.
     """
@@ -29,6 +30,7 @@ class Status:
     rows_per_s: float = 0.0
     alerts: int = 0
     parts: dict[str, int] = field(default_factory=dict)
+    notice: str = ""
     told: float = 0.0
     well: float = 0.0
     waiting_since: float = 0.0

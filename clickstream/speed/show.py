@@ -63,6 +63,8 @@ def report_text(report: dict[str, Any]) -> str:
         )
     elif report["running"]:
         lines.append("stream: no batch since it was started")
+    if report["notice"]:
+        lines.append(f"note: {report['notice']}")
     for name, each in sorted(report["servers"].items()):
         books = ", ".join(f"{each[book]} {book.replace('_', ' ')}" for book in BOOKS)
         lines.append(f"  {name}: {books}; latest {moment(each['latest'])}")
@@ -70,13 +72,17 @@ def report_text(report: dict[str, Any]) -> str:
 
 
 def _plain() -> Watcher:
-    told = [""]
+    shown = {"line": "", "note": ""}
+
+    def show(kind: str, line: str) -> None:
+        if line != shown[kind]:
+            shown[kind] = line
+            print(line, flush=True)
 
     def watch(status: Status | None) -> None:
-        line = live_line(status) if status else STARTING
-        if line != told[0]:
-            told[0] = line
-            print(line, flush=True)
+        show("line", live_line(status) if status else STARTING)
+        if status and status.notice:
+            show("note", f"note: {printable(status.notice)}")
 
     return watch
 
@@ -95,7 +101,8 @@ def _picture(status: Status | None) -> "Group | str":
     for name, each in sorted(status.servers.items()):
         cells = [name, *(str(each[book]) for book in BOOKS), moment(each["latest"])]
         table.add_row(*(Text(printable(cell)) for cell in cells))
-    return Group(Text("  ".join(_head(status))), table)
+    notice = [Text(f"note: {printable(status.notice)}")] if status.notice else []
+    return Group(Text("  ".join(_head(status))), table, *notice)
 
 
 def _head(status: Status) -> list[str]:

@@ -20,13 +20,14 @@ QUIET_TRIGGERS = 3
 
 class Counted(Protocol):
     """What is known of the stream's last stored batch: its number, books and open alerts after it,
-    and its ms by part.
+    its ms by part, and what a user should know of how it was counted.
     """
 
     batch: int | None
     servers: dict[str, dict[str, int]]
     alerts: int
     parts: dict[str, int]
+    notice: str
 
 
 class Teller:
@@ -77,6 +78,7 @@ def status_of(last: "StreamingQueryProgress", batch: int, stream: Counted) -> St
         rows_per_s=round(rate, 1) if math.isfinite(rate) else 0.0,
         alerts=stream.alerts,
         parts=last.durationMs | stream.parts,
+        notice=stream.notice,
     )
 
 
