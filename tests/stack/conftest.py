@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,10 @@ from tests.stack.homes import (
     runner,
     stop_children,
 )
+from tests.stack.stores import Arrived
+
+# Half the agents of a home: enough wherever one server's lines tell all there is to tell.
+SINGLE = {"servers.weblog1.agent": "agent1"}
 
 
 def pytest_configure() -> None:
@@ -65,3 +69,38 @@ def fresh(settings: Settings, tmp_path: Path) -> Iterator[Settings]:
 def run(fresh: Settings) -> Command:
     """Run a command line in the fresh home, as a user would."""
     return runner(fresh)
+
+
+@pytest.fixture
+def single(settings: Settings, tmp_path: Path) -> Iterator[Settings]:
+    """A home of its own with one server: agent1 and the collector."""
+    yield from fresh_home(settings, tmp_path / "home", **SINGLE)
+
+
+@pytest.fixture(scope="session")
+def _agents(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    with contextmanager(fresh_home)(settings, tmp_path_factory.mktemp("shared") / "home") as home:
+        yield home
+
+
+@pytest.fixture
+def shared(_agents: Settings) -> Settings:
+    """A home whose three agents run, for tests that send lines: an agent takes seconds to start.
+
+    What an earlier test has left down is started. A log is known by its content, so each test has
+    its own, and asks for what has `arrived`.
+    """
+    runner(_agents)("ingest", "start")
+    return _agents
+
+
+@pytest.fixture
+def shared_run(shared: Settings) -> Command:
+    """Run a command line in the shared home."""
+    return runner(shared)
+
+
+@pytest.fixture
+def arrived(shared: Settings) -> Arrived:
+    """What the shared home gets in a test."""
+    return Arrived(shared)

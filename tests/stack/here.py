@@ -8,11 +8,13 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr
 from functools import cache
 from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 from clickstream import config, jars
 from clickstream.config import Settings
@@ -52,16 +54,23 @@ def session() -> "SparkSession":
     return shared().newSession()
 
 
-def compute(settings: Settings, job: Job) -> events.Event:
-    """The last event of a job."""
+def compute(settings: Settings, job: Job, watch: Watch = lambda _: None) -> events.Event:
+    """The last event of a job; `watch` hears each stage. Its traceback, if any, is for nobody."""
     work = import_module(job.module).compute
     plan = json.loads(json.dumps(job.plan))
-    return json.loads(json.dumps(events.outcome(lambda: work(session(), settings, plan))))
+
+    def report(**event: Any) -> None:
+        if "stage" in event:
+            watch(event["stage"])
+
+    with mock.patch.object(events, "report", report), redirect_stderr(StringIO()):
+        end = events.outcome(lambda: work(session(), settings, plan))
+    return json.loads(json.dumps(end))
 
 
-def submitted(settings: Settings, job: Job, _watch: Watch = lambda _: None) -> dict[str, Any]:
+def submitted(settings: Settings, job: Job, watch: Watch = lambda _: None) -> dict[str, Any]:
     """Takes the place of `submit.submit`."""
-    return events.result(_child(settings, job), [compute(settings, job)])
+    return events.result(_child(settings, job), [compute(settings, job, watch)])
 
 
 def launched(settings: Settings, job: Job) -> Child:

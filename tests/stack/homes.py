@@ -1,18 +1,22 @@
 """Homes on the shared stack, and command lines run in them."""
 
+import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from itertools import count
 from pathlib import Path
+from unittest import mock
 
 import psutil
 
-from clickstream import config, endpoints
+from clickstream import cli, command, config, endpoints
 from clickstream.config import Settings
 from clickstream.process import Child
 from clickstream.spark.submit import SHORT_JOB
@@ -22,7 +26,9 @@ SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 QUICK_DRIVER = {"spark.driver.extraJavaOptions": " ".join(SHORT_JOB)}
 _numbers = count(1)
 
-Command = Callable[..., "subprocess.CompletedProcess[str]"]
+LIMIT_S = 400
+# What a command may take over for itself, and what it leaves taken over at its end.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 
 
 def forget_environment() -> None:
@@ -58,23 +64,94 @@ def fresh_home(settings: Settings, home: Path, **flags: str) -> Iterator[Setting
         stop_children(made)
 
 
-def runner(settings: Settings) -> Command:
-    """Runs command lines in a home; `code` is the exit code that is expected."""
+class TookTooLong(BaseException):
+    """A command line that does not end; no `except Exception` of the program takes it."""
 
-    def run(*arguments: object, code: int = 0) -> "subprocess.CompletedProcess[str]":
+
+class Command:
+    """Runs command lines in a home; `code` is the exit code that is expected.
+
+    In this process, which saves a Python and its imports each time. `apart` runs one in a process
+    of its own: where a fault point of the environment, read at import, is to kill it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __call__(self, *arguments: object, code: int = 0) -> "subprocess.CompletedProcess[str]":
+        words = [*map(str, arguments)]
+        out, err = _pipe("strict"), _pipe("backslashreplace")
+        with _as_a_process(self._settings), redirect_stdout(out), redirect_stderr(err):
+            found = cli.main(words)
+        texts = (each.buffer.getvalue().decode() for each in (out, err))
+        return _checked(subprocess.CompletedProcess(words, found, *texts), code)
+
+    def apart(self, *arguments: object, code: int = 0) -> "subprocess.CompletedProcess[str]":
+        """The same by a Python of its own."""
         done = subprocess.run(
             [sys.executable, "-m", "clickstream.cli", *map(str, arguments)],
-            env=settings.child_env(),
+            env=self._settings.child_env(),
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=400,
+            timeout=LIMIT_S,
             check=False,
         )
-        assert done.returncode == code, f"{arguments}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
-        return done
+        return _checked(done, code)
 
-    return run
+
+def runner(settings: Settings) -> Command:
+    """Runs command lines in a home."""
+    return Command(settings)
+
+
+def _checked(
+    done: "subprocess.CompletedProcess[str]", code: int
+) -> "subprocess.CompletedProcess[str]":
+    assert done.returncode == code, f"{done.args}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def _pipe(errors: str) -> io.TextIOWrapper:
+    """Standard output as where it is no terminal: bytes behind it, nothing held back."""
+    return io.TextIOWrapper(io.BytesIO(), "utf-8", errors, write_through=True)
+
+
+@contextmanager
+def _as_a_process(settings: Settings) -> Iterator[None]:
+    """What a process has of its own: environment, an empty input, signals, global options.
+
+    Ctrl-C, which a command answers with its exit code, ends the tests all the same.
+    """
+    ended: list[int] = []
+
+    def interrupt(number: int, _: object) -> None:
+        ended.append(number)
+        raise KeyboardInterrupt
+
+    def give_up(*_: object) -> None:
+        raise TookTooLong
+
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    given = command.given
+    with (
+        mock.patch.dict(os.environ, settings.child_env(), clear=True),
+        mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO())),
+    ):
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, interrupt)
+            signal.signal(signal.SIGALRM, give_up)
+            signal.alarm(LIMIT_S)
+            yield
+        finally:
+            signal.alarm(0)
+            command.given = given
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    if ended:
+        raise KeyboardInterrupt
 
 
 def stop_children(settings: Settings) -> None:

@@ -1,13 +1,15 @@
 """What the stores hold, read apart from the code under test where that can be."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 
 from clickstream import kafka
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError
-from clickstream.hdfs import Hdfs
+from clickstream.hdfs import Entry, Hdfs
 from clickstream.ingest import orphans
+from clickstream.ledger import Ledger
 from tests.truth import Malformed, parse
 
 Id = tuple[str, str, int]
@@ -24,17 +26,66 @@ def in_kafka(settings: Settings) -> list[Id]:
     return [identity(record.value) for record in kafka.consume(settings)]
 
 
-def closed_lines(settings: Settings, root: str) -> list[bytes]:
-    """Every stamped line of the closed files below a directory."""
+def closed_files(settings: Settings, root: str) -> Iterator[Entry]:
+    """The closed files below a directory."""
+    walked = Hdfs.connect(settings).walk(root)
+    return (entry for entry in walked if not entry.name.startswith(("_", ".")))
+
+
+def closed_lines(settings: Settings, root: str, but: Collection[str] = ()) -> list[bytes]:
+    """Every stamped line of the closed files below a directory, some paths left out."""
     hdfs = Hdfs.connect(settings)
     found: list[bytes] = []
-    for entry in hdfs.walk(root):
-        if not entry.name.startswith(("_", ".")):
+    for entry in closed_files(settings, root):
+        if entry.path not in but:
             with hdfs.open(entry.path) as stream:
                 content = stream.read()
             assert content.endswith(b"\n"), f"{entry.path} ends within a line"
             found += content[:-1].split(b"\n")
     return found
+
+
+class Arrived:
+    """What a home that tests share has got since: of every log that it did not know before.
+
+    So whatever a test's own logs became is there, and a line under an id that nobody gave.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._known = self._files()
+        self._closed = {
+            entry.path for root in self._roots() for entry in closed_files(settings, root)
+        }
+
+    def in_kafka(self) -> list[Id]:
+        """The id of every record of the topic, copies too."""
+        return [each for each in in_kafka(self._settings) if each[:2] not in self._known]
+
+    def master(self) -> list[bytes]:
+        """The stamped lines of the master copy."""
+        return self._lines(self._settings.hdfs.master)
+
+    def quarantine(self) -> list[bytes]:
+        """The stamped lines of the quarantine."""
+        return self._lines(self._settings.hdfs.quarantine)
+
+    def counts(self, server: str) -> Counter[str]:
+        """How many lines of a server the ledger has, by VALID or why they were rejected."""
+        with Ledger.open(self._settings.path("ledger.db")) as ledger:
+            own = [file for name, file in self._files() - self._known if name == server]
+            return sum((ledger.totals(server, file) for file in own), Counter())
+
+    def _lines(self, root: str) -> list[bytes]:
+        lines = closed_lines(self._settings, root, self._closed)
+        return [line for line in lines if identity(line)[:2] not in self._known]
+
+    def _files(self) -> set[tuple[str, str]]:
+        with Ledger.open(self._settings.path("ledger.db")) as ledger:
+            return {(log.server, log.file) for log in ledger.files()}
+
+    def _roots(self) -> tuple[str, str]:
+        return self._settings.hdfs.master, self._settings.hdfs.quarantine
 
 
 def open_files_hold_lines(hdfs: Hdfs, settings: Settings) -> bool:

@@ -6,22 +6,15 @@ import socket
 from contextlib import contextmanager
 
 import psutil
-import pytest
 
 from clickstream.hdfs import Hdfs
 from clickstream.ingest import flow, orphans
 from clickstream.ingest.agent import Agent
-from clickstream.ledger import VALID, Ledger
+from clickstream.ledger import VALID
 from clickstream.process import Child, wait_until
+from tests.stack.conftest import SINGLE
 from tests.stack.homes import fresh_home, runner
-from tests.stack.stores import (
-    by_offset,
-    closed_lines,
-    in_kafka,
-    offsets,
-    open_files_hold_lines,
-    well_formed,
-)
+from tests.stack.stores import by_offset, closed_lines, offsets, open_files_hold_lines, well_formed
 
 OK = b'1.2.3.4 - - [18/May/2015:09:05:%02d +0000] "GET /a/%d HTTP/1.1" 200 12 "-" "%s"'
 
@@ -62,54 +55,50 @@ def put(run, path, content, server="weblog1", **options):
     return run("weblog", "put", path, "--server", server, *flags)
 
 
-def test_bytes_survive_and_every_line_is_somewhere(fresh, run, tmp_path):
+def test_bytes_survive_and_every_line_is_somewhere(shared_run, arrived, tmp_path):
     logs = {"weblog1": hostile(), "weblog2": log_of(500, b"two")}
     for server, content in logs.items():
-        put(run, tmp_path / f"{server}.txt", content, server)
-    run("ingest", "start")
-    run("ingest", "replay", "--wait")
-    master = by_offset(closed_lines(fresh, fresh.hdfs.master))
-    quarantine = by_offset(closed_lines(fresh, fresh.hdfs.quarantine))
+        put(shared_run, tmp_path / f"bytes-{server}.txt", content, server)
+    shared_run("ingest", "replay", "--wait")
+    master, quarantine = by_offset(arrived.master()), by_offset(arrived.quarantine())
     for server, content in logs.items():
         lines = offsets(content)
         valid = {offset: raw for offset, raw in lines.items() if well_formed(raw)}
         rest = {offset: raw for offset, raw in lines.items() if offset not in valid}
         assert master[server] == valid
         assert quarantine.get(server, {}) == rest
-        with Ledger.open(fresh.path("ledger.db")) as ledger:
-            assert ledger.totals(server)[VALID] == len(valid)
-            assert ledger.totals(server).total() == len(lines)
-    assert sorted((server, offset) for server, _, offset in in_kafka(fresh)) == sorted(
+        assert arrived.counts(server)[VALID] == len(valid)
+        assert arrived.counts(server).total() == len(lines)
+    assert sorted((server, offset) for server, _, offset in arrived.in_kafka()) == sorted(
         (server, offset) for server, lines in master.items() for offset in lines
     )
 
 
-def test_a_log_counts_once_however_it_comes(fresh, run, tmp_path):
-    content = log_of(300)
+def test_a_log_counts_once_however_it_comes(shared_run, arrived, tmp_path):
+    content = log_of(300, b"once")
     grown = content + log_of(50, b"later")
-    put(run, tmp_path / "access.log", content)
-    run("ingest", "start")
-    run("ingest", "replay", "--wait")
-    assert "already there" in put(run, tmp_path / "access.log", content).stdout
-    assert "stored" in put(run, tmp_path / "access.log.gz", gzip.compress(content)).stdout
-    assert "stored" in put(run, tmp_path / "part.log", content[: len(content) // 2]).stdout
-    assert "nothing new" in run("ingest", "replay", "--wait").stdout
-    assert "continued" in put(run, tmp_path / "access.log", grown).stdout
-    assert "50 lines of 1 logs" in run("ingest", "replay", "--wait").stdout
+    put(shared_run, tmp_path / "once.log", content)
+    shared_run("ingest", "replay", "--wait")
+    assert "already there" in put(shared_run, tmp_path / "once.log", content).stdout
+    assert "stored" in put(shared_run, tmp_path / "once.log.gz", gzip.compress(content)).stdout
+    assert "stored" in put(shared_run, tmp_path / "part.log", content[: len(content) // 2]).stdout
+    assert "nothing new" in shared_run("ingest", "replay", "--wait").stdout
+    assert "continued" in put(shared_run, tmp_path / "once.log", grown).stdout
+    assert "50 lines of 1 logs" in shared_run("ingest", "replay", "--wait").stdout
     other = log_of(300, b"other")
-    (tmp_path / "access.log").write_bytes(other)
-    refused = run("weblog", "put", tmp_path / "access.log", "--server", "weblog1", code=1)
+    (tmp_path / "once.log").write_bytes(other)
+    refused = shared_run("weblog", "put", tmp_path / "once.log", "--server", "weblog1", code=1)
     assert "holds another log" in refused.stderr
     assert "--as" in refused.stderr
-    put(run, tmp_path / "access.log", other, **{"as": "other.log"})
-    assert "300 lines of 1 logs" in run("ingest", "replay", "--wait").stdout
-    assert len(set(in_kafka(fresh))) == 650
+    put(shared_run, tmp_path / "once.log", other, **{"as": "other.log"})
+    assert "300 lines of 1 logs" in shared_run("ingest", "replay", "--wait").stdout
+    assert len(arrived.in_kafka()) == len(set(arrived.in_kafka())) == 650
 
 
 def test_a_file_that_the_collector_gave_up_is_closed(settings, tmp_path):
     """The NameNode hangs while a file is made: Flume lets it be, and it stays open for ever."""
     flags = {"flume.call_timeout_seconds": "2", "replay.wait_timeout_seconds": "60"}
-    with contextmanager(fresh_home)(settings, tmp_path / "home", **flags) as home:
+    with contextmanager(fresh_home)(settings, tmp_path / "home", **SINGLE, **flags) as home:
         run = runner(home)
         run("ingest", "start")
         live, content = tmp_path / "live.log", log_of(500)
@@ -130,7 +119,7 @@ def test_a_file_that_the_collector_gave_up_is_closed(settings, tmp_path):
 def test_a_file_that_got_its_name_though_it_is_open_is_closed(settings, tmp_path):
     """Flume does so where a close failed: readers would go on missing its last lines."""
     flags = {"flume.idle_timeout_seconds": "10"}
-    with contextmanager(fresh_home)(settings, tmp_path / "home", **flags) as home:
+    with contextmanager(fresh_home)(settings, tmp_path / "home", **SINGLE, **flags) as home:
         run, hdfs = runner(home), Hdfs.connect(home)
         content = log_of(500)
         put(run, tmp_path / "a.log", content)
@@ -150,12 +139,11 @@ def test_a_file_that_got_its_name_though_it_is_open_is_closed(settings, tmp_path
         assert by_offset(closed_lines(home, home.hdfs.master))["weblog1"] == offsets(content)
 
 
-def test_agents_listen_on_loopback_only(fresh, run):
-    run("ingest", "start")
+def test_agents_listen_on_loopback_only(shared):
     found = {
         connection.laddr.ip
         for name in ("agent1", "agent2", "agent3")
-        for connection in psutil.Process(Agent(fresh, name).running().pid).net_connections("inet")
+        for connection in psutil.Process(Agent(shared, name).running().pid).net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
     }
     assert {address.removeprefix("::ffff:") for address in found} == {"127.0.0.1"}
@@ -168,40 +156,38 @@ def test_replay_without_agents_says_what_to_do(run, tmp_path):
     assert "clickstream ingest start" in failed.stderr
 
 
-def test_bad_logs_that_came_another_way_are_left_out(fresh, run, tmp_path):
+def test_bad_logs_that_came_another_way_are_left_out(shared, shared_run, arrived, tmp_path):
     """Stored without `weblog put`: mostly invalid, or of the wrong format; the others go on."""
-    hdfs = Hdfs.connect(fresh)
-    put(run, tmp_path / "good.log", log_of(7))
-    half = log_of(5, b"half")
-    hdfs.write(f"{fresh.hdfs.source}/weblog1/a-half.log", [half + b"hello\n" * 5])
-    junk = log_of(5, b"junk")
-    hdfs.write(f"{fresh.hdfs.source}/weblog1/a-junk.log", [junk + b"hello\n" * 6])
+    hdfs = Hdfs.connect(shared)
+    put(shared_run, tmp_path / "good.log", log_of(7, b"good"))
     vhost = b"www.example.org:80 203.0.113.9 - " + (OK % (1, 1, b"x")).partition(b" ")[2] + b"\n"
-    hdfs.write(f"{fresh.hdfs.source}/weblog1/vhost.log", [vhost * 20])
-    run("ingest", "start")
-    failed = run("ingest", "replay", "--wait", code=1)
-    assert "a-junk.log" in failed.stderr
-    assert "max_invalid_percent" in failed.stderr
-    assert "vhost_combined" in failed.stderr
-    assert "a-half.log" not in failed.stderr
-    assert len(in_kafka(fresh)) == 12
-    assert len(closed_lines(fresh, fresh.hdfs.quarantine)) == 5
-    run("--set", "replay.max_invalid_percent=60", "ingest", "replay", "--wait", code=1)
-    assert len(in_kafka(fresh)) == 17
-    assert len(closed_lines(fresh, fresh.hdfs.quarantine)) == 11
+    bad = {
+        "a-half.log": log_of(5, b"half") + b"hello\n" * 5,
+        "a-junk.log": log_of(5, b"junk") + b"hello\n" * 6,
+        "vhost.log": vhost * 20,
+    }
+    paths = {name: f"{shared.hdfs.source}/weblog1/{name}" for name in bad}
+    try:
+        for name, content in bad.items():
+            hdfs.write(paths[name], [content])
+        failed = shared_run("ingest", "replay", "--wait", code=1)
+        assert "a-junk.log" in failed.stderr
+        assert "max_invalid_percent" in failed.stderr
+        assert "vhost_combined" in failed.stderr
+        assert "a-half.log" not in failed.stderr
+        assert len(arrived.in_kafka()) == 12
+        assert len(arrived.quarantine()) == 5
+        most = ("--set", "replay.max_invalid_percent=60")
+        shared_run(*most, "ingest", "replay", "--wait", code=1)
+        assert len(arrived.in_kafka()) == 17
+        assert len(arrived.quarantine()) == 11
+    finally:
+        for path in paths.values():
+            hdfs.delete(path)
 
 
 def test_replay_without_a_log_says_what_to_do(run):
     assert "weblog put" in run("ingest", "replay", code=1).stderr
-
-
-def test_a_second_start_does_no_harm(fresh, run):
-    assert "started agent1" in run("ingest", "start", "agent1").stdout
-    pid = Agent(fresh, "agent1").running().pid
-    assert "already running" in run("ingest", "start", "agent1").stdout
-    assert Agent(fresh, "agent1").running().pid == pid
-    assert "stopped agent1" in run("ingest", "stop").stdout
-    assert "nothing was running" in run("ingest", "stop").stdout
 
 
 def test_a_taken_port_is_named(fresh, run):
@@ -212,33 +198,3 @@ def test_a_taken_port_is_named(fresh, run):
         failed = run("--set", f"flume.collector_port={port}", "ingest", "start", "agent3", code=1)
     assert f"port {port}" in failed.stderr
     assert Agent(fresh, "agent3").running() is None
-
-
-def test_a_missing_component_is_a_failed_start(fresh, run, tmp_path):
-    blocker = tmp_path / "file"
-    blocker.write_text("in the way of the channel's directories")
-    place = fresh.path("agents", "agent1")
-    place.mkdir(parents=True)
-    (place / "channels").symlink_to(blocker)
-    failed = run("--set", "flume.start_timeout_seconds=8", "ingest", "start", "agent1", code=1)
-    assert "agent1" in failed.stderr
-    assert Agent(fresh, "agent1").running() is None
-
-
-def test_another_homes_master_is_refused(fresh, run, tmp_path):
-    put(run, tmp_path / "a.log", log_of(3))
-    run("ingest", "start")
-    run("ingest", "replay", "--wait")
-    fresh.path("ledger.db").unlink()
-    failed = run("ingest", "replay", code=1)
-    assert "another ledger" in failed.stderr
-    assert "ingest ledger rebuild" in failed.stderr
-
-
-@pytest.mark.parametrize("kind", ["memory"])
-def test_memory_channels_carry_every_line_too(fresh, run, tmp_path, kind):
-    put(run, tmp_path / "a.log", log_of(2000))
-    channel = ("--set", f"flume.channel={kind}")
-    run(*channel, "ingest", "start")
-    run(*channel, "ingest", "replay", "--wait")
-    assert len(set(in_kafka(fresh))) == 2000
