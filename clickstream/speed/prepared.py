@@ -27,6 +27,7 @@ class Prepared:
 
     def __init__(self, query: Callable[["DataFrame"], "DataFrame"], file: Path) -> None:
         self._query = query
+        file.parent.mkdir(parents=True, exist_ok=True)
         self._file = file
         self._leaf: Callable[[Any], Any]
         self._stream: Callable[[str], Any]

@@ -107,7 +107,7 @@ def check_told(messages: list[dict[str, Any]], rows: dict[str, dict[str, Any]]) 
 
 
 def test_alerts_are_those_of_all_lines_and_every_sink_hears_of_them(
-    fresh, run, receiver, monkeypatch
+    fresh, run, receiver, monkeypatch, jobs
 ):
     kafka.ensure_topic(fresh)
     monkeypatch.setenv(
@@ -117,7 +117,8 @@ def test_alerts_are_those_of_all_lines_and_every_sink_hears_of_them(
     logs = first_lines()
     for server, own in logs.items():
         produce(fresh, server, stamped(server, own))
-    shown = run("speed", "run", "--available-now", "--max-rows", 60).stdout
+    with jobs():
+        shown = run("speed", "run", "--available-now", "--max-rows", 60).stdout
     assert without_history(ask(run, "alert", "list")) == expected(logs)
     assert "ddos/6.6.6.6/2015-05-18T09:00:05Z to 2015-05-18T09:00:05Z, peak 120" in shown
     assert "alert resolved: health/weblog1/2015-05-18T09:00:30Z" in shown
@@ -129,7 +130,7 @@ def test_alerts_are_those_of_all_lines_and_every_sink_hears_of_them(
         produce(fresh, server, stamped(server, logs[server] + own)[len(logs[server]) :])
         logs[server] = logs[server] + own
     monkeypatch.setenv("CLICKSTREAM_FAULT", "written:2")
-    run("speed", "run", "--available-now", "--max-rows", 60, code=1)
+    run.apart("speed", "run", "--available-now", "--max-rows", 60, code=1)
     monkeypatch.delenv("CLICKSTREAM_FAULT")
     receiver.well = True
     run("speed", "run", "--available-now", "--max-rows", 60)
@@ -155,10 +156,10 @@ def test_alerts_are_those_of_all_lines_and_every_sink_hears_of_them(
         assert ask(run, "report", kind, "--alerts", "--date", "2015-05-18") == of_kind
         assert ask(run, "report", kind, "--alerts", "--from", "2015-05-19") == []
     assert "ddos/6.6.6.6/2015-05-18T09:00:05Z" in run("report", "ddos", "--alerts").stdout
-    evidence_comes_from_the_master_copy(fresh, run, logs)
+    evidence_comes_from_the_master_copy(fresh, run, logs, jobs)
 
 
-def evidence_comes_from_the_master_copy(fresh: Settings, run, logs: Logs) -> None:
+def evidence_comes_from_the_master_copy(fresh: Settings, run, logs: Logs, jobs) -> None:
     """Every field is counted over the alert's lines, each once."""
     name = "ddos/6.6.6.6/2015-05-18T09:00:05Z"
     assert ask(run, "alert", "show", name)["peak"] == 120
@@ -170,7 +171,8 @@ def evidence_comes_from_the_master_copy(fresh: Settings, run, logs: Logs) -> Non
         hdfs.write(f"{fresh.hdfs.master}/dt=2015-05-18/server={server}/f.1.txt", [copies])
     lines = [parse(raw) for own in logs.values() for raw in own]
     attack = [each for each in lines if each.host == EVIL]
-    found = ask(run, "alert", "show", name, "--evidence", "--top", "2")
+    with jobs():
+        found = ask(run, "alert", "show", name, "--evidence", "--top", "2")
     assert found["lines"] == len(attack)
     counted = [(row["field"], row["value"], row["requests"]) for row in found["evidence"]]
     assert counted == [

@@ -171,6 +171,7 @@ def add_requests(settings: Settings, row: dict, number: int) -> None:
     engine.dispose()
 
 
+@pytest.mark.submission
 def test_a_clean_replay_balances_and_its_numbers_are_those_of_the_logs(home):
     done = audits.audit(home)
     assert done.problems == []

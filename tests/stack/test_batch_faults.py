@@ -69,6 +69,7 @@ def test_a_jvm_killed_while_it_counts_is_told_and_the_rows_stand(master, views, 
     assert states(master) == dict.fromkeys(DAYS, "fresh") | {"2015-05-19": "dirty"}
 
 
+@pytest.mark.campaign("a full disk")
 def test_a_scratch_that_is_full_is_told_and_the_rows_stand(master, views, computed, tmp_path):  # noqa: F811
     scratch = tmp_path / "scratch"
     scratch.mkdir()

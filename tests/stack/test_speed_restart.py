@@ -23,29 +23,18 @@ from clickstream.stack import home, local
 from clickstream.views.realtime import RealTime
 from tests.stack.test_speed_layer import (
     answers,
-    attacks,
     batch,
     ended,
     expected,
     family,
-    filler,
     goes_on,
     log_of,
     produce,
     stamped,
 )
+from tests.stack.test_speed_stream import POINTS, lines_of
 
-POINTS = ("counted", "written", "stored")
 SEED = 20150518
-
-
-def lines_of(count: int, seed: int) -> dict[str, list[bytes]]:
-    """Shuffled lines of both servers, the attacks among them: every batch cuts through a burst."""
-    lines = {}
-    for server, own in attacks().items():
-        lines[server] = own + filler(count, seed + len(lines))
-        random.Random(seed).shuffle(lines[server])
-    return lines
 
 
 def check_figures(settings: Settings, lines: dict[str, list[bytes]]) -> None:
@@ -72,6 +61,8 @@ def stored(settings: Settings) -> int:
     return -1 if number is None else number
 
 
+@pytest.mark.submission
+@pytest.mark.campaign("every fault point and random kills, each a driver: seven of them")
 def test_kill_9_at_any_point_changes_no_figure(fresh, run, monkeypatch):
     kafka.ensure_topic(fresh)
     lines = lines_of(2500, SEED)
@@ -79,7 +70,7 @@ def test_kill_9_at_any_point_changes_no_figure(fresh, run, monkeypatch):
         produce(fresh, server, stamped(server, own))
     for number, point in enumerate(POINTS):
         monkeypatch.setenv("CLICKSTREAM_FAULT", f"{point}:2")
-        run("speed", "run", "--available-now", "--max-rows", 500, code=1)
+        run.apart("speed", "run", "--available-now", "--max-rows", 500, code=1)
         # It died in the batch after `number`, which it had stored already at the last point only.
         assert (committed(fresh), stored(fresh)) == (number, number + (point == "stored"))
     monkeypatch.delenv("CLICKSTREAM_FAULT")
@@ -107,7 +98,7 @@ def killed_at_random(settings: Settings, run, chance: random.Random) -> None:
 
 def test_what_was_counted_otherwise_is_not_added_to(fresh, run):
     kafka.ensure_topic(fresh)
-    lines = {server: stamped(server, own) for server, own in attacks().items()}
+    lines = {server: stamped(server, own) for server, own in lines_of(0, SEED).items()}
     for server, own in lines.items():
         produce(fresh, server, own)
     run("speed", "run", "--available-now")
@@ -178,6 +169,7 @@ def restarted(settings: Settings) -> Iterator[None]:
     local.up(settings, ["cassandra"])
 
 
+@pytest.mark.submission
 @pytest.mark.usefixtures("restarted")
 def test_cassandra_may_go_away_and_come_back(settings, fresh, run):
     kafka.ensure_topic(fresh)

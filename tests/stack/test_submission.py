@@ -88,6 +88,7 @@ def daemon(place: Path, name: str, main: str, *arguments: object) -> Child:
     return child
 
 
+@pytest.mark.campaign("a standalone cluster")
 @pytest.mark.submission
 def test_both_jobs_run_on_a_cluster(fresh, run, cluster, tmp_path, monkeypatch):
     for path, content in master_files(LINES).items():
