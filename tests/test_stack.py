@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import pytest
 
-from clickstream import config, endpoints
+from clickstream import config, endpoints, home
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NoData, ServiceFailed, UsageError
 from clickstream.process import Child
-from clickstream.stack import home, local, mariadb, ports, show
+from clickstream.stack import local, mariadb, ports, show
 from clickstream.stack.cassandra import Cassandra
 from clickstream.stack.hdfs import Hdfs
 from clickstream.stack.kafka import Kafka

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from clickstream import config, kafka, output, scenario
+from clickstream import home as homes
 from clickstream.batch import run as batch
 from clickstream.config import Settings
 from clickstream.errors import UsageError
@@ -15,7 +16,6 @@ from clickstream.ingest import agents, flow, progress, replay, source
 from clickstream.process import Child, wait_until
 from clickstream.serve import reports
 from clickstream.speed import control as speed
-from clickstream.stack import home as homes
 from clickstream.stack import local
 from clickstream.views.realtime import RealTime
 

@@ -7,10 +7,11 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from clickstream import home
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, UsageError
 from clickstream.process import Running
-from clickstream.stack import home, ports
+from clickstream.stack import ports
 from clickstream.stack.board import Board
 from clickstream.stack.cassandra import Cassandra
 from clickstream.stack.fetch import fetch

@@ -14,12 +14,12 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from clickstream import endpoints, kafka
+from clickstream import endpoints, home, kafka
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning
 from clickstream.process import wait_until
 from clickstream.speed import control, progress
-from clickstream.stack import home, local
+from clickstream.stack import local
 from clickstream.views.realtime import RealTime
 from tests.stack.test_speed_layer import (
     answers,

@@ -13,11 +13,11 @@ import psutil
 import pymysql
 import pytest
 
-from clickstream import config, endpoints, jars
+from clickstream import config, endpoints, home, jars
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, ServiceFailed
 from clickstream.hdfs import Hdfs
-from clickstream.stack import home, local
+from clickstream.stack import local
 
 LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
