@@ -29,10 +29,10 @@ from pydantic import (
 from clickstream import layers
 from clickstream.categories import Categories
 from clickstream.errors import UsageError
+from clickstream.home import FILE_NAME
 from clickstream.layers import PREFIX, Tree
 
 SERVER_NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
-FILE_NAME = "clickstream.toml"
 FLAGS = PREFIX + "FLAGS"
 MASK = "***"
 SECRET_KEY = re.compile(r"password|secret|token|credential|jaas|webhook", re.IGNORECASE)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from clickstream.errors import NotRunning
+from clickstream.home import write_atomic
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -96,10 +97,8 @@ def remembered_ports(home: Path) -> dict[str, int]:
 
 def remember_ports(home: Path, ports: dict[str, int]) -> None:
     """Add to what the home remembers, in one atomic write."""
-    home.mkdir(parents=True, exist_ok=True)
-    draft = home / "ports.json.tmp"
-    draft.write_text(json.dumps(remembered_ports(home) | ports, indent=1, sort_keys=True))
-    draft.replace(home / "ports.json")
+    known = remembered_ports(home) | ports
+    write_atomic(home / "ports.json", json.dumps(known, indent=1, sort_keys=True))
 
 
 def free_ports(names: Iterable[str]) -> dict[str, int]:

@@ -1,16 +1,19 @@
 """The home: marked as ours before anything is put there, and only removed when it is."""
 
 import fcntl
+import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
-from clickstream.config import FILE_NAME
 from clickstream.errors import ClickstreamError, UsageError
-from clickstream.process import Child, Running
-from clickstream.render import PRIVATE_DIRECTORY
 
+FILE_NAME = "clickstream.toml"
+PRIVATE_FILE = 0o600
+PRIVATE_DIRECTORY = 0o700
 MARKER = ".clickstream-home"
 # What commands may have put there before the first `stack up`.
 OURS = {
@@ -38,13 +41,6 @@ def is_ours(home: Path) -> bool:
     return (home / MARKER).is_file()
 
 
-def running(home: Path) -> list[Running]:
-    """Every child of the home that runs: services, agents, jobs."""
-    run = home / "run"
-    children = [Child(run, state.stem, Path()) for state in sorted(run.glob("*.json"))]
-    return [known for child in children if (known := child.running())]
-
-
 def empty(home: Path) -> None:
     """Remove all that is in the home but its configuration; refuses a folder that is not ours.
 
@@ -67,15 +63,46 @@ def empty(home: Path) -> None:
 
 
 @contextmanager
-def alone(home: Path) -> Iterator[None]:
-    """One `stack` command at a time in a home; a second one is refused."""
-    run = home / "run"
-    run.mkdir(parents=True, exist_ok=True)
-    with (run / "stack.lock").open("w") as lock:
+def exclusive(path: Path, busy: str = "", hint: str = "") -> Iterator[None]:
+    """Hold a lock file alone; it holds the pid of its holder.
+
+    While another process holds it: raises ClickstreamError, `busy` and that pid, or waits where
+    `busy` is empty. The kernel releases the lock of a process that was killed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="ascii") as file:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
         except BlockingIOError:
-            raise ClickstreamError(
-                f"another `clickstream stack` command is at work in {home}", "wait for it"
-            ) from None
-        yield
+            raise ClickstreamError(f"{busy}{_held_by(file)}", hint) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+def write_atomic(path: Path, content: str | bytes, *, private: bool = False) -> None:
+    """Write a draft beside the path and put it in its place: readers see the old or the new.
+
+    `private`: only its owner may read the file, and look into a directory made for it.
+    """
+    modes = (PRIVATE_FILE, PRIVATE_DIRECTORY) if private else (0o666, 0o777)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=modes[1])
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, modes[0]), "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def _held_by(lock: IO[str]) -> str:
+    """The pid in a lock file, in brackets; empty while its holder has not written it yet."""
+    lock.seek(0)
+    pid = lock.read().strip()
+    return f" (pid {pid})" if pid else ""

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from clickstream.errors import ServiceFailed
+from clickstream.home import write_atomic
 
 TAIL_LINES = 12
 
@@ -161,9 +162,7 @@ class Child:
         return "".join(f"\n  {line}" for line in lines[-TAIL_LINES:])
 
     def _remember(self, running: Running) -> None:
-        draft = self.state.with_suffix(".tmp")
-        draft.write_text(json.dumps(asdict(running)))
-        draft.replace(self.state)
+        write_atomic(self.state, json.dumps(asdict(running)))
 
     def _check_alive(self) -> None:
         if self._process is not None and self._process.poll() is not None:
@@ -179,6 +178,12 @@ class Child:
         with suppress(ChildProcessError):
             os.waitpid(running.pid, os.WNOHANG)  # ours, perhaps started through another Child
         return True
+
+
+def running_children(run_dir: Path) -> list[Running]:
+    """Every child of a home that runs: services, agents, jobs."""
+    children = [Child(run_dir, state.stem, Path()) for state in sorted(run_dir.glob("*.json"))]
+    return [known for child in children if (known := child.running())]
 
 
 def _signal_group(pid: int, number: int) -> None:

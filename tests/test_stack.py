@@ -11,7 +11,7 @@ import pytest
 from clickstream import config, endpoints, home
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NoData, ServiceFailed, UsageError
-from clickstream.process import Child
+from clickstream.process import Child, running_children
 from clickstream.stack import local, mariadb, ports, show
 from clickstream.stack.cassandra import Cassandra
 from clickstream.stack.hdfs import Hdfs
@@ -89,7 +89,7 @@ def small(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr(local, "SERVICES", (Small,))
     monkeypatch.setattr(show, "SERVICES", (Small,))
     yield settings
-    for child in home.running(settings.home):
+    for child in running_children(settings.path("run")):
         Child(settings.path("run"), child.name, Path()).stop(timeout_s=1)
 
 
@@ -114,7 +114,7 @@ def test_one_that_dies_while_starting_takes_the_others_of_this_call_down(
     monkeypatch.setattr(local, "SERVICES", (Slow, Small, Dying))
     with pytest.raises(ServiceFailed, match=r"dying ended with exit code 5\n  no memory left"):
         local.up(small)
-    assert home.running(small.home) == []
+    assert running_children(small.path("run")) == []
 
 
 def test_what_ran_before_survives_a_failed_up(
@@ -124,7 +124,7 @@ def test_what_ran_before_survives_a_failed_up(
     monkeypatch.setattr(local, "SERVICES", (Small, Dying))
     with pytest.raises(ServiceFailed):
         local.up(small)
-    assert [child.name for child in home.running(small.home)] == ["small"]
+    assert [child.name for child in running_children(small.path("run"))] == ["small"]
 
 
 def test_down_goes_on_after_one_failure(small: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +138,7 @@ def test_down_goes_on_after_one_failure(small: Settings, monkeypatch: pytest.Mon
     monkeypatch.setattr(local, "SERVICES", (Small, Stubborn))
     with pytest.raises(ServiceFailed, match="stubborn"):
         local.down(small)
-    assert home.running(small.home) == []
+    assert running_children(small.path("run")) == []
 
 
 def test_a_stale_state_file_does_not_stand_in_the_way(small: Settings) -> None:
@@ -179,7 +179,7 @@ def test_an_unknown_service_is_refused_with_the_known_ones(small: Settings) -> N
 
 
 def test_one_stack_command_at_a_time(small: Settings) -> None:
-    with home.alone(small.home), pytest.raises(ClickstreamError, match="another"):
+    with local._alone(small), pytest.raises(ClickstreamError, match="another"):
         local.up(small)
 
 

@@ -1,6 +1,5 @@
 """The agents of a home together: rendered, started, stopped."""
 
-import fcntl
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from pathlib import Path
 from clickstream import endpoints, kafka
 from clickstream.config import Settings
 from clickstream.errors import NotRunning
+from clickstream.home import exclusive
 from clickstream.ingest import flume, orphans
 from clickstream.ingest.agent import Agent, Tell
 from clickstream.render import write
@@ -79,10 +79,7 @@ def _left_open(settings: Settings, idle: bool) -> list[str]:
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
     """One start at a time: another would take an agent that comes up for one with parts down."""
-    path = settings.path("run", "agents.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with exclusive(settings.path("run", "agents.lock")):
         yield
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from clickstream.config import Settings
 from clickstream.durations import instant
+from clickstream.home import write_atomic
 
 AVAILABLE_NOW = "--available-now"
 MAX_ROWS = "--max-rows"
@@ -62,11 +63,7 @@ def read(settings: Settings) -> Status | None:
 
 def write(settings: Settings, status: Status) -> None:
     """In the driver: tell, in one atomic write."""
-    file = _status_file(settings)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_suffix(".tmp")
-    draft.write_text(json.dumps(asdict(status)))
-    draft.replace(file)
+    write_atomic(_status_file(settings), json.dumps(asdict(status)))
 
 
 def want_stop(settings: Settings) -> None:

@@ -12,9 +12,10 @@ from typing import ClassVar
 from clickstream import endpoints
 from clickstream.config import Settings
 from clickstream.errors import ServiceFailed
+from clickstream.home import PRIVATE_DIRECTORY
 from clickstream.java import java
 from clickstream.process import TAIL_LINES, Child, Running
-from clickstream.render import PRIVATE_DIRECTORY, File, render, write
+from clickstream.render import File, render, write
 
 # The quick compiler alone takes two fifths off the work of a start (Cassandra: 12 s of CPU to 7).
 QUICK_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xshare:auto")

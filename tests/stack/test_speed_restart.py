@@ -14,10 +14,10 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from clickstream import endpoints, home, kafka
+from clickstream import endpoints, kafka
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning
-from clickstream.process import wait_until
+from clickstream.process import running_children, wait_until
 from clickstream.speed import control, progress
 from clickstream.stack import local
 from clickstream.views.realtime import RealTime
@@ -167,7 +167,11 @@ def paused(process: psutil.Process) -> Iterator[None]:
 def cassandra(settings: Settings) -> psutil.Process:
     """The stack's Cassandra."""
     return psutil.Process(
-        next(child.pid for child in home.running(settings.home) if child.name == "cassandra")
+        next(
+            child.pid
+            for child in running_children(settings.path("run"))
+            if child.name == "cassandra"
+        )
     )
 
 
