@@ -1,8 +1,8 @@
 """One child process: start, ready, stop; and the one waiting loop.
 
 A child lives in a session of its own, so Ctrl-C in a terminal never reaches it. What runs is
-remembered in `<home>/run/<name>.json` with pid and creation time, and verified before a signal
-is sent: a pid number that another process has since taken is never touched.
+remembered in its state file with pid and creation time, and verified before a signal is sent: a pid
+that another process has since taken is never touched.
 """
 
 import json
@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from clickstream.errors import ServiceFailed
-from clickstream.home import write_atomic
+from clickstream.home import Home, write_atomic
 
 TAIL_LINES = 12
 
@@ -74,13 +74,13 @@ class Running:
 class Child:
     """A named child process of a home.
 
-    `run_dir` is `<home>/run`; the log grows over restarts and `tail` quotes this start only.
+    The log grows over restarts; `tail` quotes this start only.
     """
 
-    def __init__(self, run_dir: Path, name: str, log: Path) -> None:
+    def __init__(self, home: Home, name: str) -> None:
         self.name = name
-        self.log = log
-        self.state = run_dir / f"{name}.json"
+        self.log = home.log(name)
+        self.state = home.state(name)
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
 
@@ -180,9 +180,9 @@ class Child:
         return True
 
 
-def running_children(run_dir: Path) -> list[Running]:
+def running_children(home: Home) -> list[Running]:
     """Every child of a home that runs: services, agents, jobs."""
-    children = [Child(run_dir, state.stem, Path()) for state in sorted(run_dir.glob("*.json"))]
+    children = [Child(home, name) for name in home.children()]
     return [known for child in children if (known := child.running())]
 
 

@@ -69,7 +69,7 @@ def planned(
     jars: tuple[Path, ...] = (),
 ) -> Job:
     """A job that reads `size` bytes; its argument is the file in which its plan lies as JSON."""
-    file = settings.path("run", f"{name}.plan")
+    file = settings.files.plan(name)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(plan))
     return Job(name, script, (str(file),), jars, SHORT_JOB if size < SHORT_BYTES else ())
@@ -141,12 +141,12 @@ def launch(settings: "Settings", job: Job) -> Child:
 
     Raises NotRunning where a standalone master does not answer: Spark would try for a minute.
     """
-    child = Child(settings.path("run"), job.name, settings.path("logs", f"{job.name}.log"))
+    child = Child(settings.files, job.name)
     running = child.running()
     if running:
         raise ClickstreamError(f"{job.name} is at work already (pid {running.pid})")
     _check_master(settings.spark.master)
-    scratch = _fresh(settings.path("tmp", job.name))
+    scratch = _fresh(settings.files.scratch(job.name))
     properties = scratch / "spark.properties"
     properties.touch(mode=0o600)
     properties.write_text(properties_text(conf(settings, job, scratch)))
@@ -187,13 +187,13 @@ def submit(
             _follow(child, notes, watch)
         finally:
             child.stop()
-            shutil.rmtree(settings.path("tmp", job.name), ignore_errors=True)
+            shutil.rmtree(settings.files.scratch(job.name), ignore_errors=True)
     return _outcome(child, read_notes(notes))
 
 
 def notes_file(settings: "Settings", name: str) -> Path:
     """Where a job's notes stand."""
-    return settings.path("run", f"{name}.notes")
+    return settings.files.driver_events(name)
 
 
 def read_notes(path: Path) -> list[dict[str, Any]]:

@@ -298,7 +298,7 @@ def test_a_reset_is_refused_while_it_runs(settings, driver):
 
 
 def test_stop_asks_first(settings, driver):
-    stop_file = settings.path("speed", "stop")
+    stop_file = settings.files.speed_stop
     program = f"import os, time\nwhile not os.path.exists({str(stop_file)!r}): time.sleep(0.05)"
     pid = driver(program).running().pid
     assert control.stop(settings).pid == pid

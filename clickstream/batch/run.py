@@ -198,7 +198,7 @@ def _job(settings: Settings, plan: Manifests, made: dict[str, Made]) -> spark.Jo
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
     busy = "another batch run is already running in this home"
-    with exclusive(settings.path("run", "batch.lock"), busy, "wait for it"):
+    with exclusive(settings.files.batch_lock, busy, "wait for it"):
         yield
 
 

@@ -91,7 +91,7 @@ class Spooler:
         self.ledger = ledger
         self._settings = settings
         self._hdfs = hdfs
-        self._spools = {name: Spool(settings.path("spool", name)) for name in servers}
+        self._spools = {name: Spool(settings.files.spool(name)) for name in servers}
         self._room = flow.Room(settings, ledger, self._spools)
         for server, spool in self._spools.items():
             spool.make()
@@ -212,7 +212,7 @@ def opened(
     with ExitStack() as stack:
         for server in servers:
             stack.enter_context(locked(settings, server))
-        ledger = stack.enter_context(Ledger.open(settings.path("ledger.db")))
+        ledger = stack.enter_context(Ledger.open(settings.files.ledger))
         if hdfs:
             for server in servers:
                 check_sign(hdfs, settings, ledger, server)
@@ -265,6 +265,6 @@ def sign_path(settings: Settings, server: str) -> str:
 def locked(settings: Settings, server: str) -> Iterator[None]:
     """One spooler per server of a home: ClickstreamError names the pid of another one."""
     busy = f"another replay or follow of {server} is already running in this home"
-    lock = settings.path("run", f"spooler-{server}.lock")
+    lock = settings.files.spooler_lock(server)
     with exclusive(lock, busy, "wait for it, or end it"):
         yield

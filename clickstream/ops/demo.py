@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from clickstream import config, kafka, output, scenario
-from clickstream import home as homes
 from clickstream.batch import run as batch
 from clickstream.config import Settings
 from clickstream.errors import UsageError
@@ -59,8 +58,7 @@ def demo(settings: Settings, keep: bool, tell: Tell) -> list[Comparison]:
     """
     own = _own_settings(settings)
     tear_down(own)
-    if own.home.exists():
-        homes.empty(own.home)
+    own.files.empty()
     kept = False
     try:
         compared = _story(own, tell)
@@ -126,7 +124,7 @@ def _story(settings: Settings, tell: Tell) -> list[Comparison]:
 
 
 def _logs(settings: Settings) -> dict[str, Rows]:
-    made = scenario.generate(settings.path("logs-made"), SEED, servers=list(settings.servers))
+    made = scenario.generate(settings.files.demo_logs, SEED, servers=list(settings.servers))
     for server, path in made.paths.items():
         source.put(settings, path, server)
     truth: dict[str, Rows] = made.truth["reports"]

@@ -37,7 +37,7 @@ class Service(ABC):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.directory = settings.path(self.name)
+        self.directory = settings.files.service(self.name)
 
     @abstractmethod
     def elsewhere(self) -> str:
@@ -71,8 +71,7 @@ class Service(ABC):
 
     def child(self, process: str) -> Child:
         """The handle of one of its processes."""
-        log = self.settings.path("logs", f"{process}.log")
-        return Child(self.settings.path("run"), process, log)
+        return Child(self.settings.files, process)
 
     def running(self) -> dict[str, Running | None]:
         """Each process and what runs of it."""

@@ -76,7 +76,7 @@ def test_bytes_survive_and_every_line_is_somewhere(fresh, run, tmp_path):
         rest = {offset: raw for offset, raw in lines.items() if offset not in valid}
         assert master[server] == valid
         assert quarantine.get(server, {}) == rest
-        with Ledger.open(fresh.path("ledger.db")) as ledger:
+        with Ledger.open(fresh.files.ledger) as ledger:
             assert ledger.totals(server)[VALID] == len(valid)
             assert ledger.totals(server).total() == len(lines)
     assert sorted((server, offset) for server, _, offset in in_kafka(fresh)) == sorted(
@@ -114,7 +114,7 @@ def test_a_file_that_the_collector_gave_up_is_closed(settings, tmp_path):
         run("ingest", "start")
         live, content = tmp_path / "live.log", log_of(500)
         live.write_bytes(content)
-        namenode = psutil.Process(Child(settings.path("run"), "namenode", live).running().pid)
+        namenode = psutil.Process(Child(settings.files, "namenode").running().pid)
         namenode.suspend()
         try:
             run("ingest", "follow", "--server", "weblog1", live, "--until-idle", "1")
@@ -217,7 +217,7 @@ def test_a_taken_port_is_named(fresh, run):
 def test_a_missing_component_is_a_failed_start(fresh, run, tmp_path):
     blocker = tmp_path / "file"
     blocker.write_text("in the way of the channel's directories")
-    place = fresh.path("agents", "agent1")
+    place = fresh.files.agent("agent1")
     place.mkdir(parents=True)
     (place / "channels").symlink_to(blocker)
     failed = run("--set", "flume.start_timeout_seconds=8", "ingest", "start", "agent1", code=1)
@@ -229,7 +229,7 @@ def test_another_homes_master_is_refused(fresh, run, tmp_path):
     put(run, tmp_path / "a.log", log_of(3))
     run("ingest", "start")
     run("ingest", "replay", "--wait")
-    fresh.path("ledger.db").unlink()
+    fresh.files.ledger.unlink()
     failed = run("ingest", "replay", code=1)
     assert "another ledger" in failed.stderr
     assert "ingest ledger rebuild" in failed.stderr

@@ -61,7 +61,7 @@ def check_figures(settings: Settings, lines: dict[str, list[bytes]]) -> None:
 
 def committed(settings: Settings) -> int:
     """The last batch that Spark has committed; -1 before any."""
-    commits = settings.path("speed", "checkpoint", "commits")
+    commits = settings.files.checkpoint / "commits"
     return max((int(each.name) for each in commits.glob("[0-9]*")), default=-1)
 
 
@@ -167,11 +167,7 @@ def paused(process: psutil.Process) -> Iterator[None]:
 def cassandra(settings: Settings) -> psutil.Process:
     """The stack's Cassandra."""
     return psutil.Process(
-        next(
-            child.pid
-            for child in running_children(settings.path("run"))
-            if child.name == "cassandra"
-        )
+        next(child.pid for child in running_children(settings.files) if child.name == "cassandra")
     )
 
 

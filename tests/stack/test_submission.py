@@ -12,6 +12,7 @@ import pytest
 from clickstream import config, kafka, spark
 from clickstream.config import Settings
 from clickstream.endpoints import LOOPBACK, free_ports
+from clickstream.home import Home
 from clickstream.java import java_home_env, spark_home
 from clickstream.process import Child, wait_until
 from clickstream.views.batch import BatchViews
@@ -78,7 +79,7 @@ def cluster(tmp_path) -> Iterator[Cluster]:
 
 def daemon(place: Path, name: str, main: str, *arguments: object) -> Child:
     """Start a daemon of Spark's own, from the jars that submit the jobs."""
-    child = Child(place / "run", name, place / f"{name}.log")
+    child = Child(Home(place), name)
     argv = [spark_home() / "bin" / "spark-class", f"org.apache.spark.deploy.{main}", *arguments]
     env = java_home_env({"PATH": PATH, "HOME": str(place), "SPARK_LOCAL_IP": LOOPBACK})
     env |= {"SPARK_HOME": str(spark_home()), "SPARK_DAEMON_MEMORY": "256m"}
@@ -113,7 +114,9 @@ def test_both_jobs_run_on_a_cluster(fresh, run, cluster, tmp_path):
         assert figures(views) == expected(LINES)
     found = expected_of_speed({server: log_of(lines) for server, lines in logs.items()})
     assert answers(fresh, list(logs)) == found
-    assert imported(fresh, cluster, tmp_path) == f"{fresh.home}/tmp/asked/clickstream.zip"
+    assert imported(fresh, cluster, tmp_path) == str(
+        fresh.files.scratch("asked") / "clickstream.zip"
+    )
 
 
 def imported(settings: Settings, cluster: Cluster, place: Path) -> str:
