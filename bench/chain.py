@@ -118,7 +118,7 @@ def _put(settings: Settings, name: str, lines: int) -> None:
 @contextmanager
 def _replay(settings: Settings) -> Iterator["psutil.Popen"]:
     argv = [sys.executable, "-m", "clickstream.cli", "ingest", "replay"]
-    log = settings.path("logs", "replay.log")
+    log = settings.files.log("replay")
     with log.open("ab") as out:
         process = psutil.Popen(argv, env=settings.child_env(), stdout=out, stderr=out)
     try:
@@ -240,10 +240,9 @@ def _cpu(process: psutil.Process) -> float:
 
 
 def _stop_children(settings: Settings) -> None:
-    run, log = settings.path("run"), settings.path("logs", "stopped.log")
-    names = [state.stem for state in run.glob("*.json")]
+    names = settings.files.children()
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda name: Child(run, name, log).stop(10), names))
+        list(pool.map(lambda name: Child(settings.files, name).stop(10), names))
 
 
 def cases(

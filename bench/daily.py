@@ -101,7 +101,7 @@ class Place:
     def measure(self) -> Result:
         """`clickstream batch run` of the day; raises ServiceFailed unless it counted every line."""
         argv = [sys.executable, "-m", "clickstream.cli", "batch", "run", "--date", self.day]
-        before, told = self._services_s(), self.settings.path("run", "batch.events")
+        before, told = self._services_s(), self.settings.files.driver_events("batch")
         told.unlink(missing_ok=True)  # those of the days of history
         result = measure("clickstream", self.case, argv, self.settings.child_env(), told)
         with BatchViews.connect(self.settings) as views:

@@ -73,7 +73,7 @@ def _spooled(settings: Settings, lines: int) -> Iterator[Draft]:
         log = door.recognise(SERVER, opener, "/made.log")
         for draft in log.drafts(stream, Pace().limits(settings)):
             door.spool(log, draft)
-            for chunk in settings.path("spool", SERVER).glob("*.log"):
+            for chunk in settings.files.spool(SERVER).glob("*.log"):
                 chunk.rename(f"{chunk}{COMPLETED}")
             door.tidy()
             yield draft

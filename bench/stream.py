@@ -252,7 +252,7 @@ def spread(values: list[float] | list[int]) -> Spread:
 
 def _sample(run: Run, minute: float) -> Sample:
     memory = {name: each.memory_info().rss >> 20 for name, each in run.processes().items()}
-    directory = run.settings.path("speed", "checkpoint")
+    directory = run.settings.files.checkpoint
     size = sum(each.stat().st_size for each in directory.rglob("*") if each.is_file())
     batch = spread([status.batch_ms for status in run.seen.values()])
     jvm, python = memory["driver JVM"], memory["driver Python"]

@@ -29,10 +29,10 @@ from pydantic import (
 from clickstream import layers
 from clickstream.categories import Categories
 from clickstream.errors import UsageError
+from clickstream.home import Home
 from clickstream.layers import PREFIX, Tree
 
 SERVER_NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
-FILE_NAME = "clickstream.toml"
 FLAGS = PREFIX + "FLAGS"
 MASK = "***"
 SECRET_KEY = re.compile(r"password|secret|token|credential|jaas|webhook", re.IGNORECASE)
@@ -294,9 +294,10 @@ class Settings(_Section):
         named = self.servers.items()
         return tuple(name for name, server in named if server.format == "vhost_combined")
 
-    def path(self, *parts: str) -> Path:
-        """A place in the home."""
-        return self.home.joinpath(*parts)
+    @property
+    def files(self) -> Home:
+        """The files of the home."""
+        return Home(self.home)
 
     def child_env(self) -> dict[str, str]:
         """The environment in which a child of ours loads these same settings."""
@@ -369,7 +370,7 @@ def _home(home: Path | None) -> Path:
 def _file(file: Path | None, home: Path) -> Path | None:
     named = file or os.environ.get(PREFIX + "CONFIG")
     if not named:
-        own = home / FILE_NAME
+        own = Home(home).configuration
         return own if own.is_file() else None
     path = Path(named).expanduser().absolute()
     if not path.is_file():

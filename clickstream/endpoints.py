@@ -1,7 +1,7 @@
 """Where each store is reached: what the configuration names, else the home's local stack.
 
-The local stack remembers its ports in `<home>/ports.json` (name -> port, names as in
-`stack.ports`, plus one per agent for its metrics and `collector` for the Avro source).
+The local stack remembers its ports in the home (name -> port, names as in `stack.ports`, plus one
+per agent for its metrics and `collector` for the Avro source).
 """
 
 import json
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from clickstream.errors import NotRunning
+from clickstream.home import Home, write_atomic
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -82,13 +83,13 @@ def database_url(settings: "Settings", reader: bool = False) -> "URL":
 
 def password_file(home: Path, user: str = DATABASE_USER) -> Path:
     """The local MariaDB's password for a user (mode 0600)."""
-    return home / "mariadb" / ("password" if user == DATABASE_USER else f"password.{user}")
+    return Home(home).password("" if user == DATABASE_USER else user)
 
 
 def remembered_ports(home: Path) -> dict[str, int]:
     """The ports this home uses; empty before its first start."""
     try:
-        ports: dict[str, int] = json.loads((home / "ports.json").read_text())
+        ports: dict[str, int] = json.loads(Home(home).ports.read_text())
     except FileNotFoundError:
         return {}
     return ports
@@ -96,10 +97,8 @@ def remembered_ports(home: Path) -> dict[str, int]:
 
 def remember_ports(home: Path, ports: dict[str, int]) -> None:
     """Add to what the home remembers, in one atomic write."""
-    home.mkdir(parents=True, exist_ok=True)
-    draft = home / "ports.json.tmp"
-    draft.write_text(json.dumps(remembered_ports(home) | ports, indent=1, sort_keys=True))
-    draft.replace(home / "ports.json")
+    known = remembered_ports(home) | ports
+    write_atomic(Home(home).ports, json.dumps(known, indent=1, sort_keys=True))
 
 
 def free_ports(names: Iterable[str]) -> dict[str, int]:

@@ -78,7 +78,7 @@ def _refuse_waiting(ledger: Ledger, settings: Settings, server: str, waiting: li
 
 @contextmanager
 def _ledger(settings: Settings) -> Iterator[Ledger | None]:
-    path = settings.path("ledger.db")
+    path = settings.files.ledger
     if path.is_file():
         with Ledger.open(path) as ledger:
             yield ledger

@@ -5,7 +5,6 @@ and its content was hashed once; after that its size and time of change vouch fo
 does not read 400 MB again.
 """
 
-import fcntl
 import hashlib
 import json
 import shutil
@@ -16,6 +15,7 @@ from typing import NamedTuple
 
 from clickstream.cache import cache_dir
 from clickstream.errors import ClickstreamError
+from clickstream.home import exclusive, write_atomic
 from clickstream.ivy import Coordinate, retrieve
 from clickstream.java import spark_home
 
@@ -142,10 +142,7 @@ def _verify(service: str) -> None:
     for jar in unknown:
         _check(jar, jar.path)
     if unknown:
-        marker.parent.mkdir(parents=True, exist_ok=True)
-        draft = marker.with_suffix(".tmp")
-        draft.write_text(json.dumps(stamps))
-        draft.replace(marker)
+        write_atomic(marker, json.dumps(stamps))
 
 
 def _stamp(jar: Jar) -> Stamp:
@@ -165,9 +162,7 @@ def _read(marker: Path) -> dict[str, Stamp]:
 def _alone(service: str) -> Iterator[Path]:
     """An empty folder of this service's own; whoever else fetches the service waits."""
     staging = cache_dir() / "fetching" / service
-    staging.parent.mkdir(parents=True, exist_ok=True)
-    with staging.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with exclusive(staging.with_suffix(".lock")):
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir()
         try:

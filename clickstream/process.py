@@ -1,8 +1,8 @@
 """One child process: start, ready, stop; and the one waiting loop.
 
 A child lives in a session of its own, so Ctrl-C in a terminal never reaches it. What runs is
-remembered in `<home>/run/<name>.json` with pid and creation time, and verified before a signal
-is sent: a pid number that another process has since taken is never touched.
+remembered in its state file with pid and creation time, and verified before a signal is sent: a pid
+that another process has since taken is never touched.
 """
 
 import json
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from clickstream.errors import ServiceFailed
+from clickstream.home import Home, write_atomic
 
 TAIL_LINES = 12
 ENDING = (signal.SIGTERM, signal.SIGHUP)
@@ -102,13 +103,13 @@ class Running:
 class Child:
     """A named child process of a home.
 
-    `run_dir` is `<home>/run`; the log grows over restarts and `tail` quotes this start only.
+    The log grows over restarts; `tail` quotes this start only.
     """
 
-    def __init__(self, run_dir: Path, name: str, log: Path) -> None:
+    def __init__(self, home: Home, name: str) -> None:
         self.name = name
-        self.log = log
-        self.state = run_dir / f"{name}.json"
+        self.log = home.log(name)
+        self.state = home.state(name)
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
 
@@ -188,9 +189,7 @@ class Child:
         return "".join(f"\n  {line}" for line in lines[-TAIL_LINES:])
 
     def _remember(self, running: Running) -> None:
-        draft = self.state.with_suffix(".tmp")
-        draft.write_text(json.dumps(asdict(running)))
-        draft.replace(self.state)
+        write_atomic(self.state, json.dumps(asdict(running)))
 
     def _check_alive(self) -> None:
         if self._process is not None and self._process.poll() is not None:
@@ -206,6 +205,12 @@ class Child:
         with suppress(ChildProcessError):
             os.waitpid(running.pid, os.WNOHANG)  # ours, perhaps started through another Child
         return True
+
+
+def running_children(home: Home) -> list[Running]:
+    """Every child of a home that runs: services, agents, jobs."""
+    children = [Child(home, name) for name in home.children()]
+    return [known for child in children if (known := child.running())]
 
 
 def _signal_group(pid: int, number: int) -> None:

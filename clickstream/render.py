@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clickstream.errors import ClickstreamError
+from clickstream.home import write_atomic
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-PRIVATE_FILE = 0o600
-PRIVATE_DIRECTORY = 0o700
 
 
 class File(NamedTuple):
@@ -49,11 +47,7 @@ def write(files: Iterable[File], directory: Path) -> list[Path]:
 
 
 def _write(path: Path, content: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=PRIVATE_DIRECTORY)
-    draft = path.with_name(f"{path.name}.tmp")
-    draft.touch(mode=PRIVATE_FILE)
-    draft.write_text(content, encoding="utf-8")
-    draft.replace(path)
+    write_atomic(path, content, private=True)
     return path
 
 

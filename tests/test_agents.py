@@ -8,7 +8,8 @@ import pytest
 
 from clickstream import config
 from clickstream.errors import ClickstreamError, NotRunning, UsageError
-from clickstream.ingest import agentlog, agents, flow, strange, supervise
+from clickstream.home import set_aside
+from clickstream.ingest import agentlog, agents, flow, flume, strange, supervise
 from clickstream.ingest import status as agent_status
 from clickstream.ingest.agent import SPOOLING, Agent, Bean, Note
 from clickstream.ingest.flume import Component
@@ -121,9 +122,9 @@ def test_what_is_strange_is_moved_beside_the_spool_and_nothing_is_lost(spool):
     moved = list(strange.clear(spool, "weblog1"))
     left = {".hidden", CHUNK, CHUNK.replace("-1.log", "-2.log.COMPLETED")}
     assert set(os.listdir(spool)) == left
-    assert sorted([*left, *os.listdir(strange.place(spool))]) == before
+    assert sorted([*left, *os.listdir(set_aside(spool))]) == before
     assert all(not os.path.lexists(path) and os.path.lexists(target) for path, target in moved)
-    assert (strange.place(spool) / f"{CHUNK}.COMPLETED").read_text() == f"{CHUNK}.COMPLETED"
+    assert (set_aside(spool) / f"{CHUNK}.COMPLETED").read_text() == f"{CHUNK}.COMPLETED"
     assert list(strange.clear(spool, "weblog1")) == []
 
 
@@ -131,7 +132,7 @@ def test_strange_things_of_one_name_all_stay(spool):
     for _ in range(3):
         list(strange.clear(spool, "weblog1"))
         (spool / "notes.txt").write_text("again")
-    found = sorted(path.name for path in strange.place(spool).glob("notes.txt*"))
+    found = sorted(path.name for path in set_aside(spool).glob("notes.txt*"))
     assert found == ["notes.txt", "notes.txt.1", "notes.txt.2"]
 
 
@@ -245,7 +246,7 @@ def test_an_agent_that_was_stopped_on_purpose_is_not_wanted(settings):
 def test_a_broken_note_is_none(settings, content):
     agents.render(settings, ["agent1"], None)
     agent = Agent(settings, "agent1")
-    (agent.home / "start.json").write_text(content)
+    settings.files.agent_state("agent1").write_text(content)
     assert agent.note() == Note()
 
 
@@ -260,7 +261,7 @@ def test_a_broken_note_is_none(settings, content):
 def test_memory_channels_do_not_strand_what_file_channels_hold(tmp_path, said, complaint):
     settings = config.load(home=tmp_path, flags={"flume.channel": "memory"})
     agent = Agent(settings, "agent1")
-    data = agent.home / "channels" / "lines" / "data"
+    data = settings.files.channels("agent1") / "lines" / "data"
     data.mkdir(parents=True)
     (data / "log-1").write_text("events")
     agent.child.log.parent.mkdir()
@@ -272,7 +273,7 @@ def test_memory_channels_do_not_strand_what_file_channels_hold(tmp_path, said, c
         assert (data / "log-1").exists()
     else:
         agent._refuse_stranding()
-        assert not (agent.home / "channels").exists()
+        assert not settings.files.channels("agent1").exists()
 
 
 def test_a_batch_must_fit_into_a_channel(tmp_path):
@@ -280,7 +281,7 @@ def test_a_batch_must_fit_into_a_channel(tmp_path):
         config.load(home=tmp_path, flags={"flume.capacity": "999"})
     settings = config.load(home=tmp_path, flags={"flume.capacity": "1000"})
     agents.render(settings, ["agent1"], None)
-    conf = (tmp_path / "agents" / "agent1" / "flume.conf").read_text()
+    conf = (settings.files.agent("agent1") / flume.CONF).read_text()
     assert "lines.transactionCapacity = 1000\n" in conf
 
 

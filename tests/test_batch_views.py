@@ -131,7 +131,7 @@ def test_a_day_is_final_when_every_server_has_the_lines_of_the_books(views):
 def test_a_home_publishes_its_books(views, store):
     assert batch.publish(store, views) == []
     store.home.mkdir(exist_ok=True)
-    with Ledger.open(store.path("ledger.db")) as ledger:
+    with Ledger.open(store.files.ledger) as ledger:
         log = LogFile("weblog1", "a" * 16, "/source/weblog1/a", 9, "", False)
         ledger.plan(log, 0, {("2015-05-18", ""): 2, ("2015-05-18", "binary"): 1}, b"", 3)
     views.replace_day("2015-05-18", day_rows("2015-05-18", ["/x", "/y"]))

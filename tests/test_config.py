@@ -9,6 +9,7 @@ import pytest
 
 from clickstream import config, layers
 from clickstream.errors import UsageError
+from clickstream.home import Home
 
 DEFAULTS_FILE = Path(__file__).parent.parent / "configs" / "clickstream.toml"
 
@@ -62,7 +63,7 @@ def test_flag_over_environment(home: Path, file: Path, monkeypatch: pytest.Monke
 
 def test_the_home_has_a_file_of_its_own(home: Path) -> None:
     home.mkdir()
-    (home / config.FILE_NAME).write_text("[kafka]\ntopic = 'own'\n")
+    Home(home).configuration.write_text("[kafka]\ntopic = 'own'\n")
     assert config.load(None, home).kafka.topic == "own"
 
 

@@ -30,7 +30,7 @@ def properties(settings, agent):
 
 def test_an_edge_agent(settings):
     conf = properties(settings, "agent2")
-    assert conf["agent2.sources.spool.spoolDir"] == str(settings.path("spool", "weblog2"))
+    assert conf["agent2.sources.spool.spoolDir"] == str(settings.files.spool("weblog2"))
     assert conf["agent2.sources.spool.interceptors.server.value"] == "weblog2"
     assert conf["agent2.sources.spool.interceptors.partition.value"] == "1"
     assert conf["agent2.sinks.collector.hostname"] == "collector"

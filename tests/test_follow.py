@@ -66,7 +66,7 @@ class Home:
 
     def spooled(self) -> list[tuple[bytes, bytes]]:
         """(id, raw line) of every line in the spool."""
-        chunks = sorted(self.settings.path("spool", SERVER).glob("*.log"))
+        chunks = sorted(self.settings.files.spool(SERVER).glob("*.log"))
         stamped = [line for chunk in chunks for line in chunk.read_bytes().split(b"\n")[:-1]]
         return [(line.split(b"\t", 1)[0], line.split(b"\t", 3)[3]) for line in stamped]
 
@@ -75,13 +75,13 @@ class Home:
         found = self.spooled()
         assert len({each for each, _ in found}) == len(found), self.told
         assert Counter(raw for _, raw in found) == Counter(written), self.told
-        with Ledger.open(self.settings.path("ledger.db")) as ledger:
+        with Ledger.open(self.settings.files.ledger) as ledger:
             assert ledger.totals(SERVER).total() == len(written)
 
 
 def raws(home: Home) -> list[bytes]:
     """The lines of the spool in the order in which an agent takes them."""
-    chunks = home.settings.path("spool", SERVER).glob("*.log")
+    chunks = home.settings.files.spool(SERVER).glob("*.log")
     bodies = [chunk.read_bytes() for chunk in sorted(chunks, key=lambda each: each.stat().st_mtime)]
     return [line.split(b"\t", 3)[3] for body in bodies for line in body.split(b"\n")[:-1]]
 
@@ -354,11 +354,11 @@ def test_a_crowded_spool_is_waited_for(tmp_path):
     assert "the agents to take" in home.follower.done.waiting_for
     taken = []
     while len(taken) < 3:
-        (chunk,) = home.settings.path("spool", SERVER).glob("*.log")
+        (chunk,) = home.settings.files.spool(SERVER).glob("*.log")
         taken += [line.split(b"\t", 3)[3] for line in chunk.read_bytes().split(b"\n")[:-1]]
         chunk.rename(chunk.with_name(chunk.name + ".COMPLETED"))
         home.follower.step()
-    (chunk,) = home.settings.path("spool", SERVER).glob("*.log")
+    (chunk,) = home.settings.files.spool(SERVER).glob("*.log")
     assert len(taken) == 4
     assert home.follower.done.lines == 5
     home.end()
@@ -461,7 +461,7 @@ def test_silence_counts_from_the_rotation(home, writer, monkeypatch):
 def test_the_ledger_knows_where_a_rotated_log_lies(home, writer):
     lived(home, writer, W, STEP, RENAME, W)
     home.settle()
-    with Ledger.open(home.settings.path("ledger.db")) as ledger:
+    with Ledger.open(home.settings.files.ledger) as ledger:
         paths = [log.path for log in ledger.files(SERVER)]
     assert sorted(paths) == [f"file://{home.path}", f"file://{home.path}.1"]
 
@@ -522,7 +522,7 @@ def test_the_command_ends_with_its_exit_code(home, writer, number, code):
     argv = [sys.executable, "-m", "clickstream.cli", "ingest", "follow", "--server", SERVER]
     env = home.settings.child_env()
     with subprocess.Popen([*argv, home.path], env=env, stdout=subprocess.PIPE) as process:
-        while not list(home.settings.path("spool", SERVER).glob("*.log")):
+        while not list(home.settings.files.spool(SERVER).glob("*.log")):
             time.sleep(0.02)
         process.send_signal(number)
         said = process.communicate(timeout=60)[0]
@@ -576,7 +576,7 @@ def test_a_new_format_is_refused_while_lines_of_the_earlier_one_wait(home, write
     home.settings.servers[SERVER].format = "common"
     with pytest.raises(BadInput, match="judged as combined wait for its agent"):
         following(home, idle=0)
-    (chunk,) = home.settings.path("spool", SERVER).glob("*.log")
+    (chunk,) = home.settings.files.spool(SERVER).glob("*.log")
     chunk.rename(chunk.with_name(chunk.name + ".COMPLETED"))
     following(home, idle=0)
 

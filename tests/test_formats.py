@@ -18,7 +18,7 @@ def home(tmp_path):
 
 
 def opened(settings):
-    return Ledger.open(settings.path("ledger.db"))
+    return Ledger.open(settings.files.ledger)
 
 
 def spool(settings, reason, taken=True):

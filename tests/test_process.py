@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from clickstream.errors import ServiceFailed
+from clickstream.home import Home
 from clickstream.process import Child, wait_until
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -16,7 +17,7 @@ SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 @pytest.fixture
 def child(tmp_path: Path):
-    child = Child(tmp_path / "run", "small", tmp_path / "logs" / "small.log")
+    child = Child(Home(tmp_path), "small")
     yield child
     child.stop(timeout_s=1)
 
@@ -25,9 +26,9 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-u", "-c", code]
 
 
-def test_a_started_child_is_remembered_with_its_ports(child: Child) -> None:
+def test_a_started_child_is_remembered_with_its_ports(child: Child, tmp_path: Path) -> None:
     started = child.start(SLEEP, ports={"web": 4711})
-    again = Child(child.state.parent, "small", child.log)
+    again = Child(Home(tmp_path), "small")
     assert again.running() == started
     assert started.ports == {"web": 4711}
     assert started.memory_mb() > 0

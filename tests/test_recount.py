@@ -32,7 +32,7 @@ def test_lines_of_a_utc_day_lie_in_the_printed_days_around_it(day, around):
 
 @pytest.mark.parametrize("name", [control.NAME, control.REBUILD])
 def test_one_writer_at_a_time(settings, name):
-    child = Child(settings.path("run"), name, settings.path("logs", f"{name}.log"))
+    child = Child(settings.files, name)
     child.start([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         pid = str(child.running().pid)
@@ -49,7 +49,7 @@ def test_one_writer_at_a_time(settings, name):
 
 @pytest.mark.parametrize(("stored", "missing"), [(8, 0), (9, 0), (5, 3)])
 def test_a_line_of_the_ledger_that_the_master_copy_lacks_is_refused(settings, stored, missing):
-    place = settings.path("ledger.db")
+    place = settings.files.ledger
     place.parent.mkdir(parents=True)
     log = LogFile("weblog1", "0" * 16, "hdfs:/x", 900, "00", False)
     with Ledger.open(place) as ledger:

@@ -120,7 +120,7 @@ def test_copies_and_open_files_and_what_was_drained_are_left_out(quarantine):
     put(quarantine, "_a.3.tmp", stamped(14, b"open"))
     settings = quarantine()
     log = LogFile("weblog1", FILE, "/source/weblog1/a", 99, "d", False)
-    with Ledger.open(settings.path("ledger.db")) as ledger:
+    with Ledger.open(settings.files.ledger) as ledger:
         ledger.restore(log, {}, [], [4])
     found = [(each.file, each.offset) for each in rejects.found(settings)]
     assert found == [(FILE, 0), (FILE, 8), (OTHER, 0)]

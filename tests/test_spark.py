@@ -273,14 +273,14 @@ def test_submit_hears_stages_and_returns_what_was_done(settings, program):
     heard = []
     assert submit.submit(settings, JOB, heard.append) == {"n": 1}
     assert heard == ["one"]
-    assert not settings.path("tmp", "batch").exists()
+    assert not settings.files.scratch("batch").exists()
 
 
 def test_secrets_stand_in_a_private_file_only(settings, program):
     program("import time; time.sleep(30)")
     child = submit.launch(settings, JOB)
     try:
-        place = settings.path("tmp", "batch", "spark.properties")
+        (place,) = settings.files.scratch("batch").iterdir()
         assert stat.S_IMODE(place.stat().st_mode) == 0o600
         assert "s3cret" in place.read_text()
         with pytest.raises(ClickstreamError, match="already running"):
@@ -302,7 +302,7 @@ def test_a_job_that_fails_tells_why_and_where_its_log_is(settings, program, text
     program(text)
     with pytest.raises(ServiceFailed, match=told) as failure:
         submit.submit(settings, JOB)
-    assert str(settings.path("logs", "batch.log")) in failure.value.hint
+    assert str(settings.files.log("batch")) in failure.value.hint
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -316,5 +316,5 @@ def test_an_interrupt_ends_the_job(settings, program, number):
 
     with pytest.raises(KeyboardInterrupt):
         submit.submit(settings, JOB, interrupt)
-    assert not settings.path("run", "batch.json").exists()
+    assert not settings.files.state("batch").exists()
     assert signal.getsignal(signal.SIGTERM) == before

@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 from clickstream import config, kafka
 from clickstream.cli import app
 from clickstream.errors import BadInput, ClickstreamError, NotRunning, ServiceFailed
-from clickstream.spark import submit
 from clickstream.speed import control, progress, show, telling
 from clickstream.speed.job import Stream, failure_of
 from clickstream.speed.progress import Status
@@ -311,7 +310,7 @@ def test_a_reset_is_refused_while_it_runs(settings, driver):
 
 
 def test_stop_asks_first(settings, driver):
-    stop_file = settings.path("speed", "stop")
+    stop_file = settings.files.speed_stop
     program = f"import os, time\nwhile not os.path.exists({str(stop_file)!r}): time.sleep(0.05)"
     pid = driver(program).running().pid
     assert control.stop(settings).pid == pid
@@ -328,7 +327,7 @@ def test_stop_ends_a_driver_that_does_not_listen(settings, driver, monkeypatch):
 
 def told(settings, **note):
     """The driver's last note."""
-    notes = submit.events_file(settings, control.NAME)
+    notes = settings.files.driver_events(control.NAME)
     notes.parent.mkdir(parents=True, exist_ok=True)
     notes.write_text(json.dumps(note) + "\n")
 

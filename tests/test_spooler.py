@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from clickstream import config, faultpoints
 from clickstream.errors import BadInput, ClickstreamError
+from clickstream.home import Home
 from clickstream.ingest import logs, spooler
 from clickstream.ingest.spool import COMPLETED, Limits
 from clickstream.ingest.spooler import LOCAL, Reject
@@ -115,7 +116,7 @@ class World:
 
     def planned(self, server):
         """How far the ledger got with the log at work: the sizes it knows that are no whole log."""
-        with Ledger.open(self.settings.path("ledger.db")) as ledger:
+        with Ledger.open(self.settings.files.ledger) as ledger:
             return {log.bytes: log.digest for log in ledger.files(server)}
 
     def learn(self, server, content, reached):
@@ -140,7 +141,7 @@ class World:
     def seen(self, limit=None):
         """Take chunks as an agent does: the oldest first; read, then renamed."""
         for server in SERVERS:
-            spool = self.settings.path("spool", server)
+            spool = self.settings.files.spool(server)
             waiting = [path for path in spool.glob("*.log") if path.is_file()]
             waiting.sort(key=lambda path: (path.stat().st_mtime, path.name))
             for path in waiting[:limit]:
@@ -155,7 +156,7 @@ class World:
     # What must be true.
 
     def check(self):
-        with Ledger.open(self.settings.path("ledger.db")) as ledger:
+        with Ledger.open(self.settings.files.ledger) as ledger:
             for server in SERVERS:
                 found = defaultdict(dict)
                 for stamped in self.taken[server]:
@@ -169,7 +170,7 @@ class World:
                 )
                 assert ledger.totals(server).total() == sum(map(len, expected))
                 assert ledger.open_chunks(server) == []
-                assert not list(self.settings.path("spool", server).iterdir())
+                assert not list(self.settings.files.spool(server).iterdir())
 
 
 def _sorted(lines):
@@ -249,30 +250,31 @@ def test_every_fault_point_is_survived_in_a_process_of_its_own(tmp_path):
         "from clickstream import config; from clickstream.ingest import spooler\n"
         "from clickstream.ingest.spool import Limits\n"
         "home, path = map(Path, sys.argv[1:])\n"
-        "with spooler.opened(config.load(home=home), ['weblog1']) as opened:\n"
+        "settings = config.load(home=home)\n"
+        "with spooler.opened(settings, ['weblog1']) as opened:\n"
         "    log = opened.recognise('weblog1', partial(spooler.opened_file, path), f'file://{path}')\n"
         "    with path.open('rb') as stream:\n"
         "        stream.seek(log.offset)\n"
         "        for draft in log.drafts(stream, Limits(7, 10**6)):\n"
         "            opened.spool(log, draft)\n"
-        "            for chunk in (home / 'spool' / 'weblog1').glob('*.log'):\n"
+        "            for chunk in settings.files.spool('weblog1').glob('*.log'):\n"
         "                chunk.rename(f'{chunk}.COMPLETED')\n"
         "            opened.tidy()\n"
     )
     for point in POINTS:
-        home = tmp_path / point
-        argv = [sys.executable, "-c", code, str(home), str(log)]
+        home = Home(tmp_path / point)
+        argv = [sys.executable, "-c", code, str(home.root), str(log)]
         env = os.environ | {"CLICKSTREAM_FAULT": f"{point}:2"}
         assert subprocess.run(argv, env=env, check=False).returncode == -signal.SIGKILL
         # What an agent has taken and the ledger knows is gone, so look before the second run.
-        with Ledger.open(home / "ledger.db") as ledger:
+        with Ledger.open(home.ledger) as ledger:
             before = ledger.totals().total()
             assert before in (7, 14)
         subprocess.run(argv, check=True)
-        with Ledger.open(home / "ledger.db") as ledger:
+        with Ledger.open(home.ledger) as ledger:
             assert ledger.totals() == {VALID: 30}
             assert ledger.files()[0].bytes == log.stat().st_size
-        left = list((home / "spool" / "weblog1").iterdir())
+        left = list(home.spool("weblog1").iterdir())
         assert all(path.name.endswith(COMPLETED) for path in left)
 
 
@@ -346,7 +348,7 @@ def test_a_beginning_that_cannot_be_compared_is_not_guessed_at(home):
 def test_a_chunk_that_somebody_took_away_is_named(home):
     with spooler.opened(home, ["weblog1"]) as opened:
         spooled(opened, b"a\n")
-    (chunk,) = home.path("spool", "weblog1").iterdir()
+    (chunk,) = home.files.spool("weblog1").iterdir()
     chunk.unlink()
     with (
         pytest.raises(ClickstreamError, match=f"{chunk.name} is gone"),
@@ -367,7 +369,7 @@ def test_rejects_that_are_valid_now_move_once(home):
         assert opened.refeed("weblog1", log.file, rejects) == 0
         assert opened.ledger.totals() == {VALID: 2, "not-a-log-line": 1}
         assert list(opened.ledger.drained()) == [("weblog1", log.file, 0)]
-        newest = max(home.path("spool", "weblog1").iterdir(), key=lambda path: path.stat().st_mtime)
+        newest = max(home.files.spool("weblog1").iterdir(), key=lambda path: path.stat().st_mtime)
         assert newest.read_bytes().split(b"\t", 3)[3] == line + b"\n"
         wrong = [Reject(5, GOOD % 3, "2015-05-18", "bad-status")]
         with pytest.raises(ClickstreamError, match="fewer than 1 lines"):

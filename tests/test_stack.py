@@ -11,8 +11,9 @@ import pytest
 from clickstream import config, endpoints
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NoData, ServiceFailed, UsageError
-from clickstream.process import Child
-from clickstream.stack import home, local, mariadb, ports, show
+from clickstream.home import exclusive
+from clickstream.process import Child, running_children
+from clickstream.stack import local, mariadb, ports, show
 from clickstream.stack.cassandra import Cassandra
 from clickstream.stack.hdfs import Hdfs
 from clickstream.stack.kafka import Kafka
@@ -89,8 +90,8 @@ def small(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr(local, "SERVICES", (Small,))
     monkeypatch.setattr(show, "SERVICES", (Small,))
     yield settings
-    for child in home.running(settings.home):
-        Child(settings.path("run"), child.name, Path()).stop(timeout_s=1)
+    for child in running_children(settings.files):
+        Child(settings.files, child.name).stop(timeout_s=1)
 
 
 def test_up_starts_status_shows_down_stops(small: Settings) -> None:
@@ -114,7 +115,7 @@ def test_one_that_dies_while_starting_takes_the_others_of_this_call_down(
     monkeypatch.setattr(local, "SERVICES", (Slow, Small, Dying))
     with pytest.raises(ServiceFailed, match=r"dying ended with exit code 5\n  no memory left"):
         local.up(small)
-    assert home.running(small.home) == []
+    assert running_children(small.files) == []
 
 
 def test_what_ran_before_survives_a_failed_up(
@@ -124,7 +125,7 @@ def test_what_ran_before_survives_a_failed_up(
     monkeypatch.setattr(local, "SERVICES", (Small, Dying))
     with pytest.raises(ServiceFailed):
         local.up(small)
-    assert [child.name for child in home.running(small.home)] == ["small"]
+    assert [child.name for child in running_children(small.files)] == ["small"]
 
 
 def test_down_goes_on_after_one_failure(small: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,11 +139,11 @@ def test_down_goes_on_after_one_failure(small: Settings, monkeypatch: pytest.Mon
     monkeypatch.setattr(local, "SERVICES", (Small, Stubborn))
     with pytest.raises(ServiceFailed, match="stubborn"):
         local.down(small)
-    assert home.running(small.home) == []
+    assert running_children(small.files) == []
 
 
 def test_a_stale_state_file_does_not_stand_in_the_way(small: Settings) -> None:
-    state = small.path("run", "small.json")
+    state = small.files.state("small")
     state.parent.mkdir(parents=True)
     stale = {"name": "small", "pid": 1, "created": 1.0, "log": "", "ports": {}}
     state.write_text(json.dumps(stale))
@@ -164,9 +165,7 @@ def test_a_service_that_is_elsewhere_is_left_alone(
 
 
 def test_other_children_of_the_home_are_named(small: Settings) -> None:
-    Child(small.path("run"), "agent1", small.path("logs", "agent1.log")).start(
-        python("import time; time.sleep(600)")
-    )
+    Child(small.files, "agent1").start(python("import time; time.sleep(600)"))
     assert [child.name for child in local.others(small)] == ["agent1"]
     with pytest.raises(ClickstreamError, match="still running: agent1"):
         local.clean(small)
@@ -179,7 +178,7 @@ def test_an_unknown_service_is_refused_with_the_known_ones(small: Settings) -> N
 
 
 def test_one_stack_command_at_a_time(small: Settings) -> None:
-    with home.alone(small.home), pytest.raises(ClickstreamError, match="another"):
+    with exclusive(small.files.stack_lock), pytest.raises(ClickstreamError, match="another"):
         local.up(small)
 
 
@@ -233,44 +232,6 @@ def test_one_port_configured_twice_is_refused(tmp_path: Path) -> None:
     flags = {"stack.ports.kafka": "40123", "stack.ports.mariadb": "40123"}
     with pytest.raises(UsageError, match=r"kafka.*mariadb.*40123"):
         ports.assign(config.load(home=tmp_path, flags=flags), ["kafka", "mariadb"])
-
-
-# The home
-
-
-def test_a_folder_with_foreign_files_is_never_claimed(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(UsageError, match=r"thesis\.tex"):
-        home.claim(tmp_path)
-    with pytest.raises(ClickstreamError, match="nothing was removed"):
-        home.empty(tmp_path)
-    assert (tmp_path / "thesis.tex").exists()
-
-
-def test_emptying_a_home_keeps_its_configuration(tmp_path: Path) -> None:
-    (tmp_path / "clickstream.toml").write_text("")
-    home.claim(tmp_path)
-    (tmp_path / "spool").mkdir()
-    (tmp_path / "ledger.db").write_text("")
-    home.empty(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"clickstream.toml", home.MARKER}
-
-
-def test_a_home_that_never_was_is_empty(tmp_path: Path) -> None:
-    home.empty(tmp_path / "home")
-    assert not (tmp_path / "home").exists()
-
-
-def test_emptying_never_follows_a_link_out_of_the_home(tmp_path: Path) -> None:
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "kept").write_text("")
-    place = tmp_path / "home"
-    home.claim(place)
-    (place / "spool").symlink_to(outside)
-    home.empty(place)
-    assert (outside / "kept").exists()
-    assert not place.exists()
 
 
 # What services are given
@@ -335,7 +296,7 @@ def test_the_socket_path_of_a_deep_home_is_short_enough(tmp_path: Path) -> None:
 
 
 def test_a_log_is_shown_with_its_controls_escaped(small: Settings) -> None:
-    log = small.path("logs", "small.log")
+    log = small.files.log("small")
     log.parent.mkdir(parents=True)
     log.write_bytes(b"one\ntwo\nred \x1b[31m alert \xff\n")
     shown = list(show.log(small, "small", lines=2))
@@ -352,11 +313,11 @@ def test_no_log_yet_and_no_such_service_are_told_apart(small: Settings) -> None:
 
 
 def test_following_a_log_shows_what_comes(small: Settings) -> None:
-    log = small.path("logs", "small.log")
+    log = small.files.log("small")
     log.parent.mkdir(parents=True)
     log.write_text("old\n")
     lines = show.log(small, "small", lines=1, follow=True)
     assert next(lines) == "old"
-    writer = Child(small.path("run"), "writer", log)
+    writer = Child(small.files, "small")
     writer.start(python("import time; time.sleep(0.5); print('new'); time.sleep(600)"))
     assert next(lines) == "new"

@@ -6,6 +6,7 @@ import os
 import pytest
 
 from clickstream.errors import BadInput
+from clickstream.home import Home
 from clickstream.ingest import tail
 from clickstream.ingest.tail import Found, Growing
 
@@ -264,10 +265,11 @@ def test_steady_sees_path_and_rotated_logs(log):
 
 
 def test_the_memory_of_when_all_was_read(tmp_path, log):
-    first = tail.Memory(tmp_path / "follow", "weblog1", log)
+    home = Home(tmp_path)
+    first = tail.Memory(home.followed("weblog1", log))
     assert not first.existed
     first.note(5_000.0)
-    again = tail.Memory(tmp_path / "follow", "weblog1", log)
+    again = tail.Memory(home.followed("weblog1", log))
     assert again.existed
     assert again.since == 4_999.0
-    assert not tail.Memory(tmp_path / "follow", "weblog2", log).existed
+    assert not tail.Memory(home.followed("weblog2", log)).existed

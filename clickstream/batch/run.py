@@ -1,7 +1,6 @@
 """Which days to compute, one Spark job for all of them, and how each day stands."""
 
 import datetime
-import fcntl
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from clickstream.batch.master import File
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.hdfs import Hdfs
+from clickstream.home import exclusive
 from clickstream.spark import submit
 from clickstream.views.batch import ALL, BatchViews, Made, Rows, publish
 
@@ -194,13 +194,8 @@ def _job(plan: Manifests, made: dict[str, Made]) -> submit.Job:
 
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
-    place = settings.path("run", "batch.lock")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with place.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ClickstreamError("another batch run is at work in this home") from None
+    busy = "another batch run is already running in this home"
+    with exclusive(settings.files.batch_lock, busy, "wait for it"):
         yield
 
 

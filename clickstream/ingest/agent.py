@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from clickstream import endpoints, formats, jars
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning, ServiceFailed
+from clickstream.home import write_atomic
 from clickstream.ingest import agentlog, flume, strange
 from clickstream.ingest.flume import Component
 from clickstream.ingest.spool import Spool
@@ -81,10 +82,11 @@ class Agent:
 
     def __init__(self, settings: Settings, name: str) -> None:
         self.name = name
-        self.home = settings.path("agents", name)
+        self.directory = settings.files.agent(name)
         self.server = flume.server_of(settings, name)
-        self.child = Child(settings.path("run"), name, settings.path("logs", f"{name}.log"))
+        self.child = Child(settings.files, name)
         self._settings = settings
+        self._files = settings.files
 
     def running(self) -> Running | None:
         """The agent's process, if it runs."""
@@ -99,11 +101,11 @@ class Agent:
         self._refuse_stranding()
         self._refuse_rejudging()
         files = flume.files(self._settings, self.name)
-        write(files, self.home)
+        write(files, self.directory)
         self._clear_spool(tell)
         self._free_ports()
         self._remember(Note(agentlog.size(self.child.log), _digest(files)))
-        self.child.start(self._argv(), env=self._env(), cwd=self.home, ports=self._ports())
+        self.child.start(self._argv(), env=self._env(), cwd=self.directory, ports=self._ports())
         try:
             self._wait_up(cancelled or threading.Event())
         except BaseException:
@@ -123,13 +125,13 @@ class Agent:
 
     def want(self, wanted: bool) -> None:
         """Note whether the agent is wanted: a supervisor lets one rest that is not."""
-        if self.home.is_dir():
+        if self.directory.is_dir():
             self._remember(self.note()._replace(stopped=not wanted))
 
     def note(self) -> Note:
         """What is remembered of the last start."""
         try:
-            return Note(**json.loads(self._note_path().read_text()))
+            return Note(**json.loads(self._files.agent_state(self.name).read_text()))
         except (OSError, ValueError, TypeError):
             return Note()
 
@@ -167,7 +169,7 @@ class Agent:
 
     def blocked_by(self) -> list[Path]:
         """What lies in its spooling directory and can neither be taken nor passed by."""
-        return strange.blocking(self._settings.path("spool", self.server)) if self.server else []
+        return strange.blocking(self._files.spool(self.server)) if self.server else []
 
     def trouble(self) -> str:
         """What is wrong with it, in one sentence; empty when it runs and every part is up."""
@@ -199,7 +201,7 @@ class Agent:
             files = flume.files(self._settings, self.name)
         except NotRunning:
             return False
-        same = all(_same(self.home / file.name, file.content) for file in files)
+        same = all(_same(self.directory / file.name, file.content) for file in files)
         return not same or self.note().digest not in ("", _digest(files))
 
     def _wait_up(self, cancelled: threading.Event) -> None:
@@ -228,14 +230,14 @@ class Agent:
     def _refuse_rejudging(self) -> None:
         """Not another format while chunks wait that the ledger has counted in the one before."""
         if self.server:
-            spool = Spool(self._settings.path("spool", self.server))
+            spool = Spool(self._files.spool(self.server))
             formats.check_agent(
                 self._settings, self.server, lambda chunk: spool.state(chunk) != "completed"
             )
 
     def _refuse_stranding(self) -> None:
         """Memory channels in place of file channels: not while these may hold events."""
-        logs = list(self.home.glob("channels/*/data/log-*"))
+        logs = list(self._channels.glob("*/data/log-*"))
         if self._settings.flume.channel != "memory" or not logs:
             return
         for channel in sorted({path.parent.parent.name for path in logs}):
@@ -249,18 +251,18 @@ class Agent:
                     "start it with flume.channel=file, drain it with clickstream ingest replay"
                     " --wait, stop it; then change flume.channel",
                 )
-        shutil.rmtree(self.home / "channels")
+        shutil.rmtree(self._channels)
 
     def _clear_spool(self, tell: Tell) -> None:
         if not self.server:
             return
-        spool = self._settings.path("spool", self.server)
+        spool = self._files.spool(self.server)
         Spool(spool).make()
         for path, target in strange.clear(spool, self.server):
             tell(f"{path.name!r} does not belong in the spool of {self.server}: moved to {target}")
         # With the mark of how far a chunk was taken, one taken to its end gives an empty line more;
         # without it the chunk is taken again, which gives copies only.
-        shutil.rmtree(self.home / "tracker", ignore_errors=True)
+        shutil.rmtree(self._files.tracker(self.name), ignore_errors=True)
 
     def _let_drain(self) -> None:
         """What a memory channel holds is lost when the agent ends: let its sinks take it first."""
@@ -269,15 +271,17 @@ class Agent:
             while any(bean.held() for bean in self.channels()) and time.monotonic() < deadline:
                 time.sleep(0.2)
 
-    def _note_path(self) -> Path:
-        return self.home / "start.json"
+    @property
+    def _channels(self) -> Path:
+        return self._files.channels(self.name)
 
     def _remember(self, note: Note) -> None:
-        write([File(self._note_path().name, json.dumps(note._asdict()))], self.home)
+        state = self._files.agent_state(self.name)
+        write_atomic(state, json.dumps(note._asdict()), private=True)
 
     def _conf(self) -> str:
         with suppress(FileNotFoundError):
-            return (self.home / flume.CONF).read_text(encoding="utf-8")
+            return (self.directory / flume.CONF).read_text(encoding="utf-8")
         return ""
 
     def _ports(self) -> dict[str, int]:
@@ -310,11 +314,11 @@ class Agent:
             "-Djava.net.preferIPv4Stack=true",
             *(f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in _OPENS),
             f"-javaagent:{jars.jolokia()}={where},discoveryEnabled=false",
-            f"-Dlog4j2.configurationFile={self.home}/log4j2.xml",
+            f"-Dlog4j2.configurationFile={self.directory}/log4j2.xml",
             "-cp",
-            f"{self.home}:{_hadoop_conf()}{jars.classpath('flume')}",
+            f"{self.directory}:{_hadoop_conf()}{jars.classpath('flume')}",
             MAIN,
-            *("--name", self.name, "--conf-file", str(self.home / flume.CONF)),
+            *("--name", self.name, "--conf-file", str(self.directory / flume.CONF)),
             "--no-reload-conf",
         ]
 

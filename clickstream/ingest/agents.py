@@ -1,15 +1,15 @@
 """The agents of a home together: rendered, started, stopped."""
 
-import fcntl
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from clickstream import endpoints, kafka
 from clickstream.config import Settings
 from clickstream.errors import NotRunning
+from clickstream.home import exclusive
 from clickstream.ingest import flume, orphans
 from clickstream.ingest.agent import Agent, Tell
 from clickstream.render import write
@@ -20,7 +20,7 @@ def render(settings: Settings, names: list[str], out: Path | None) -> list[str]:
     paths = []
     for name in flume.chosen(settings, names):
         reserve_ports(settings, name)
-        place = out / name if out else Agent(settings, name).home
+        place = out / name if out else settings.files.agent(name)
         paths += write(flume.files(settings, name), place)
     return [str(path) for path in paths]
 
@@ -34,7 +34,8 @@ def start(settings: Settings, names: list[str], tell: Tell) -> list[str]:
     it. Both are told.
     """
     wanted = [Agent(settings, name) for name in flume.chosen(settings, names)]
-    with _alone(settings):
+    # One start at a time: another would take an agent that comes up for one with parts down.
+    with exclusive(settings.files.agents_lock):
         idle = [agent for agent in wanted if _idle(agent, tell)]
         for agent in idle:
             reserve_ports(settings, agent.name)
@@ -74,16 +75,6 @@ def _left_open(settings: Settings, idle: bool) -> list[str]:
     with suppress(NotRunning):
         return orphans.recover(settings, orphans.given_up(settings))
     return []
-
-
-@contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    """One start at a time: another would take an agent that comes up for one with parts down."""
-    path = settings.path("run", "agents.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _idle(agent: Agent, tell: Tell) -> bool:

@@ -146,10 +146,10 @@ def drain(settings: Settings, tell: Tell) -> None:
     moves for `replay.wait_timeout_seconds`, ClickstreamError when Kafka holds fewer lines than
     were valid.
     """
-    spools = {name: Spool(settings.path("spool", name)) for name in settings.servers}
+    spools = {name: Spool(settings.files.spool(name)) for name in settings.servers}
     edges = [server.agent for server in settings.servers.values()]
     channels = _Channels(settings)
-    with Ledger.open(settings.path("ledger.db")) as ledger:
+    with Ledger.open(settings.files.ledger) as ledger:
         stages: list[Callable[[], Backlog]] = [
             lambda: Backlog(
                 "the spools to empty", sum(tidy(ledger, spools).values()), channels.taken()

@@ -129,8 +129,9 @@ def _edge(settings: Settings, agent: str, server: str) -> str:
         "flume/edge.conf.j2",
         server=server,
         partition=kafka.partition_of(settings, server),
-        spool=_escaped(str(settings.path("spool", server))),
+        spool=_escaped(str(settings.files.spool(server))),
         regex=_escaped(FORMATS[settings.servers[server].format].stamped),
+        tracker=_escaped(str(settings.files.tracker(agent))),
         max_line=MAX_STAMPED_BYTES,
         collector_host=settings.flume.collector_host,
         **_shared(settings, agent),
@@ -159,7 +160,7 @@ def _collector(settings: Settings, agent: str) -> str:
 def _shared(settings: Settings, agent: str) -> dict[str, object]:
     return {
         "agent": agent,
-        "home": _escaped(str(settings.path("agents", agent))),
+        "channels": _escaped(str(settings.files.channels(agent))),
         "kind": settings.flume.channel,
         "capacity": settings.flume.capacity,
         # Flume refuses a transaction that is larger than its channel.

@@ -58,7 +58,7 @@ def _check_agent(settings: Settings, server: str, tell: Tell) -> None:
         flow.require_edges(settings, [server])
     except NotRunning as error:
         # Chunks of an earlier format may wait for it; a new one must not be noted before.
-        spool = Spool(settings.path("spool", server))
+        spool = Spool(settings.files.spool(server))
         formats.check_agent(settings, server, lambda chunk: spool.state(chunk) != "completed")
         tell(f"{error.message}; lines wait for it in the spool ({error.hint})")
 
@@ -185,7 +185,7 @@ class _Sign:
     def _answered(self) -> bool:
         try:
             hdfs = Hdfs.connect(self._settings)
-            with Ledger.open(self._settings.path("ledger.db")) as ledger:
+            with Ledger.open(self._settings.files.ledger) as ledger:
                 spooler.check_sign(hdfs, self._settings, ledger, self._server)
         except NotRunning:
             return False

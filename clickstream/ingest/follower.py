@@ -62,7 +62,7 @@ class Follower:
         self._aside: set[tuple[Key, float]] = set()
         self._started = False
         self._stale = True
-        self._memory = tail.Memory(settings.path("follow"), server, path)
+        self._memory = tail.Memory(settings.files.followed(server, path))
         self._followed = self._memory.existed or self._in_ledger()
 
     def close(self) -> None:

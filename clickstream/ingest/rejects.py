@@ -74,7 +74,7 @@ def found(settings: Settings, chosen: Chosen = Chosen()) -> Iterator[Reject]:
 
 def _found(settings: Settings, chosen: Chosen) -> Iterator[Reject]:
     hdfs = Hdfs.connect(settings)
-    with closing(_Seen()) as seen, Ledger.open(settings.path("ledger.db")) as ledger:
+    with closing(_Seen()) as seen, Ledger.open(settings.files.ledger) as ledger:
         for server in [chosen.server] if chosen.server else settings.servers:
             seen.add_all(ledger.drained(server))
             for reject in _of_server(hdfs, settings, server):
@@ -284,7 +284,7 @@ def earlier_reason(raw: bytes, form: weblog.Format) -> str:
 
 def _paths(settings: Settings) -> Callable[[tuple[str, str, str]], str]:
     """Where the log of a (reason, server, file) was read, as far as the ledger knows."""
-    with Ledger.open(settings.path("ledger.db")) as ledger:
+    with Ledger.open(settings.files.ledger) as ledger:
         known = {(log.server, log.file): log.path for log in ledger.files()}
     return lambda group: known.get(group[1:], "")
 

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 from clickstream.errors import ClickstreamError
 from clickstream.hdfs import Hdfs
+from clickstream.home import staged
 from clickstream.ingest.logs import BLOCK_BYTES, PIECE_BYTES, Readable, chomp, long_line
 from clickstream.ledger import MARK_BYTES, UNDATED, VALID, Chunk, mark
 from clickstream.weblog import (
@@ -250,7 +251,7 @@ class Spool:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._staging = directory.parent / f".{directory.name}.staging"
+        self._staging = staged(directory)
 
     def make(self) -> None:
         """Create both directories."""

@@ -4,8 +4,6 @@ Each chunk is staged, planned in the ledger, and then appears by rename. So afte
 moment each line comes once, or again under the same id and chunk name.
 """
 
-import fcntl
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -16,6 +14,7 @@ from clickstream import faultpoints, formats
 from clickstream.config import Settings
 from clickstream.errors import BadInput, ClickstreamError
 from clickstream.hdfs import Hdfs
+from clickstream.home import exclusive
 from clickstream.ingest import flow, logs
 from clickstream.ingest.logs import Opener, Readable
 from clickstream.ingest.spool import Cutter, Draft, Limits, Spool, quarantine_big
@@ -92,7 +91,7 @@ class Spooler:
         self.ledger = ledger
         self._settings = settings
         self._hdfs = hdfs
-        self._spools = {name: Spool(settings.path("spool", name)) for name in servers}
+        self._spools = {name: Spool(settings.files.spool(name)) for name in servers}
         self._room = flow.Room(settings, ledger, self._spools)
         for server, spool in self._spools.items():
             spool.make()
@@ -213,7 +212,7 @@ def opened(
     with ExitStack() as stack:
         for server in servers:
             stack.enter_context(locked(settings, server))
-        ledger = stack.enter_context(Ledger.open(settings.path("ledger.db")))
+        ledger = stack.enter_context(Ledger.open(settings.files.ledger))
         if hdfs:
             for server in servers:
                 check_sign(hdfs, settings, ledger, server)
@@ -265,19 +264,7 @@ def sign_path(settings: Settings, server: str) -> str:
 @contextmanager
 def locked(settings: Settings, server: str) -> Iterator[None]:
     """One spooler per server of a home: ClickstreamError names the pid of another one."""
-    path = settings.path(f"spooler-{server}.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise ClickstreamError(
-                f"another replay or follow of {server} runs in this home (pid"
-                f" {file.read().strip()})",
-                "wait for it, or end it",
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+    busy = f"another replay or follow of {server} is already running in this home"
+    lock = settings.files.spooler_lock(server)
+    with exclusive(lock, busy, "wait for it, or end it"):
         yield

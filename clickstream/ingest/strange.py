@@ -10,12 +10,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from clickstream.home import set_aside
 from clickstream.ingest.spool import COMPLETED
-
-
-def place(spool: Path) -> Path:
-    """Where the strange files of a spooling directory are moved."""
-    return spool.parent / f".{spool.name}.strange"
 
 
 def found(spool: Path, server: str) -> list[Path]:
@@ -37,7 +33,7 @@ def blocking(spool: Path) -> list[Path]:
 def clear(spool: Path, server: str) -> Iterator[tuple[Path, Path]]:
     """Move what is strange beside the spool; yields (from, to). Only with the agent down."""
     for path in found(spool, server):
-        target = _free(place(spool) / path.name)
+        target = _free(set_aside(spool) / path.name)
         target.parent.mkdir(exist_ok=True)
         path.rename(target)
         yield path, target

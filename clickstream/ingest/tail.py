@@ -4,7 +4,6 @@ A file is held open while it is read, so neither a new name nor its removal take
 holds. Nothing here knows of the ledger.
 """
 
-import hashlib
 import io
 import os
 import re
@@ -214,13 +213,12 @@ def steady(path: Path) -> tuple[Found | None, list[Found]] | None:
 class Memory:
     """Remembers, over restarts, up to which time (epoch s) all there was had been read.
 
-    That is the mtime of a file in a directory. `existed`: the path was followed before.
+    That is the mtime of a file. `existed`: the path was followed before.
     """
 
-    def __init__(self, directory: Path, server: str, path: Path) -> None:
-        name = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
-        self._file = directory / f"{server}-{name}"
-        directory.mkdir(parents=True, exist_ok=True)
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        file.parent.mkdir(parents=True, exist_ok=True)
         self.existed = self._file.exists()
         if not self.existed:
             self._file.touch()

@@ -121,7 +121,7 @@ def read_books(settings: Settings, scope: Scope = EVERYTHING) -> Books:
 
 
 def _ledger(settings: Settings) -> Path:
-    path = settings.path("ledger.db")
+    path = settings.files.ledger
     if not path.is_file():
         raise NoData(
             f"there is no ledger in {settings.home}: nothing was spooled there",

@@ -15,7 +15,6 @@ from clickstream.ingest import agents, flow, progress, replay, source
 from clickstream.process import Child, wait_until
 from clickstream.serve import reports
 from clickstream.speed import control as speed
-from clickstream.stack import home as homes
 from clickstream.stack import local
 from clickstream.views.realtime import RealTime
 
@@ -59,8 +58,7 @@ def demo(settings: Settings, keep: bool, tell: Tell) -> list[Comparison]:
     """
     own = _own_settings(settings)
     tear_down(own)
-    if own.home.exists():
-        homes.empty(own.home)
+    own.files.empty()
     kept = False
     try:
         compared = _story(own, tell)
@@ -126,7 +124,7 @@ def _story(settings: Settings, tell: Tell) -> list[Comparison]:
 
 
 def _logs(settings: Settings) -> dict[str, Rows]:
-    made = scenario.generate(settings.path("logs-made"), SEED, servers=list(settings.servers))
+    made = scenario.generate(settings.files.demo_logs, SEED, servers=list(settings.servers))
     for server, path in made.paths.items():
         source.put(settings, path, server)
     truth: dict[str, Rows] = made.truth["reports"]

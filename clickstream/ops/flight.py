@@ -34,7 +34,7 @@ def _told(lines: int, events: int) -> str:
 
 
 def _taken(settings: Settings, chunk: Chunk) -> bool:
-    spool = Spool(settings.path("spool", chunk.server))
+    spool = Spool(settings.files.spool(chunk.server))
     return spool.state(chunk) == "completed"
 
 
@@ -42,7 +42,7 @@ def held(settings: Settings, agent: str) -> int | None:
     """Events in the channels of an agent; None where it does not answer and may hold some."""
     flow = Agent(settings, agent)
     if flow.running() is None:
-        return None if (flow.home / "channels").exists() else 0
+        return None if settings.files.channels(agent).exists() else 0
     try:
         return sum(channel.held() for channel in flow.channels())
     except NotRunning:

@@ -45,7 +45,7 @@ def rebuild(settings: Settings, servers: Sequence[str] = (), watch: Watch = lamb
         rows = _submit(settings, _plan(settings, servers, master, quarantine), watch)
         watch("putting the new ledger in its place")
         _swap(settings, draft)
-        with Ledger.open(settings.path("ledger.db")) as ledger:
+        with Ledger.open(settings.files.ledger) as ledger:
             for server in servers:
                 spooler.sign(hdfs, settings, ledger, server)
     return rows
@@ -78,7 +78,7 @@ def _stored(
 
 def _refuse_flight(settings: Settings, servers: Sequence[str], used: list[Entry]) -> None:
     for server in servers:
-        place = settings.path("spool", server)
+        place = settings.files.spool(server)
         waiting = [path.name for path in place.glob("*") if CHUNK_NAME.match(path.name)]
         if waiting:
             _refuse(f"{len(waiting)} chunks wait in {place}")
@@ -101,7 +101,7 @@ def _refuse(reason: str) -> None:
 
 def _fresh_draft(settings: Settings) -> Path:
     """Where the new ledger is made; what an interrupted run has left there goes."""
-    draft = settings.path("ledger.db.new")
+    draft = settings.files.ledger_successor
     for part in PARTS:
         draft.with_name(draft.name + part).unlink(missing_ok=True)
     return draft
@@ -116,7 +116,7 @@ def _plan(
         "master": stored.directories(root, settings.hdfs.master, master),
         "quarantine": stored.directories(root, settings.hdfs.quarantine, quarantine),
         "bytes": sum(entry.size for entry in master + quarantine),
-        "ledger": str(settings.path("ledger.db.new")),
+        "ledger": str(settings.files.ledger_successor),
         "servers": list(servers),
     }
 
@@ -129,10 +129,10 @@ def _submit(settings: Settings, plan: dict[str, Any], watch: Watch) -> Rows:
 
 def _swap(settings: Settings, draft: Path) -> None:
     """The new ledger in the place of the old one, which stays beside it under another name."""
-    place = settings.path("ledger.db")
-    kept = f"{place.name}.old-{time.strftime('%Y%m%dT%H%M%S')}"
+    place = settings.files.ledger
+    kept = settings.files.ledger_predecessor(time.strftime("%Y%m%dT%H%M%S"))
     for part in PARTS:
         old = place.with_name(place.name + part)
         if old.exists():
-            old.rename(place.with_name(kept + part))
+            old.rename(kept.with_name(kept.name + part))
     draft.rename(place)

@@ -83,7 +83,7 @@ def check_books(session: "SparkSession", settings: Settings) -> None:
 
     Raises ClickstreamError.
     """
-    path = settings.path("ledger.db")
+    path = settings.files.ledger
     if not path.is_file():
         return
     found = {(row.server, row.file, row.day): row.n for row in session.sql(BOOKS).collect()}

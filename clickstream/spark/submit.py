@@ -17,6 +17,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from clickstream.endpoints import LOOPBACK, port_open
 from clickstream.errors import ClickstreamError, NotRunning
+from clickstream.home import write_atomic
 from clickstream.java import java_home_env, spark_home
 from clickstream.process import Child, signals_interrupt
 from clickstream.spark import class_archive, events
@@ -162,25 +163,19 @@ def prepare(settings: "Settings", watch: Watch = lambda _: None) -> None:
         draft.rename(archive)
 
 
-def events_file(settings: "Settings", name: str) -> Path:
-    """Where the events of a job's driver stand."""
-    return settings.path("run", f"{name}.events")
-
-
 def _launch(settings: "Settings", job: Job) -> Child:
-    child = Child(settings.path("run"), job.name, settings.path("logs", f"{job.name}.log"))
+    child = Child(settings.files, job.name)
     running = child.running()
     if running:
         raise ClickstreamError(f"{job.name} is already running (pid {running.pid})")
     _check_master(settings.spark.master)
-    scratch = _fresh(settings.path("tmp", job.name))
-    properties, plan = scratch / "spark.properties", scratch / "plan.json"
+    scratch, plan = _fresh(settings.files.scratch(job.name)), settings.files.plan(job.name)
+    properties = scratch / "spark.properties"
     properties.touch(mode=0o600)
     properties.write_text(properties_text(conf(settings, job, scratch)))
-    plan.write_text(json.dumps(job.plan))
-    reported = events_file(settings, job.name)
-    reported.parent.mkdir(parents=True, exist_ok=True)
-    reported.write_text("")
+    write_atomic(plan, json.dumps(job.plan))
+    reported = settings.files.driver_events(job.name)
+    write_atomic(reported, "")
     code = None if is_local(settings.spark.master) else package_zip(scratch)
     argv = submit_argv(settings, job, plan, properties, code)
     child.start(argv, env=_environment(settings, reported), cwd=scratch)
@@ -188,14 +183,14 @@ def _launch(settings: "Settings", job: Job) -> Child:
 
 
 def _submit(settings: "Settings", job: Job, watch: Watch) -> dict[str, Any]:
-    reported = events_file(settings, job.name)
+    reported = settings.files.driver_events(job.name)
     with signals_interrupt():
         child = _launch(settings, job)
         try:
             _follow(child, reported, watch)
         finally:
             child.stop()
-            shutil.rmtree(settings.path("tmp", job.name), ignore_errors=True)
+            shutil.rmtree(settings.files.scratch(job.name), ignore_errors=True)
     return events.result(child, events.read(reported))
 
 

@@ -128,7 +128,7 @@ def refuse_at_work(settings: Settings) -> None:
         raise ClickstreamError(
             f"the speed layer runs (pid {running.pid})", "clickstream speed stop first"
         )
-    rebuild = Child(settings.path("run"), REBUILD, settings.path("logs", f"{REBUILD}.log"))
+    rebuild = Child(settings.files, REBUILD)
     if running := rebuild.running():
         raise ClickstreamError(f"speed rebuild is at work (pid {running.pid})", "wait for its end")
 
@@ -159,7 +159,7 @@ def report(settings: Settings) -> dict[str, Any]:
 
 def child(settings: Settings) -> Child:
     """The driver's process."""
-    return Child(settings.path("run"), NAME, settings.path("logs", f"{NAME}.log"))
+    return Child(settings.files, NAME)
 
 
 def _complaint(settings: Settings, running: Running | None, told: Status | None) -> str:
@@ -171,7 +171,7 @@ def _complaint(settings: Settings, running: Running | None, told: Status | None)
 
 
 def _events(settings: Settings) -> list[events.Event]:
-    return events.read(submit.events_file(settings, NAME))
+    return events.read(settings.files.driver_events(NAME))
 
 
 def _stored(settings: Settings, told: Status | None) -> dict[str, Any]:

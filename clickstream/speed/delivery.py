@@ -176,7 +176,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 def _sinks(settings: Settings) -> dict[str, Send]:
     given, sinks = settings.alerts, {}
     if given.file:
-        sinks["file"] = to_file(settings.path(given.file))
+        sinks["file"] = to_file(settings.files.configured(given.file))
     if url := given.webhook.get_secret_value():
         sinks["webhook"] = to_webhook(url, given.timeout_seconds)
     return sinks

@@ -2,10 +2,10 @@
 
 import json
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 from clickstream.config import Settings
 from clickstream.durations import instant
+from clickstream.home import write_atomic
 
 
 @dataclass(frozen=True)
@@ -48,52 +48,40 @@ class Status:
 
 def checkpoint(settings: Settings) -> str:
     """The URL of the checkpoint."""
-    return settings.speed.checkpoint or settings.path("speed", "checkpoint").as_uri()
+    return settings.speed.checkpoint or settings.files.checkpoint.as_uri()
 
 
 def read(settings: Settings) -> Status | None:
     """What the driver told last; None before it told anything."""
     try:
-        return Status(**json.loads(_status_file(settings).read_text()))
+        return Status(**json.loads(settings.files.speed_status.read_text()))
     except FileNotFoundError:
         return None
 
 
 def write(settings: Settings, status: Status) -> None:
     """In the driver: tell, in one atomic write."""
-    file = _status_file(settings)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_suffix(".tmp")
-    draft.write_text(json.dumps(asdict(status)))
-    draft.replace(file)
+    write_atomic(settings.files.speed_status, json.dumps(asdict(status)))
 
 
 def want_stop(settings: Settings) -> None:
     """Ask the driver to end."""
-    file = _stop_file(settings)
+    file = settings.files.speed_stop
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch()
 
 
 def stop_wanted(settings: Settings) -> bool:
     """Whether someone asked the driver to end."""
-    return _stop_file(settings).exists()
+    return settings.files.speed_stop.exists()
 
 
 def forget(settings: Settings) -> None:
     """Before a start: nothing is told, nothing is asked."""
-    for leftover in (_stop_file(settings), _status_file(settings)):
+    for leftover in (settings.files.speed_stop, settings.files.speed_status):
         leftover.unlink(missing_ok=True)
 
 
 def moment(second: int) -> str:
     """An epoch second as ISO UTC; `-` for none."""
     return instant(second) if second else "-"
-
-
-def _status_file(settings: Settings) -> Path:
-    return settings.path("speed", "status.json")
-
-
-def _stop_file(settings: Settings) -> Path:
-    return settings.path("speed", "stop")

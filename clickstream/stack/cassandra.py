@@ -61,7 +61,7 @@ class Cassandra(Service):
         places = {
             "cassandra.config": f"file://{conf}/cassandra.yaml",
             "cassandra.storagedir": str(self.directory / "data"),
-            "cassandra.logdir": str(self.settings.path("logs")),
+            "cassandra.logdir": str(self.settings.files.logs),
             "logback.configurationFile": str(conf / "logback.xml"),
         }
         daemon = self._java(

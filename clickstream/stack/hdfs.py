@@ -83,7 +83,7 @@ class Hdfs(Service):
         return self._java(
             heap_mb,
             *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in OPENED),
-            f"-Dhadoop.log.dir={self.settings.path('logs')}",
+            f"-Dhadoop.log.dir={self.settings.files.logs}",
             f"-Dlog4j2.configurationFile={conf / 'log4j2.xml'}",
             *("-cp", f"{conf}:{jars.classpath('hdfs')}", *arguments),
         )

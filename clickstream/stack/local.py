@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, UsageError
-from clickstream.process import Running
-from clickstream.stack import home, ports
+from clickstream.home import exclusive
+from clickstream.process import Running, running_children
+from clickstream.stack import ports
 from clickstream.stack.board import Board
 from clickstream.stack.cassandra import Cassandra
 from clickstream.stack.fetch import fetch
@@ -55,8 +56,8 @@ def up(settings: Settings, names: Sequence[str] = ()) -> list[str]:
     this call started are stopped again, and ServiceFailed tells the first failure.
     """
     local = [service for service in chosen(settings, names) if not service.elsewhere()]
-    home.claim(settings.home)
-    with home.alone(settings.home):
+    settings.files.claim(settings.files.configured(settings.alerts.file))
+    with _alone(settings):
         wanted = [service for service in local if not all(service.running().values())]
         fetch([service.name for service in wanted if service.name in needed_jars()])
         # A half that still runs would hold the ports of the whole.
@@ -72,9 +73,9 @@ def down(settings: Settings) -> list[str]:
 
     One that cannot be stopped does not save the others; it is told at the end.
     """
-    if not home.is_ours(settings.home):
+    if not settings.files.is_ours:
         return []
-    with home.alone(settings.home):
+    with _alone(settings):
         return _stop(chosen(settings))
 
 
@@ -90,15 +91,23 @@ def status(settings: Settings) -> list[Row]:
 def others(settings: Settings) -> list[Running]:
     """What runs in the home and is no service: agents, jobs."""
     own = {process for kind in SERVICES for process in kind.processes}
-    return [child for child in home.running(settings.home) if child.name not in own]
+    return [child for child in running_children(settings.files) if child.name not in own]
 
 
 def clean(settings: Settings) -> None:
     """Remove stores, ledger, spool and all other state; refuses while anything runs."""
-    alive = [child.name for child in home.running(settings.home)]
+    alive = [child.name for child in running_children(settings.files)]
     if alive:
         raise ClickstreamError(f"still running: {', '.join(alive)}", "clickstream stack down")
-    home.empty(settings.home)
+    settings.files.empty()
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """One `stack` command at a time in a home; a second one is refused."""
+    busy = f"another `clickstream stack` command is already running in {settings.home}"
+    with exclusive(settings.files.stack_lock, busy, "wait for it"):
+        yield
 
 
 def _start(services: list[Service]) -> None:

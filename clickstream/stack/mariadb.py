@@ -22,7 +22,8 @@ from clickstream.endpoints import (
     port_open,
 )
 from clickstream.errors import ServiceFailed
-from clickstream.render import PRIVATE_DIRECTORY, File, write
+from clickstream.home import PRIVATE_DIRECTORY
+from clickstream.render import File, write
 from clickstream.stack.service import Commands, Processes, Service
 
 # Paths of requests differ by case and by blanks at their end: they must not be equal here.

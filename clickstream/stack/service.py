@@ -12,9 +12,10 @@ from typing import ClassVar
 from clickstream import endpoints
 from clickstream.config import Settings
 from clickstream.errors import ServiceFailed
+from clickstream.home import PRIVATE_DIRECTORY
 from clickstream.java import java
 from clickstream.process import TAIL_LINES, Child, Running
-from clickstream.render import PRIVATE_DIRECTORY, File, render, write
+from clickstream.render import File, render, write
 
 # The quick compiler alone takes two fifths off the work of a start (Cassandra: 12 s of CPU to 7).
 QUICK_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xshare:auto")
@@ -36,7 +37,7 @@ class Service(ABC):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.directory = settings.path(self.name)
+        self.directory = settings.files.service(self.name)
 
     @abstractmethod
     def elsewhere(self) -> str:
@@ -70,8 +71,7 @@ class Service(ABC):
 
     def child(self, process: str) -> Child:
         """The handle of one of its processes."""
-        log = self.settings.path("logs", f"{process}.log")
-        return Child(self.settings.path("run"), process, log)
+        return Child(self.settings.files, process)
 
     def running(self) -> dict[str, Running | None]:
         """Each process and what runs of it."""

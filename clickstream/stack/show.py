@@ -15,7 +15,7 @@ FOLLOW_SECONDS = 0.3
 
 def log(settings: Settings, name: str, lines: int, follow: bool = False) -> Iterator[str]:
     """The last lines of the logs of a service or of one process, made printable."""
-    found = [settings.path("logs", f"{process}.log") for process in processes(name)]
+    found = [settings.files.log(process) for process in processes(name)]
     there = [path for path in found if path.is_file()]
     if not there:
         raise NoData(f"{name} has no log yet", "clickstream stack up starts it")

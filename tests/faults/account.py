@@ -138,7 +138,7 @@ def compare(found: dict[int, list[bytes]], wanted: dict[int, bytes]) -> Counter[
 
 def _books(settings: Settings, by_server: dict[str, list[Log]]) -> Counter[str]:
     count: Counter[str] = Counter()
-    with Ledger.open(settings.path("ledger.db")) as ledger:
+    with Ledger.open(settings.files.ledger) as ledger:
         for server, logs in by_server.items():
             totals = ledger.totals(server)
             valid = sum(len(log.valid) for log in logs)
@@ -152,6 +152,6 @@ def _books(settings: Settings, by_server: dict[str, list[Log]]) -> Counter[str]:
 def _left_behind(settings: Settings) -> list[str]:
     hdfs = Hdfs.connect(settings)
     still_open = [f"{entry.path} is still open" for entry in orphans.in_use(hdfs, settings)]
-    spools = (settings.path("spool", server) for server in settings.servers)
+    spools = (settings.files.spool(server) for server in settings.servers)
     chunks = [f"{path.name} lies in the spool" for spool in spools for path in spool.glob("*.log*")]
     return still_open + chunks

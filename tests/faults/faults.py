@@ -133,7 +133,7 @@ def missing_component(run: Run) -> None:
         sorted(c.name for c in Agent(run.settings, agent).declared() if c.kind == "channel")
     )
     run.note = f"{agent} without channel {channel}"
-    place = run.settings.path("agents", agent, "channels", channel)
+    place = run.settings.files.channels(agent) / channel
     aside = place.with_name(f"{channel}.aside")
     place.rename(aside)
     place.write_text("a file in the way of the channel's directories")
@@ -175,7 +175,7 @@ def _delete_planned(run: Run, hdfs: Hdfs) -> None:
     run.kill_replay()
     run.begin(f"planned:{run.rng.randint(3, 5)}")
     run.await_suicide()
-    with Ledger.open(run.settings.path("ledger.db")) as ledger:
+    with Ledger.open(run.settings.files.ledger) as ledger:
         spooled = {log.path: log.bytes for log in ledger.files()}
     done = [log for log in run.logs if spooled.get(_source(run, log)) == len(log.content)]
     assert done, "no log was wholly planned"

@@ -152,7 +152,7 @@ class Run:
             self.kill_replay()
 
     def _spooled(self) -> int:
-        with Ledger.open(self.settings.path("ledger.db")) as ledger:
+        with Ledger.open(self.settings.files.ledger) as ledger:
             return ledger.totals().total()
 
     def _collected(self) -> int:

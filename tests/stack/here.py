@@ -19,6 +19,7 @@ from unittest import mock
 from clickstream import config, jars
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError
+from clickstream.home import write_atomic
 from clickstream.java import java_home_env, spark_home
 from clickstream.process import Child
 from clickstream.spark import events, submit
@@ -75,14 +76,13 @@ def submitted(settings: Settings, job: Job, watch: Watch = lambda _: None) -> di
 
 def launched(settings: Settings, job: Job) -> Child:
     """Takes the place of `submit.launch` for a job that ends by itself: it has ended already."""
-    file = submit.events_file(settings, job.name)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(compute(settings, job)) + "\n")
+    file = settings.files.driver_events(job.name)
+    write_atomic(file, json.dumps(compute(settings, job)) + "\n")
     return _child(settings, job)
 
 
 def _child(settings: Settings, job: Job) -> Child:
-    child = Child(settings.path("run"), job.name, settings.path("logs", f"{job.name}.log"))
+    child = Child(settings.files, job.name)
     if running := child.running():
         raise ClickstreamError(f"{job.name} is already running (pid {running.pid})")
     return child

@@ -157,10 +157,9 @@ def _as_a_process(settings: Settings) -> Iterator[None]:
 def stop_children(settings: Settings) -> None:
     """Stop every child of a home; the shared services are not among a fresh home's."""
     services = {"kafka", "namenode", "datanode", "cassandra", "mariadb"}
-    run_dir, log = settings.path("run"), settings.path("logs", "stopped.log")
-    names = [state.stem for state in run_dir.glob("*.json") if state.stem not in services]
+    names = [name for name in settings.files.children() if name not in services]
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda name: Child(run_dir, name, log).stop(5), names))
+        list(pool.map(lambda name: Child(settings.files, name).stop(5), names))
 
 
 def left_running(place: Path) -> list[str]:

@@ -72,7 +72,7 @@ class Arrived:
 
     def counts(self, server: str) -> Counter[str]:
         """How many lines of a server the ledger has, by VALID or why they were rejected."""
-        with Ledger.open(self._settings.path("ledger.db")) as ledger:
+        with Ledger.open(self._settings.files.ledger) as ledger:
             own = [file for name, file in self._files() - self._known if name == server]
             return sum((ledger.totals(server, file) for file in own), Counter())
 
@@ -81,7 +81,7 @@ class Arrived:
         return [line for line in lines if identity(line)[:2] not in self._known]
 
     def _files(self) -> set[tuple[str, str]]:
-        with Ledger.open(self._settings.path("ledger.db")) as ledger:
+        with Ledger.open(self._settings.files.ledger) as ledger:
             return {(log.server, log.file) for log in ledger.files()}
 
     def _roots(self) -> tuple[str, str]:

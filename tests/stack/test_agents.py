@@ -14,7 +14,8 @@ import pytest
 from clickstream import endpoints
 from clickstream.errors import NotRunning, ServiceFailed
 from clickstream.hdfs import Hdfs
-from clickstream.ingest import agents, flume, orphans, replay, strange
+from clickstream.home import set_aside
+from clickstream.ingest import agents, flume, orphans, replay
 from clickstream.ingest.agent import Agent
 from clickstream.process import wait_until
 from tests.stack.stores import by_offset, closed_lines, in_kafka, offsets, open_files_hold_lines
@@ -41,7 +42,7 @@ def pids(settings):
 
 def spool_by_hand(settings, lines, name=CHUNK.format(1)):
     """A file in the spooling directory as another program would put it there, by rename."""
-    spool = settings.path("spool", "weblog1")
+    spool = settings.files.spool("weblog1")
     draft = spool.parent / f"draft-{name}"
     draft.write_bytes(b"a line of no log\n" * lines)
     draft.rename(spool / name)
@@ -115,14 +116,14 @@ def test_a_source_that_has_died_is_seen_and_a_start_heals_it(fresh, run):
     assert set(states(run, "agent1").values()) == {"up"}
     taken(chunk)
     assert told(run, "agent1")["agent1", "source spool"]["events_in"] == 7, "all, and none made up"
-    aside = strange.place(fresh.path("spool", "weblog1"))
+    aside = set_aside(fresh.files.spool("weblog1"))
     assert [path.name for path in aside.iterdir()] == [completed(chunk).name]
     assert "already running" in run("ingest", "start", "agent1").stdout
 
 
 def test_what_blocks_a_source_is_named_and_moved_aside(fresh, run):
     run("ingest", "start", "agent1")
-    spool = fresh.path("spool", "weblog1")
+    spool = fresh.files.spool("weblog1")
     os.mkfifo(spool / "pipe.log")
     (spool / "dangling.log").symlink_to("/nowhere")
     chunk = spool_by_hand(fresh, 10)
@@ -132,7 +133,7 @@ def test_what_blocks_a_source_is_named_and_moved_aside(fresh, run):
     run("ingest", "start", "agent1")
     taken(chunk)
     assert set(states(run, "agent1").values()) == {"up"}
-    assert sorted(os.listdir(strange.place(spool))) == ["dangling.log", "pipe.log"]
+    assert sorted(os.listdir(set_aside(spool))) == ["dangling.log", "pipe.log"]
 
 
 def test_another_configuration_is_told_and_replay_refuses_it(fresh, run, tmp_path):
@@ -380,7 +381,7 @@ def test_supervision_recovers_open_files_and_heals_a_source(fresh, run, supervis
     up(fresh, "agent3", but=pid)
     supervision.wait_for("recovered ")
     pid = pids(fresh)["agent1"]
-    os.mkfifo(fresh.path("spool", "weblog1", "pipe.log"))
+    os.mkfifo(fresh.files.spool("weblog1", "pipe.log"))
     up(fresh, "agent1", but=pid)
     supervision.wait_for("'pipe.log' does not belong")
     run(*patient, "ingest", "replay", "--wait")

@@ -123,7 +123,7 @@ def test_alerts_are_those_of_all_lines_and_every_sink_hears_of_them(
     assert "ddos/6.6.6.6/2015-05-18T09:00:05Z to 2015-05-18T09:00:05Z, peak 120" in shown
     assert "alert resolved: health/weblog1/2015-05-18T09:00:30Z" in shown
     assert receiver.refused
-    assert "me:secret" not in fresh.path("logs", "speed.log").read_text()
+    assert "me:secret" not in fresh.files.log("speed").read_text()
 
     late = late_lines()
     for server, own in late.items():
@@ -145,7 +145,7 @@ def test_alerts_are_those_of_all_lines_and_every_sink_hears_of_them(
     )
     rows = {row["id"]: row for row in [*live, *merged]}
     check_told(receiver.taken, rows)
-    file = fresh.path("alerts.jsonl").read_text().splitlines()
+    file = fresh.files.configured("alerts.jsonl").read_text().splitlines()
     check_told([json.loads(each) for each in file], rows)
     with RealTime.connect(fresh) as views:
         assert views.delivered("webhook") == views.delivered("file")

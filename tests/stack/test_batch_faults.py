@@ -49,7 +49,7 @@ def test_a_driver_killed_between_two_days_leaves_whole_days(master, views):  # n
         check=False,
     )
     assert (killed.returncode, len(errors(killed.stderr))) == (1, 1), killed.stderr
-    assert str(master.path("logs", "batch.log")) in killed.stderr
+    assert str(master.files.log("batch")) in killed.stderr
     assert views.days() == DAYS[:2]
     assert [row["date"] for row in batch.run(master)] == DAYS[2:]
     assert figures(views) == expected(LINES)
@@ -60,11 +60,11 @@ def test_a_jvm_killed_while_it_counts_is_told_and_the_rows_stand(master, views, 
     command = subprocess.Popen(RUN, env=master.child_env(), stderr=subprocess.PIPE, text=True)
     told = iter(command.stderr)
     next(line for line in told if line.startswith("counting"))
-    state = json.loads(master.path("run", "batch.json").read_text())
+    state = json.loads(master.files.state("batch").read_text())
     os.killpg(state["pid"], signal.SIGKILL)
     rest = "".join(told)
     assert (command.wait(60), len(errors(rest))) == (1, 1), rest
-    assert str(master.path("logs", "batch.log")) in rest
+    assert str(master.files.log("batch")) in rest
     assert figures(views) == computed
     assert states(master) == dict.fromkeys(DAYS, "fresh") | {"2015-05-19": "dirty"}
 
@@ -95,7 +95,8 @@ def test_a_scratch_that_is_full_is_told_and_the_rows_stand(master, views, comput
 def test_a_damaged_block_is_told_and_the_rows_stand(settings, master, run, views, computed):  # noqa: F811
     content = late_line().replace(b"/late", b"/only-here")
     put(master, LATE_PATH, content)
-    blocks = [path for path in settings.path("hdfs", "data").rglob("blk_*") if not path.suffix]
+    data = settings.files.service("hdfs") / "data"
+    blocks = [path for path in data.rglob("blk_*") if not path.suffix]
     (block,) = [path for path in blocks if path.read_bytes() == content]
     block.write_bytes(content.replace(b"9.9.9.9", b"9.9.9.8"))
     told = errors(run("batch", "run", code=1).stderr)

@@ -136,7 +136,7 @@ def test_flume_agrees(home, tmp_path, lines, form):
     stamped = (weblog.stamp("weblog1", FILE, at, raw, form) for at, raw in numbered.items())
     runner(home)("ingest", "start")
     (tmp_path / "chunk").write_bytes(b"".join(line + b"\n" for line in stamped))
-    (tmp_path / "chunk").rename(home.path("spool", "weblog1", "chunk.log"))
+    (tmp_path / "chunk").rename(home.files.spool("weblog1", "chunk.log"))
     wait_until(lambda: len(stored(home)) >= len(numbered), 60, "all lines in closed files")
     found, rest = stored(home, home.hdfs.master), stored(home, home.hdfs.quarantine)
     valid = {at for at, raw in numbered.items() if weblog.judge(raw, form).reason is None}

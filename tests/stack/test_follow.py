@@ -42,7 +42,7 @@ def follow(settings, started, server, log, *options, **kw):
 
 
 def lines_of(settings, server) -> int:
-    with Ledger.open(settings.path("ledger.db")) as ledger:
+    with Ledger.open(settings.files.ledger) as ledger:
         return ledger.totals(server).total()
 
 
@@ -104,4 +104,4 @@ def test_every_line_of_two_live_logs_is_there_once(fresh, run, started, tmp_path
         valid = {key for key, raw in mine.items() if well_formed(raw)}
         assert Counter(key for key in in_topic if key[0] == server) == Counter(valid)
         assert lines_of(fresh, server) == len(written)
-        assert list(fresh.path("spool", server).glob("*")) == []
+        assert list(fresh.files.spool(server).glob("*")) == []

@@ -103,7 +103,7 @@ def test_a_file_that_the_collector_gave_up_is_closed(settings, tmp_path):
         run("ingest", "start")
         live, content = tmp_path / "live.log", log_of(500)
         live.write_bytes(content)
-        namenode = psutil.Process(Child(settings.path("run"), "namenode", live).running().pid)
+        namenode = psutil.Process(Child(settings.files, "namenode").running().pid)
         namenode.suspend()
         try:
             run("ingest", "follow", "--server", "weblog1", live, "--until-idle", "1")

@@ -101,7 +101,7 @@ def shown(category: bytes) -> str:
 
 
 def test_lines_and_malformed(world):
-    with Ledger.open(world.settings.path("ledger.db")) as ledger:
+    with Ledger.open(world.settings.files.ledger) as ledger:
         for server, truth in published(world).items():
             totals = ledger.totals(server)
             assert totals.total() == truth["lines"]

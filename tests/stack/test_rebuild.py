@@ -28,7 +28,7 @@ def log_of(lines: int, agent: bytes) -> bytes:
 
 def known(settings: Settings) -> tuple[dict, list]:
     """What the ledger knows: bytes by log, and the counts."""
-    with Ledger.open(settings.path("ledger.db")) as ledger:
+    with Ledger.open(settings.files.ledger) as ledger:
         return {log.file: log.bytes for log in ledger.files()}, ledger.counts()
 
 
@@ -45,7 +45,7 @@ def logs(fresh, run, tmp_path):
 
 
 def lose(settings: Settings) -> None:
-    for path in settings.home.glob("ledger.db*"):
+    for path in settings.home.glob(f"{settings.files.ledger.name}*"):
         path.unlink()
 
 
@@ -59,7 +59,7 @@ def test_a_ledger_made_anew_is_as_good_as_the_lost_one(fresh, run, logs, tmp_pat
     now, again = known(fresh)
     assert again == counts
     assert all(files[file] - now[file] in (1, 2) for file in files)
-    assert list(fresh.home.glob("ledger.db.old-*"))
+    assert list(fresh.home.glob(fresh.files.ledger_predecessor("*").name))
     assert audits.audit(fresh).problems == []
     (tmp_path / "again.log.gz").write_bytes(gzip.compress(logs["weblog1"]))
     run("weblog", "put", tmp_path / "again.log.gz", "--server", "weblog1")
@@ -118,7 +118,7 @@ def test_drained_rejects_are_known_again(fresh, run, tmp_path):
 
 def test_nothing_may_be_on_its_way(fresh, run, logs):
     assert "Interrupted" in run("ingest", "ledger", "rebuild", code=130).stderr  # nobody says yes
-    chunk = fresh.path("spool", "weblog1", f"weblog1-{'0' * 16}-0-9-1.log")
+    chunk = fresh.files.spool("weblog1", f"weblog1-{'0' * 16}-0-9-1.log")
     run("ingest", "stop", "agent1")
     failed = run("ingest", "ledger", "rebuild", "--yes", code=1)
     assert "agent1 does not run" in failed.stderr

@@ -128,7 +128,7 @@ def test_a_wrong_format_is_mended(fresh, run, tmp_path, monkeypatch):
     master = closed_lines(fresh, fresh.hdfs.master)
     assert by_offset(master)["weblog1"] == valid
     assert len(master) == len(in_kafka(fresh)) == len(valid)
-    with Ledger.open(fresh.path("ledger.db")) as ledger:
+    with Ledger.open(fresh.files.ledger) as ledger:
         assert ledger.totals("weblog1")[VALID] == len(valid)
         assert ledger.totals("weblog1")["other-format"] == 0
         assert ledger.totals("weblog1").total() == len(offsets(content))

@@ -199,7 +199,7 @@ def reports_agree(run, truth: Truth) -> None:
 
 def a_lost_checkpoint_is_refused(fresh: Settings, run) -> None:
     """The driver fails in its first batch: one line says why, and what to do."""
-    shutil.rmtree(fresh.path("speed", "checkpoint"))
+    shutil.rmtree(fresh.files.checkpoint)
     failed = run("speed", "run", "--available-now", code=1)
     assert "made from another checkpoint" in failed.stderr.splitlines()[0]
     assert "speed reset" in failed.stderr

@@ -166,7 +166,7 @@ def test_a_day_is_made_again_from_the_master_copy(fresh, run):
 
 def what_cannot_be_rebuilt_is_refused(settings: Settings, run) -> None:
     (last,) = sorted(
-        settings.path("speed", "checkpoint", "commits").glob("[0-9]*"),
+        (settings.files.checkpoint / "commits").glob("[0-9]*"),
         key=lambda path: int(path.name),
     )[-1:]
     last.rename(last.with_name(f"kept-{last.name}"))

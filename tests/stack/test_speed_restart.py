@@ -17,9 +17,9 @@ from confluent_kafka.admin import AdminClient
 from clickstream import endpoints, kafka
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning
-from clickstream.process import wait_until
+from clickstream.process import running_children, wait_until
 from clickstream.speed import control, progress
-from clickstream.stack import home, local
+from clickstream.stack import local
 from clickstream.views.realtime import RealTime
 from tests.stack.test_speed_layer import (
     answers,
@@ -50,7 +50,7 @@ def check_figures(settings: Settings, lines: dict[str, list[bytes]]) -> None:
 
 def committed(settings: Settings) -> int:
     """The last batch that Spark has committed; -1 before any."""
-    commits = settings.path("speed", "checkpoint", "commits")
+    commits = settings.files.checkpoint / "commits"
     return max((int(each.name) for each in commits.glob("[0-9]*")), default=-1)
 
 
@@ -158,7 +158,7 @@ def paused(process: psutil.Process) -> Iterator[None]:
 def cassandra(settings: Settings) -> psutil.Process:
     """The stack's Cassandra."""
     return psutil.Process(
-        next(child.pid for child in home.running(settings.home) if child.name == "cassandra")
+        next(child.pid for child in running_children(settings.files) if child.name == "cassandra")
     )
 
 

@@ -17,7 +17,9 @@ from clickstream import config, endpoints, jars
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, ServiceFailed
 from clickstream.hdfs import Hdfs
-from clickstream.stack import home, local
+from clickstream.home import Home
+from clickstream.process import running_children
+from clickstream.stack import local
 
 LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
@@ -36,7 +38,7 @@ def listening(place: Path) -> dict[str, set[str]]:
             for connection in process.net_connections("inet")
             if connection.status == psutil.CONN_LISTEN or connection.type == socket.SOCK_DGRAM
         }
-        for child in home.running(place)
+        for child in running_children(Home(place))
     }
 
 
@@ -89,9 +91,9 @@ def test_the_password_is_in_no_command_line_and_no_log(settings: Settings) -> No
     file = endpoints.password_file(settings.home)
     password = file.read_text().strip()
     assert file.stat().st_mode & 0o777 == 0o600
-    for child in home.running(settings.home):
+    for child in running_children(settings.files):
         assert not any(password in argument for argument in psutil.Process(child.pid).cmdline())
-    for log in settings.path("logs").iterdir():
+    for log in settings.files.logs.iterdir():
         assert password not in log.read_text(errors="replace")
 
 
@@ -131,7 +133,7 @@ def execute(settings: Settings, statement: str) -> None:
 
 def test_a_killed_service_is_told_and_started_again(second: Settings) -> None:
     local.up(second, ["mariadb"])
-    (child,) = home.running(second.home)
+    (child,) = running_children(second.files)
     os.kill(child.pid, signal.SIGKILL)
     psutil.wait_procs([psutil.Process(child.pid)] if psutil.pid_exists(child.pid) else [], 10)
     states = {row.process: row.state for row in local.status(second)}
@@ -145,16 +147,16 @@ def test_a_configured_port_that_is_taken_stops_the_start(tmp_path: Path) -> None
         settings = config.load(home=tmp_path, flags=flags)
         with pytest.raises(ServiceFailed, match=rf"stack.ports.mariadb\).*pid {os.getpid()}"):
             local.up(settings, ["mariadb"])
-    assert home.running(settings.home) == []
+    assert running_children(settings.files) == []
 
 
 def test_a_service_that_dies_while_starting_tells_why_and_leaves_nothing(second: Settings) -> None:
     local.up(second, ["mariadb"])
     local.down(second)
-    second.path("mariadb", "data", "ibdata1").write_bytes(b"not a tablespace")
+    (second.files.service("mariadb") / "data" / "ibdata1").write_bytes(b"not a tablespace")
     with pytest.raises(ServiceFailed, match=r"mariadb ended with exit code (.|\n)*ibdata1"):
         local.up(second, ["mariadb"])
-    assert home.running(second.home) == []
+    assert running_children(second.files) == []
 
 
 def test_a_cleaned_home_is_gone_and_starts_anew(second: Settings) -> None:

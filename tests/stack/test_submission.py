@@ -12,6 +12,7 @@ import pytest
 from clickstream import config, kafka
 from clickstream.config import Settings
 from clickstream.endpoints import LOOPBACK, free_ports
+from clickstream.home import Home
 from clickstream.java import java_home_env, spark_home
 from clickstream.process import Child, wait_until
 from clickstream.spark import submit
@@ -79,7 +80,7 @@ def cluster(tmp_path) -> Iterator[Cluster]:
 
 def daemon(place: Path, name: str, main: str, *arguments: object) -> Child:
     """Start a daemon of Spark's own, from the jars that submit the jobs."""
-    child = Child(place / "run", name, place / f"{name}.log")
+    child = Child(Home(place), name)
     argv = [spark_home() / "bin" / "spark-class", f"org.apache.spark.deploy.{main}", *arguments]
     env = java_home_env({"PATH": PATH, "HOME": str(place), "SPARK_LOCAL_IP": LOOPBACK})
     env |= {"SPARK_HOME": str(spark_home()), "SPARK_DAEMON_MEMORY": "256m"}
@@ -117,7 +118,8 @@ def test_both_jobs_run_on_a_cluster(fresh, run, cluster, tmp_path, monkeypatch):
     found = expected_of_speed({server: log_of(lines) for server, lines in logs.items()})
     assert answers(fresh, list(logs)) == found
     monkeypatch.syspath_prepend(tmp_path)
-    assert imported(fresh, cluster, tmp_path) == f"{fresh.home}/tmp/asked/clickstream.zip"
+    sent = fresh.files.scratch("asked") / "clickstream.zip"
+    assert imported(fresh, cluster, tmp_path) == str(sent)
 
 
 def imported(settings: Settings, cluster: Cluster, place: Path) -> str:
