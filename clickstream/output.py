@@ -14,7 +14,7 @@ Format = Literal["table", "json", "csv"]
 Row = Mapping[str, Any]
 
 BAR_WIDTH = 24
-RULE_WIDTH = 100  # below the head, where no terminal says how wide a line may be
+RULE_WIDTH = 120  # below the head, where no terminal says how wide a line may be
 NAMES = ("pid", "port", "batch", "seq")  # numbers that name something and count nothing
 EIGHTHS = " ▏▎▍▌▋▊▉"
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
