@@ -10,18 +10,18 @@ from typer.exceptions import Abort, TyperException
 
 from clickstream import __version__, command, config_commands
 from clickstream.batch import commands as batch_commands
+from clickstream.console import program
+from clickstream.console.app import App
 from clickstream.ingest import commands as ingest_commands
 from clickstream.ops import commands as ops_commands
 from clickstream.serve import commands as serve_commands
 from clickstream.speed import commands as speed_commands
 from clickstream.stack import commands as stack_commands
 
-app = typer.Typer(
-    name="clickstream",
+app = App(
+    name=program.NAME,
     help="Web-log analytics on the classic Apache stack: Flume, Kafka, HDFS, Spark, Cassandra,"
     " MariaDB.\n\nExample: clickstream demo",
-    no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     try:
-        return app(arguments, standalone_mode=False) or 0
+        return app(arguments, prog_name=program.NAME, standalone_mode=False) or 0
     except TyperException as error:
         return _usage(error)
     except (KeyboardInterrupt, Abort):
@@ -91,10 +91,13 @@ def run() -> None:
 
 
 def _usage(error: TyperException) -> int:
-    context = getattr(error, "ctx", None)
+    context, message = getattr(error, "ctx", None), error.format_message()
+    if context is not None and message == context.get_help():  # no command was given
+        print(message, file=sys.stderr)
+        return error.exit_code
     if context is not None:
         print(context.get_usage(), file=sys.stderr)
-    print(f"Error: {error.format_message()}", file=sys.stderr)
+    print(f"Error: {message}", file=sys.stderr)
     return error.exit_code
 
 

@@ -68,6 +68,7 @@ def _table(text: str) -> dict[str, str]:
 
 def tell(error: BaseException) -> int:
     """Print an error with its causes and its hint, as `main` does; returns its exit code."""
+    from clickstream.console import program
     from clickstream.text import printable
 
     known = isinstance(error, ClickstreamError)
@@ -79,7 +80,7 @@ def tell(error: BaseException) -> int:
         cause = cause.__cause__
     hint = getattr(error, "hint", "")
     if hint:
-        print(f"  {hint}", file=sys.stderr)
+        print(f"  {program.spoken(hint)}", file=sys.stderr)
     return getattr(error, "exit_code", 1)
 
 

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 import typer
 
 from clickstream import command
+from clickstream.console.app import App
 
-app = typer.Typer(
-    no_args_is_help=True,
+app = App(
     help="The configuration in force.\n\nExample: clickstream config show",
 )
 

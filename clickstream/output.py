@@ -14,6 +14,7 @@ Format = Literal["table", "json", "csv"]
 Row = Mapping[str, Any]
 
 BAR_WIDTH = 24
+RULE_WIDTH = 120  # below the head, where no terminal says how wide a line may be
 NAMES = ("pid", "port", "batch", "seq")  # numbers that name something and count nothing
 EIGHTHS = " ▏▎▍▌▋▊▉"
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -91,7 +92,10 @@ def _table(rows: Sequence[Row], columns: Sequence[str], bar: str, width: int | N
         table.add_row(*cells, *([Text(drawn)] if bar else []))
     page = io.StringIO()
     Console(file=page, width=width or 1_000_000, force_terminal=width is not None).print(table)
-    return "".join(f"{line.rstrip()}\n" for line in page.getvalue().splitlines() if line.strip())
+    lines = [line.rstrip() for line in page.getvalue().splitlines() if line.strip()]
+    if width is None:
+        lines[1] = lines[1][:RULE_WIDTH]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _cell(key: str, value: Any) -> str:

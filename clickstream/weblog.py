@@ -277,10 +277,9 @@ def sniff(lines: Iterable[bytes], name: str, form: Format = COMBINED) -> None:
         raise BadInput(
             f"{name} looks like the vhost_combined format: in {shifted} of {seen} lines the second"
             " column is an address, so the virtual host would be counted as the visitor",
-            'set servers.NAME.format = "vhost_combined"'
+            'its server needs format = "vhost_combined" in the configuration'
             if vhosts * 2 > shifted
-            else "log with one of the formats that clickstream weblog check knows, or cut the first"
-            " column off",
+            else f"log with one of the formats {', '.join(FORMATS)}, or cut the first column off",
         )
 
 

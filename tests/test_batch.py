@@ -70,6 +70,11 @@ def test_a_single_day_without_lines(only, present, told):
         Choice(only=only).days(present, TODAY)
 
 
+def test_yesterday_goes_by_utc_and_says_so():
+    assert Choice(only="yesterday").note(TODAY).startswith("yesterday is 2015-05-19, by UTC")
+    assert Choice(only="2015-05-19").note(TODAY) == Choice(only="latest").note(TODAY) == ""
+
+
 class Tree:
     """A file system of names: a directory is a dict, a file its size."""
 

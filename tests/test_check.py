@@ -96,8 +96,25 @@ def test_more_than_the_share_is_refused(tmp_path, bad, good, percent, refused):
     with pytest.raises(BadInput, match=f"{bad} of the {bad + good} lines of log") as caught:
         check.refuse(settings, "weblog1", "log", found)
     assert "not-a-log-line, byte 0: x" in caught.value.message
-    for told in ("clickstream weblog check", "servers.weblog1.format", "max_invalid_percent"):
+    for told in ("servers.weblog1.format", "max_invalid_percent"):
         assert told in caught.value.hint
+
+
+def test_put_says_how_to_look_at_the_log_and_check_does_not_send_to_itself(settings, tmp_path):
+    path = tmp_path / "my access.log"
+    path.write_bytes(b"junk\n")
+    with pytest.raises(BadInput) as caught:
+        check.admit(settings, "weblog1", check.local(path), str(path))
+    look = f"clickstream weblog check '{path}' --server weblog1; then set servers.weblog1.format"
+    assert look in caught.value.hint
+    for server, key in (("weblog1", "set servers.weblog1.format"), (None, "set the format of its")):
+        problem = check.check(settings, path, server, None, 1).problem
+        assert problem.hint.startswith(key)
+        assert "weblog check" not in problem.hint
+    path.write_bytes(VHOST + b"\n")
+    hint = check.check(settings, path, None, "combined", 1).problem.hint
+    assert "NAME" not in hint
+    assert "weblog check" not in hint
 
 
 def test_what_was_taken_of_the_log_before_counts(settings):

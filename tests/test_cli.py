@@ -95,6 +95,38 @@ def test_nothing_runs_and_nothing_is_wrong(ask):
     assert ask("ingest", "status")[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "named"), [([], "[OPTIONS] COMMAND"), (["report"], "report [OPTIONS] COMMAND")]
+)
+def test_no_command_prints_the_help_once(capfd, words, named):
+    assert main(words) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith(f"Usage: clickstream {named}")
+    assert err.count("Usage:") == err.count("Commands:") == 1
+    assert "Error" not in err
+
+
+def test_yesterday_is_named_before_anything_is_done(ask):
+    for words in (["batch", "run"], ["audit"]):
+        assert "yesterday is 2" in ask(*words, "--date", "yesterday")[2]
+
+
+def test_completion(capfd, monkeypatch):
+    monkeypatch.setenv("_CLICKSTREAM_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "clickstream report h")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    with pytest.raises(SystemExit):
+        main([])
+    assert capfd.readouterr().out.split() == ["health", "hourly"]
+
+
+def test_a_hint_names_the_program_as_it_was_started(ask, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "bin" / "clickstream"), "weblog", "list"])
+    monkeypatch.setenv("PATH", "")
+    assert f"  start it: {tmp_path}/bin/clickstream stack up\n" in ask("weblog", "list")[2]
+
+
 def test_debug_shows_where(ask, tmp_path):
     code = "from clickstream.cli import main; main(['--debug', '--home', {!r}, 'weblog', 'list'])"
     done = subprocess.run(

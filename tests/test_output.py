@@ -108,6 +108,14 @@ def test_a_pipe_gets_whole_cells_without_colour() -> None:
     assert "\x1b" not in table
 
 
+def test_the_rule_below_the_head_does_not_go_with_a_long_cell_into_a_pipe() -> None:
+    table = output.text([{"category": "x" * 5000, "n": 1}], ("category", "n"), "table")
+    rule = table.splitlines()[1]
+    assert set(rule.strip()) == {"─"}
+    assert len(rule) == output.RULE_WIDTH
+    assert "─" * 41 not in output.text(HOURS, COLUMNS, "table", bar="requests", width=40)
+
+
 def test_a_terminal_gets_folded_cells_and_loses_nothing() -> None:
     table = output.text([{"category": "x" * 100, "n": 1}], ("category", "n"), "table", width=40)
     assert table.count("x") == 100

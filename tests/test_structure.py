@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,7 +119,10 @@ def test_the_wheel_renders_an_agent(tmp_path):
     pip = [sys.executable, "-m", "pip", "--quiet"]
     common = ["--no-deps", "--no-build-isolation"]
     subprocess.run([*pip, "wheel", *common, "-w", tmp_path, root], check=True)
-    (wheel,) = tmp_path.glob("clickstream-*.whl")
+    (wheel,) = tmp_path.glob(f"clickstream-{clickstream.__version__}-*.whl")
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    about = f"clickstream-{clickstream.__version__}.dist-info"
+    assert {"clickstream/py.typed", f"{about}/licenses/LICENSE"} <= packed
     target = tmp_path / "installed"
     subprocess.run([*pip, "install", *common, "--target", target, wheel], check=True)
     code = (

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 import typer
 
 from clickstream import command
+from clickstream.console.app import App
 
-app = typer.Typer(
-    no_args_is_help=True,
+app = App(
     help="The batch layer: exact figures per day.\n\nExample: clickstream batch run",
 )
 
@@ -48,6 +48,8 @@ def run(
     settings = command.settings(conf)
 
     def turn() -> None:
+        if choice.note():
+            typer.echo(choice.note(), err=True)
         with command.stages() as watch:
             rows = batch.run(settings, choice, watch)
         if not rows:

@@ -64,12 +64,19 @@ class Choice:
             return [day for day in present if first <= day <= last]
         wanted = self.only
         if wanted == "yesterday":
-            wanted = (today - datetime.timedelta(days=1)).isoformat()
+            wanted = _day_before(today)
         if wanted == "latest":
             wanted = max(_not_after(present, today + NEWEST_IS_AT_MOST), default="latest")
         if wanted not in present:
             raise _no_data(wanted, present)
         return [wanted]
+
+    def note(self, today: datetime.date | None = None) -> str:
+        """Which day `yesterday` is: it goes by UTC, and a log may print another one; else empty."""
+        if self.only != "yesterday":
+            return ""
+        day = _day_before(today or _today())
+        return f"yesterday is {day}, by UTC; days are as printed in the logs"
 
 
 def run(
@@ -149,7 +156,7 @@ def status(settings: Settings) -> Rows:
 
 
 def _chosen(settings: Settings, choice: Choice) -> Manifests:
-    today = datetime.datetime.now(datetime.UTC).date()
+    today = _today()
     found = _listed(settings, lambda days: choice.days(days, today))
     if choice.only and not found:
         raise NoData(f"there is no closed file of {choice.only} yet", "is ingest still writing it?")
@@ -206,6 +213,14 @@ def _day(option: str, text: str | None) -> str | None:
     except ValueError:
         pass
     raise UsageError(f"{option} {text} is no day; write it as 2015-05-18")
+
+
+def _today() -> datetime.date:
+    return datetime.datetime.now(datetime.UTC).date()
+
+
+def _day_before(day: datetime.date) -> str:
+    return (day - datetime.timedelta(days=1)).isoformat()
 
 
 def _not_after(days: list[str], last: datetime.date) -> list[str]:

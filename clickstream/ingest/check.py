@@ -1,5 +1,6 @@
 """A log looked at before it is taken: its format, how it reads, and what in it is not valid."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -75,8 +76,13 @@ def admit(settings: Settings, server: str, opener: logs.Opener, name: str) -> Sc
     found = scan(opener, name, form)
     if found.lines == 0:
         raise BadInput(f"{name} is empty", "there is nothing to put")
-    refuse(settings, server, name, found)
+    refuse(settings, server, name, found, look=see_why(shlex.quote(name), server))
     return found
+
+
+def see_why(file: str, server: str) -> str:
+    """The beginning of a hint: look at the file first."""
+    return f"see why: clickstream weblog check {file} --server {server}; then "
 
 
 def sniff(opener: logs.Opener, name: str, form: Format) -> None:
@@ -87,24 +93,26 @@ def sniff(opener: logs.Opener, name: str, form: Format) -> None:
 
 def refuse(
     settings: Settings,
-    server: str,
+    server: str | None,
     name: str,
     found: Scan,
     known: Mapping[str, int] = MappingProxyType({}),
+    look: str = "",
 ) -> None:
     """BadInput where more of a server's log is invalid than `replay.max_invalid_percent`.
 
-    `known` are the lines of the log, by reason (VALID too), that were taken before.
+    `known` are the lines of the log, by reason (VALID too), that were taken before; `look` begins
+    the hint.
     """
     lines = found.lines + sum(known.values())
     invalid = found.invalid.total() + sum(n for reason, n in known.items() if reason != VALID)
     if found.invalid and invalid * 100 > settings.replay.max_invalid_percent * lines:
+        key = f"servers.{server}.format" if server else "the format of its server"
         reason, example = min(found.examples.items(), key=lambda item: item[1].offset)
         raise BadInput(
             f"{invalid:,} of the {lines:,} lines of {name} are not valid {found.form.name} lines"
             f" (the first one: {reason}, {example})",
-            f"see why: clickstream weblog check FILE --server {server}; then set"
-            f" servers.{server}.format{_better(found)}, or take it as it is with a higher"
+            f"{look}set {key}{_better(found)}, or take it as it is with a higher"
             " replay.max_invalid_percent: rejects are kept in the quarantine",
         )
 
@@ -129,7 +137,7 @@ def check(
     ]
     rows = [*about, *_first_lines(opener, str(file), found.form, first, settings.categories)]
     rows += _rejects(found)
-    return Found(rows, _problem(settings, server or "NAME", opener, str(file), found))
+    return Found(rows, _problem(settings, server, opener, str(file), found))
 
 
 def detect(opener: logs.Opener, name: str) -> tuple[Format | None, str]:
@@ -188,7 +196,7 @@ def _better(found: Scan) -> str:
 
 
 def _problem(
-    settings: Settings, server: str, opener: logs.Opener, name: str, found: Scan
+    settings: Settings, server: str | None, opener: logs.Opener, name: str, found: Scan
 ) -> BadInput | None:
     try:
         sniff(opener, name, found.form)

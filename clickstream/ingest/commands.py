@@ -6,26 +6,27 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from clickstream import command
+from clickstream.console.app import App
 
 if TYPE_CHECKING:
     from clickstream.config import Settings
     from clickstream.ingest.replay import Progress
 
-weblog_app = typer.Typer(
+weblog_app = App(
     help="Web logs: made with known answers, or put into the source location in HDFS."
     "\n\nExample: clickstream weblog put access.log --server weblog1",
-    no_args_is_help=True,
 )
-app = typer.Typer(
+app = App(
     help="Ingest: the Flume agents, and the replay of logs through them."
     "\n\nExample: clickstream ingest start",
-    no_args_is_help=True,
 )
 
 Form = Annotated[
     Literal["table", "json", "csv"], typer.Option("--format", help="How rows are printed.")
 ]
-Agents = Annotated[list[str] | None, typer.Argument(help="Agents by name; all by default.")]
+Agents = Annotated[
+    list[str] | None, typer.Argument(metavar="AGENT", help="Agents by name; all by default.")
+]
 
 
 @weblog_app.command()
@@ -51,7 +52,9 @@ def generate(
 
 @weblog_app.command()
 def put(
-    files: Annotated[list[Path], typer.Argument(help="Log files, plain or gzipped.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE", help="Log files, plain or gzipped.")
+    ],
     server: Annotated[str, typer.Option(help="The web server that wrote them.")],
     name: Annotated[str | None, typer.Option("--as", help="Store under another name.")] = None,
     form: Form = "table",

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from clickstream import formats
 from clickstream.config import Settings
+from clickstream.console import program
 from clickstream.errors import ClickstreamError, NotRunning, UsageError
 from clickstream.hdfs import Hdfs
 from clickstream.ingest import flow, spooler
@@ -60,7 +61,7 @@ def _check_agent(settings: Settings, server: str, tell: Tell) -> None:
         # Chunks of an earlier format may wait for it; a new one must not be noted before.
         spool = Spool(settings.files.spool(server))
         formats.check_agent(settings, server, lambda chunk: spool.state(chunk) != "completed")
-        tell(f"{error.message}; lines wait for it in the spool ({error.hint})")
+        tell(f"{error.message}; lines wait for it in the spool ({program.spoken(error.hint)})")
 
 
 class _Run(NamedTuple):

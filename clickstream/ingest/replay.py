@@ -169,7 +169,8 @@ class _Run:
         if not log.adds_nothing:
             found = check.scan(opener, path, form, log.offset)
             known = self._spooler.ledger.totals(server, log.file)
-            check.refuse(self._settings, server, path, found, known)
+            look = check.see_why("FILE", server)  # in HDFS, where check does not look
+            check.refuse(self._settings, server, path, found, known, look)
         return log
 
 

@@ -5,21 +5,20 @@ from typing import Annotated, Literal
 import typer
 
 from clickstream import command
+from clickstream.console.app import App
 
 Form = Annotated[
     Literal["table", "json", "csv"], typer.Option("--format", help="How rows are printed.")
 ]
 
-ledger_app = typer.Typer(
+ledger_app = App(
     help="The ledger: what was spooled, line by line."
     "\n\nExample: clickstream ingest ledger rebuild",
-    no_args_is_help=True,
 )
 
-alert_app = typer.Typer(
+alert_app = App(
     help="The alerts of the speed layer, and what their lines were."
     "\n\nExample: clickstream alert list --state open",
-    no_args_is_help=True,
 )
 
 
@@ -32,6 +31,7 @@ def demo(
 
     Example: clickstream demo --keep
     """
+    from clickstream.console import program
     from clickstream.ops import demo as demos
 
     settings = command.settings()
@@ -47,7 +47,7 @@ def demo(
     if keep:
         typer.echo("everything is left running; try:")
         for line in demos.TO_TRY:
-            typer.echo(f"  .venv/bin/clickstream --home {demos.home_of(settings)} {line}")
+            typer.echo(f"  {program.name()} --home {demos.home_of(settings)} {line}")
     raise typer.Exit(0 if right == len(compared) else 1)
 
 
@@ -76,6 +76,8 @@ def audit(
     from clickstream.text import printable
 
     choice = Choice.parse(date, first, last, False)
+    if choice.note():
+        typer.echo(choice.note(), err=True)
     with command.stages() as watch:
         done = audits.audit(command.settings(conf), choice, server, watch)
     output.show(done.rows, balance.TABLE if form == "table" else balance.COLUMNS, form)

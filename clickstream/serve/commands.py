@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from clickstream import command
+from clickstream.console.app import App
 from clickstream.errors import UsageError
 
-app = typer.Typer(
-    no_args_is_help=True,
+app = App(
     help="Answers from the two layers.\n\nExample: clickstream report popularity",
 )
 

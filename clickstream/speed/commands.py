@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 import typer
 
 from clickstream import command
+from clickstream.console.app import App
 
-app = typer.Typer(
+app = App(
     help="The speed layer: the topic's lines, counted each second into the real-time views.\n\n"
     "Example: clickstream speed run",
-    no_args_is_help=True,
 )
 
 

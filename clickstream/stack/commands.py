@@ -5,17 +5,17 @@ from typing import Annotated, Literal
 import typer
 
 from clickstream import command
+from clickstream.console.app import App
 
-app = typer.Typer(
+app = App(
     help="The local services: Kafka, HDFS, Cassandra, MariaDB.\n\nExample: clickstream stack up",
-    no_args_is_help=True,
 )
 
 
 @app.command()
 def up(
     services: Annotated[
-        list[str] | None, typer.Argument(help="Only these; all by default.")
+        list[str] | None, typer.Argument(metavar="SERVICE", help="Only these; all by default.")
     ] = None,
 ) -> None:
     """Start what is not running, and wait until it is ready.
@@ -115,7 +115,7 @@ def fetch() -> None:
 @app.command(hidden=True)
 def lock(
     services: Annotated[
-        list[str] | None, typer.Argument(help="Only these; all by default.")
+        list[str] | None, typer.Argument(metavar="SERVICE", help="Only these; all by default.")
     ] = None,
 ) -> None:
     """Resolve the services' jars anew and write their locks (for maintainers, in a checkout).
