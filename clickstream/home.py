@@ -194,6 +194,11 @@ class Home:
         return self.service("mariadb") / (f"password.{user}" if user else "password")
 
     @property
+    def demo(self) -> "Home":
+        """The demo's own home, beside this one."""
+        return Home(self.root.with_name(f"{self.root.name}-demo"))
+
+    @property
     def demo_logs(self) -> Path:
         """The logs of the demo, and the truth about them."""
         return self.root / "logs-made"

@@ -22,6 +22,7 @@ OWNERS = {
     "cassandra": {"clickstream/views/", "clickstream/stack/cassandra.py"},
     "pymysql": {"clickstream/stack/mariadb.py", "clickstream/views/batch"},
 }
+JOINING = (".joinpath", ".with_name")
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -60,6 +61,40 @@ def test_a_client_is_used_in_one_place(path):
     for module in imports(path):
         places = OWNERS.get(module.split(".")[0])
         assert places is None or here.startswith(tuple(places)), f"{here} imports {module}"
+
+
+def paths_made(path: Path) -> Iterator[tuple[str, str]]:
+    """Each name that a file puts below a path, in plain text: (the path's expression, the name)."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        base, added = None, []
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+            base, added = node.left, [node.right]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(JOINING):
+            base, added = node.func.value, node.args
+        for each in added:
+            yield ast.unparse(base), str(each.value) if isinstance(each, ast.Constant) else ""
+
+
+def names_of_a_home() -> set[str]:
+    """The names that home.py gives to files and folders of a home, wherever they stand there."""
+    file = PACKAGE / "home.py"
+    body = ast.parse(file.read_text()).body
+    constants = [node.value for node in body if isinstance(node, ast.Assign)]
+    named = {str(each.value) for each in constants if isinstance(each, ast.Constant)}
+    return (named | {name for _, name in paths_made(file)}) - {""}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_path_of_a_home_is_made_elsewhere(path):
+    names = names_of_a_home()
+    assert {"ledger.db", "ports.json", "run", "logs", "channels", "stack.lock"} <= names
+    if path == PACKAGE / "home.py":
+        return
+    for base, name in paths_made(path):
+        below = base.endswith((".home", ".root")) or ".files." in base
+        own = base == "self.directory" and path.parent.name == "stack"  # a service's own layout
+        assert not below, f"{base} / {name!r}: give it a name in home.Home"
+        assert own or name not in names, f"{base} / {name!r}: home.Home has a name for it"
 
 
 def test_every_file_is_read():

@@ -18,7 +18,6 @@ from clickstream.speed import control as speed
 from clickstream.stack import local
 from clickstream.views.realtime import RealTime
 
-SUFFIX = "-demo"
 SEED = 2015
 CATCH_UP_S = 120
 SHOWN_ROWS = 12
@@ -47,7 +46,7 @@ class Comparison(NamedTuple):
 
 def home_of(settings: Settings) -> Path:
     """The demo's own home, beside the one in use."""
-    return settings.home.with_name(settings.home.name + SUFFIX)
+    return settings.files.demo.root
 
 
 def demo(settings: Settings, keep: bool, tell: Tell) -> list[Comparison]:

@@ -20,6 +20,7 @@ from clickstream.hdfs import Hdfs
 from clickstream.home import Home
 from clickstream.process import running_children
 from clickstream.stack import local
+from tests.stack.homes import runner
 
 LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
@@ -157,6 +158,19 @@ def test_a_service_that_dies_while_starting_tells_why_and_leaves_nothing(second:
     with pytest.raises(ServiceFailed, match=r"mariadb ended with exit code (.|\n)*ibdata1"):
         local.up(second, ["mariadb"])
     assert running_children(second.files) == []
+
+
+def test_a_home_starts_in_which_ingest_ran_first(second: Settings, tmp_path: Path) -> None:
+    run = runner(second)
+    log = tmp_path / "access.log"
+    log.write_bytes(b'1.2.3.4 - - [18/May/2015:09:05:59 +0000] "GET / HTTP/1.1" 200 1\n')
+    run("ingest", "follow", "--server", "weblog1", log, "--until-idle", "0")
+    assert "is not running" in run("ingest", "start", code=1).stderr
+    before = {path for path in second.home.rglob("*") if path.is_file()}
+    assert second.files.ledger in before
+    run("stack", "up", "mariadb")
+    assert [child.name for child in running_children(second.files)] == ["mariadb"]
+    assert all(path.exists() for path in before)
 
 
 def test_a_cleaned_home_is_gone_and_starts_anew(second: Settings) -> None:
