@@ -95,18 +95,23 @@ def test_the_password_is_in_no_command_line_and_no_log(settings: Settings) -> No
         assert password not in log.read_text(errors="replace")
 
 
-# Homes of their own, with MariaDB alone: it is up in a second.
+# A home of their own, with MariaDB alone; each test finds it up, with whatever was written before.
 
 
-@pytest.fixture
-def second(tmp_path: Path):
-    settings = config.load(home=tmp_path / "second")
+@pytest.fixture(scope="module")
+def _second(tmp_path_factory: pytest.TempPathFactory):
+    settings = config.load(home=tmp_path_factory.mktemp("services") / "second")
     yield settings
     local.down(settings)
 
 
+@pytest.fixture
+def second(_second: Settings) -> Settings:
+    local.up(_second, ["mariadb"])
+    return _second
+
+
 def test_data_outlives_a_restart_and_a_lost_port(second: Settings) -> None:
-    local.up(second, ["mariadb"])
     execute(second, "CREATE TABLE kept (n INT)")
     port = endpoints.remembered_ports(second.home)["mariadb"]
     local.down(second)
@@ -130,7 +135,6 @@ def execute(settings: Settings, statement: str) -> None:
 
 
 def test_a_killed_service_is_told_and_started_again(second: Settings) -> None:
-    local.up(second, ["mariadb"])
     (child,) = home.running(second.home)
     os.kill(child.pid, signal.SIGKILL)
     psutil.wait_procs([psutil.Process(child.pid)] if psutil.pid_exists(child.pid) else [], 10)
@@ -148,20 +152,18 @@ def test_a_configured_port_that_is_taken_stops_the_start(tmp_path: Path) -> None
     assert home.running(settings.home) == []
 
 
-def test_a_service_that_dies_while_starting_tells_why_and_leaves_nothing(second: Settings) -> None:
-    local.up(second, ["mariadb"])
+def test_a_service_that_cannot_start_tells_why_and_a_cleaned_home_starts_anew(
+    second: Settings,
+) -> None:
     local.down(second)
     second.path("mariadb", "data", "ibdata1").write_bytes(b"not a tablespace")
     with pytest.raises(ServiceFailed, match=r"mariadb ended with exit code (.|\n)*ibdata1"):
         local.up(second, ["mariadb"])
     assert home.running(second.home) == []
-
-
-def test_a_cleaned_home_is_gone_and_starts_anew(second: Settings) -> None:
-    local.up(second, ["mariadb"])
-    local.down(second)
     local.clean(second)
     assert not second.home.exists()
+    assert local.up(second, ["mariadb"]) == ["mariadb"]
+    execute(second, "CREATE TABLE anew (n INT)")
 
 
 # Jars, by the real Ivy from a mirror of one jar.
