@@ -3,6 +3,7 @@
 import gzip
 import os
 import random
+import select
 import shutil
 import sys
 import time
@@ -110,17 +111,16 @@ class Writer:
         return self.lines[-1]
 
 
-def main(path: str, seed: str, seconds: str, out: str) -> None:
-    """Write a line, and when one more comes on stdin (somebody follows): write, rotate, compress.
+def main(path: str, seed: str, out: str) -> None:
+    """Write a line, and after one on stdin (somebody follows): write, rotate, compress.
 
-    After so long it is told in a file what was written.
+    Until the next line on stdin; then it is told in a file what was written.
     """
     luck = random.Random(int(seed))
     writer = Writer(Path(path), f"s{seed}-")
     writer.write()
     sys.stdin.readline()
-    until = time.monotonic() + float(seconds)
-    while time.monotonic() < until:
+    while not select.select([sys.stdin], [], [], 0)[0]:
         _live(writer, luck)
     writer.end(writer.handle)
     Path(out).write_bytes(b"".join(line + b"\n" for line in writer.lines))

@@ -20,6 +20,7 @@ from clickstream.errors import ClickstreamError
 from clickstream.views.realtime import counts, lifecycle, recent, writer
 from clickstream.views.realtime.store import alert_of
 from clickstream.views.realtime.writer import Batch, Writer
+from tests.examples import examples
 from tests.truth import attacks, outages
 
 BASE = 1431939600
@@ -217,13 +218,13 @@ def test_minutes_too_big_to_be_held_make_the_same_alerts(monkeypatch, held):
 CUTS = st.lists(st.integers(0, 300), max_size=8)
 
 
-@hypothesis_settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=examples(60), deadline=None)
 @given(LINES, CUTS, st.integers(0, OPENS))
 def test_any_order_and_any_cuts_make_the_alerts_of_all_lines(lines, places, resolves):
     assert replayed(cut(lines, places), resolves).live() == truth(lines, resolves)
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=examples(30), deadline=None)
 @given(LINES, CUTS, st.integers(0, OPENS), st.lists(st.integers(0, 90), max_size=8))
 def test_a_batch_that_dies_and_runs_again_tells_the_same(lines, places, resolves, deaths):
     batches = cut(lines, places)
@@ -251,7 +252,7 @@ class Forgetful(MemoryWriter):
         super()._send(rows)
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=examples(30), deadline=None)
 @given(LINES, CUTS, st.integers(0, OPENS), st.lists(st.integers(1, 40), max_size=8))
 def test_what_a_killed_store_has_forgotten_of_a_batch_is_written_again(lines, places, resolves, at):
     batches, tables = cut(lines, places), Tables()
@@ -281,7 +282,7 @@ def test_a_store_that_has_forgotten_an_earlier_batch_is_refused():
         stream.write(2, batch_of(burst(3)))
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=examples(30), deadline=None)
 @given(LINES, CUTS, st.integers(0, OPENS))
 def test_every_change_is_told_once_in_order_and_ends_at_what_is_stored(lines, places, resolves):
     tables = replayed(cut(lines, places), resolves)

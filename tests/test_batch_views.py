@@ -2,9 +2,6 @@
 
 import base64
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pymysql
 import pytest
@@ -17,6 +14,9 @@ from clickstream.errors import ClickstreamError, NoData, NotRunning, UsageError
 from clickstream.ledger import Ledger, LogFile
 from clickstream.views import batch
 from clickstream.views.batch import DIGEST_BYTES, BatchViews, Book
+from tests.children import child, ended, replace_day
+from tests.examples import examples
+from tests.stack.homes import runner
 
 LONG = "/" + "\xe9" * 300_000
 NAMES = ["/a", "/A", "/a ", "/a\t", "/a\x00", "/\xe4", LONG, LONG + "x", "/'; DROP TABLE books; --"]
@@ -39,14 +39,6 @@ def store(tmp_path):
 def views(store):
     with BatchViews.connect(store) as views:
         yield views
-
-
-def command_line(settings, *arguments):
-    """What a command of the settings' home prints."""
-    argv = [sys.executable, "-m", "clickstream.cli", *arguments]
-    return subprocess.run(
-        argv, env=settings.child_env(), capture_output=True, text=True, check=True
-    ).stdout
 
 
 def day_rows(day, names=NAMES, server="weblog1", run="r", manifest=(), made_with=WITH):
@@ -135,7 +127,7 @@ def test_a_home_publishes_its_books(views, store):
         log = LogFile("weblog1", "a" * 16, "/source/weblog1/a", 9, "", False)
         ledger.plan(log, 0, {("2015-05-18", ""): 2, ("2015-05-18", "binary"): 1}, b"", 3)
     views.replace_day("2015-05-18", day_rows("2015-05-18", ["/x", "/y"]))
-    assert command_line(store, "ingest", "ledger", "publish") == "2 valid lines of 1 days\n"
+    assert runner(store)("ingest", "ledger", "publish").stdout == "2 valid lines of 1 days\n"
     assert views.rejects() == {"2015-05-18": 1}
     assert [run["final"] for run in views.runs()] == [True]
 
@@ -167,33 +159,22 @@ def test_a_day_that_another_run_has_written_since_is_left_to_it(views):
 
 
 WRITERS = 4
-REPLACE = """
-import json, sys
-from clickstream import config
-from clickstream.views.batch import BatchViews
-from tests.test_batch_views import day_rows
-day, name, times = sys.argv[1:]
-with BatchViews.connect(config.load()) as views:
-    for turn in range(int(times)):
-        views.replace_day(day, day_rows(day, [name], run=name[1:]))
-"""
 
 
-def replacing(store, *arguments, **environment):
+def replacing(store, name, times=1, fault=""):
     """A process that replaces a day."""
-    env = store.child_env() | {"PYTHONPATH": str(Path(__file__).parents[1])} | environment
-    argv = [sys.executable, "-c", REPLACE, *arguments]
-    return subprocess.Popen(argv, env=env, stderr=subprocess.PIPE, text=True)
+    rows = day_rows("2015-05-18", [name], run=name[1:])
+    arguments = (store.home, store.origin.flags, "2015-05-18", rows, times)
+    return child(replace_day, *arguments, fault=fault)
 
 
 def test_writers_at_once_take_their_turns_and_a_reader_sees_whole_days(views, store):
     views.replace_day("2015-05-18", day_rows("2015-05-18", ["/0"]))
-    writers = [replacing(store, "2015-05-18", f"/{n}", "20") for n in range(WRITERS)]
-    while any(writer.poll() is None for writer in writers):
+    writers = [replacing(store, f"/{n}", examples(8)) for n in range(WRITERS)]
+    while any(writer.is_alive() for writer in writers):
         assert len(views.categories(server="all")) == 1
         assert len(views.visitors()) == 2
-    assert [writer.communicate()[1] for writer in writers] == [""] * WRITERS
-    assert {writer.returncode for writer in writers} == {0}
+    assert [ended(writer) for writer in writers] == [0] * WRITERS
 
 
 @pytest.mark.parametrize(
@@ -202,14 +183,13 @@ def test_writers_at_once_take_their_turns_and_a_reader_sees_whole_days(views, st
 def test_a_writer_that_is_killed_leaves_the_old_day_or_the_new_one(views, store, point):
     views.replace_day("2015-05-18", day_rows("2015-05-18", ["/old", "/older"]))
     old = everything(views)
-    killed = replacing(store, "2015-05-18", "/new", "1", CLICKSTREAM_FAULT=point)
-    assert killed.wait(60) == -signal.SIGKILL
+    assert ended(replacing(store, "/new", fault=point)) == -signal.SIGKILL
     found = everything(views)
     if point == "batch-committed":
         assert [row["category"] for row in views.categories()] == ["/new"] * 2
     else:
         assert found == old
-    assert replacing(store, "2015-05-18", "/new", "1").wait(60) == 0
+    assert ended(replacing(store, "/new")) == 0
     assert [row["category"] for row in views.categories()] == ["/new"] * 2
 
 

@@ -105,7 +105,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def receiver():
     server = Receiver()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield server
     server.free.set()
@@ -125,7 +125,8 @@ def numbers(receiver):
 def test_a_webhook_that_fails_hangs_and_recovers_gets_everything_in_order(
     views, receiver, tmp_path, capfd
 ):
-    settings = settings_of(tmp_path, webhook=receiver.url, timeout_seconds=1, retry_max_seconds=1)
+    settings = settings_of(tmp_path, webhook=receiver.url, timeout_seconds=1)
+    settings.alerts.retry_max_seconds = 0.1  # the configuration takes whole seconds
     views.all = [told(n, seq=n + 1) for n in range(5)]
     with delivery.at_work(settings):
         wait_until(lambda: len(receiver.taken) == 5, 10, "five messages")

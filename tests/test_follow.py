@@ -27,6 +27,7 @@ from clickstream.ingest.follower import Follower, Following
 from clickstream.ingest.spool import Spool
 from clickstream.ingest.tail import Growing
 from clickstream.ledger import Ledger
+from tests.examples import examples
 from tests.growing import Writer
 
 SERVER = "weblog1"
@@ -169,7 +170,7 @@ W, STEP, KILL, CUT, RENAME, COPY = (
 @example([CUT, RENAME, RENAME, ("compress", 2), STEP])
 @given(st.lists(OPS, max_size=40))
 @tried(
-    max_examples=int(os.environ.get("EXAMPLES", "60")),
+    max_examples=examples(30),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
@@ -471,14 +472,15 @@ def test_a_writer_at_work(tmp_path):
     print(f"seed {seed}")
     home = Home(tmp_path)
     out = tmp_path / "written"
-    argv = [sys.executable, "-m", "tests.growing", str(home.path), str(seed), "4", str(out)]
+    argv = [sys.executable, "-m", "tests.growing", str(home.path), str(seed), str(out)]
     root = Path(__file__).resolve().parents[1]
     with subprocess.Popen(argv, cwd=root, stdin=subprocess.PIPE, text=True) as process:
         home.begin()
-        while not home.follower.done.lines:
-            home.follower.step()
-        process.stdin.write("go\n")
-        process.stdin.flush()
+        for lines in (1, 300):  # It begins after a word, and ends after another.
+            while home.follower.done.lines < lines:
+                home.follower.step()
+            process.stdin.write("now\n")
+            process.stdin.flush()
         while process.poll() is None:
             home.follower.step()
     home.finish()

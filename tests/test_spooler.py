@@ -8,8 +8,6 @@ import hashlib
 import io
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 from collections import defaultdict
 from contextlib import nullcontext
@@ -27,6 +25,8 @@ from clickstream.ingest import logs, spooler
 from clickstream.ingest.spool import COMPLETED, Limits
 from clickstream.ingest.spooler import LOCAL, Reject
 from clickstream.ledger import VALID, Ledger
+from tests.children import child, ended, spool
+from tests.examples import examples
 from tests.stack.stores import identity, offsets
 
 SERVERS = ("weblog1", "weblog2")
@@ -229,7 +229,7 @@ def act_on_log(world, kind, key, *rest):
         world.write(other, world.fresh_name(), content[:size], packed)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEP, min_size=3, max_size=14))
 def test_any_history_counts_every_line_once(steps):
     with tempfile.TemporaryDirectory() as place:
@@ -245,32 +245,14 @@ def test_every_fault_point_is_survived_in_a_process_of_its_own(tmp_path):
     """`kill -9` for real, at each point in turn: the second run finishes what the first began."""
     log = tmp_path / "a.log"
     log.write_bytes(b"".join(GOOD % (n % 10) + b"\n" for n in range(30)))
-    code = (
-        "import sys; from functools import partial; from pathlib import Path\n"
-        "from clickstream import config; from clickstream.ingest import spooler\n"
-        "from clickstream.ingest.spool import Limits\n"
-        "home, path = map(Path, sys.argv[1:])\n"
-        "settings = config.load(home=home)\n"
-        "with spooler.opened(settings, ['weblog1']) as opened:\n"
-        "    log = opened.recognise('weblog1', partial(spooler.opened_file, path), f'file://{path}')\n"
-        "    with path.open('rb') as stream:\n"
-        "        stream.seek(log.offset)\n"
-        "        for draft in log.drafts(stream, Limits(7, 10**6)):\n"
-        "            opened.spool(log, draft)\n"
-        "            for chunk in settings.files.spool('weblog1').glob('*.log'):\n"
-        "                chunk.rename(f'{chunk}.COMPLETED')\n"
-        "            opened.tidy()\n"
-    )
     for point in POINTS:
         home = Home(tmp_path / point)
-        argv = [sys.executable, "-c", code, str(home.root), str(log)]
-        env = os.environ | {"CLICKSTREAM_FAULT": f"{point}:2"}
-        assert subprocess.run(argv, env=env, check=False).returncode == -signal.SIGKILL
+        assert ended(child(spool, home.root, log, fault=f"{point}:2")) == -signal.SIGKILL
         # What an agent has taken and the ledger knows is gone, so look before the second run.
         with Ledger.open(home.ledger) as ledger:
             before = ledger.totals().total()
             assert before in (7, 14)
-        subprocess.run(argv, check=True)
+        assert ended(child(spool, home.root, log)) == 0
         with Ledger.open(home.ledger) as ledger:
             assert ledger.totals() == {VALID: 30}
             assert ledger.files()[0].bytes == log.stat().st_size

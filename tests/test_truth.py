@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from clickstream import weblog
 from tests import truth
+from tests.examples import examples
 from tests.truth import Malformed, Truth
 
 LOGS = Path(__file__).resolve().parents[2] / "shared" / "data" / "logs"
@@ -273,7 +274,7 @@ PIECES = st.sampled_from([*WORDS, *BYTES, b" [18/May/2015:"])
 CUTS = st.tuples(st.integers(0, len(GOOD)), st.integers(0, 5), PIECES)
 
 
-@settings(deadline=None, max_examples=1000)
+@settings(deadline=None, max_examples=examples(300))
 @given(st.lists(CUTS, min_size=1, max_size=4))
 def test_the_product_reads_hostile_lines_the_same(cuts):
     raw = GOOD

@@ -11,13 +11,14 @@ from contextlib import contextmanager, suppress
 import psutil
 import pytest
 
-from clickstream import endpoints
-from clickstream.errors import NotRunning, ServiceFailed
+from clickstream import endpoints, kafka
+from clickstream.errors import NotRunning
 from clickstream.hdfs import Hdfs
 from clickstream.home import set_aside
-from clickstream.ingest import agents, flume, orphans, replay
+from clickstream.ingest import flow, flume, orphans, replay
 from clickstream.ingest.agent import Agent
-from clickstream.process import wait_until
+from clickstream.process import Child, wait_until
+from tests.stack.homes import fresh_home, runner
 from tests.stack.stores import by_offset, closed_lines, in_kafka, offsets, open_files_hold_lines
 from tests.stack.test_ingest import log_of, put
 
@@ -40,9 +41,9 @@ def pids(settings):
     return {name: getattr(Agent(settings, name).running(), "pid", None) for name in ALL}
 
 
-def spool_by_hand(settings, lines, name=CHUNK.format(1)):
+def spool_by_hand(settings, lines, number=1):
     """A file in the spooling directory as another program would put it there, by rename."""
-    spool = settings.files.spool("weblog1")
+    spool, name = settings.files.spool("weblog1"), CHUNK.format(number)
     draft = spool.parent / f"draft-{name}"
     draft.write_bytes(b"a line of no log\n" * lines)
     draft.rename(spool / name)
@@ -57,34 +58,47 @@ def taken(path):
     wait_until(lambda: completed(path).exists() and not path.exists(), 60, f"{path} being taken")
 
 
-def test_a_killed_agent_is_seen_and_it_alone_is_started(fresh, run):
-    run("ingest", "start")
-    assert set(states(run).values()) == {"up"}
-    run("ingest", "status", "--check")
-    before = pids(fresh)
+@pytest.fixture(scope="module")
+def _edge(settings, tmp_path_factory):
+    yield from fresh_home(settings, tmp_path_factory.mktemp("edge") / "home")
+
+
+@pytest.fixture
+def edge(_edge):
+    """A home of which agent1 runs, and no collector that would take its lines."""
+    runner(_edge)("ingest", "start", "agent1")
+    return _edge
+
+
+def test_a_killed_agent_is_seen_and_it_alone_is_started(shared, shared_run):
+    assert set(states(shared_run).values()) == {"up"}
+    shared_run("ingest", "status", "--check")
+    before = pids(shared)
     os.kill(before["agent1"], signal.SIGKILL)
-    wait_until(lambda: not psutil.pid_exists(before["agent1"]) or not pids(fresh)["agent1"], 20, "")
-    found = states(run)
+    wait_until(lambda: not pids(shared)["agent1"], 20, "the end of agent1")
+    found = states(shared_run)
     assert {state for (agent, _), state in found.items() if agent == "agent1"} == {"down"}
     assert {state for (agent, _), state in found.items() if agent != "agent1"} == {"up"}
-    run("ingest", "status", "--check", code=1)
-    assert "started agent1\n" in run("ingest", "start").stdout
-    after = pids(fresh)
+    shared_run("ingest", "status", "--check", code=1)
+    assert "started agent1\n" in shared_run("ingest", "start").stdout
+    after = pids(shared)
     assert after["agent1"] not in (None, before["agent1"])
     assert after | {"agent1": 0} == before | {"agent1": 0}
-    assert set(states(run).values()) == {"up"}
+    assert set(states(shared_run).values()) == {"up"}
 
 
-def test_what_status_says_of_events_and_channels(fresh, run):
-    run("ingest", "start", "agent1")
-    taken(spool_by_hand(fresh, 10))
+def test_what_status_says_of_events_and_channels(edge):
+    run = runner(edge)
+    before = told(run, "agent1")
+    taken(spool_by_hand(edge, 10))
     found = told(run, "agent1")
-    channel = found["agent1", "channel lines"]
-    assert (channel["events_in"], channel["events_out"], channel["fill"]) == (10, 0, 0.0)
+    channel, source = found["agent1", "channel lines"], found["agent1", "source spool"]
+    assert channel["events_in"] - before["agent1", "channel lines"]["events_in"] == 10
+    assert (channel["events_out"], channel["fill"]) == (0, 0.0)
     assert channel["channel"] == "file"
     assert "survives" in channel["guarantee"]
-    assert found["agent1", "source spool"]["events_in"] == 10
-    assert found["agent1", "source spool"]["guarantee"] is None
+    assert source["events_in"] - before["agent1", "source spool"]["events_in"] == 10
+    assert source["guarantee"] is None
     wait_until(
         lambda: (
             "Connection refused" in told(run, "agent1")["agent1", "sink collector"]["last_error"]
@@ -97,12 +111,12 @@ def test_what_status_says_of_events_and_channels(fresh, run):
     assert max(map(len, table.splitlines()[:5])) <= 100
 
 
-def test_a_source_that_has_died_is_seen_and_a_start_heals_it(fresh, run):
-    run("ingest", "start", "agent1")
-    chunk = spool_by_hand(fresh, 10)
+def test_a_source_that_has_died_is_seen_and_a_start_heals_it(edge):
+    run = runner(edge)
+    chunk = spool_by_hand(edge, 10, 2)
     taken(chunk)
-    assert spool_by_hand(fresh, 7) == chunk
-    agent = Agent(fresh, "agent1")
+    assert spool_by_hand(edge, 7, 2) == chunk
+    agent = Agent(edge, "agent1")
     wait_until(lambda: agent.missing() == [("source", "spool")], 60, "the source dying")
     pid = agent.running().pid
     found = told(run, "agent1")
@@ -116,73 +130,120 @@ def test_a_source_that_has_died_is_seen_and_a_start_heals_it(fresh, run):
     assert set(states(run, "agent1").values()) == {"up"}
     taken(chunk)
     assert told(run, "agent1")["agent1", "source spool"]["events_in"] == 7, "all, and none made up"
-    aside = set_aside(fresh.files.spool("weblog1"))
-    assert [path.name for path in aside.iterdir()] == [completed(chunk).name]
-    assert "already running" in run("ingest", "start", "agent1").stdout
+    aside = set_aside(edge.files.spool("weblog1"))
+    assert completed(chunk).name in os.listdir(aside)
 
 
-def test_what_blocks_a_source_is_named_and_moved_aside(fresh, run):
-    run("ingest", "start", "agent1")
-    spool = fresh.files.spool("weblog1")
+def test_what_blocks_a_source_is_named_and_moved_aside(edge):
+    run = runner(edge)
+    spool = edge.files.spool("weblog1")
     os.mkfifo(spool / "pipe.log")
     (spool / "dangling.log").symlink_to("/nowhere")
-    chunk = spool_by_hand(fresh, 10)
+    chunk = spool_by_hand(edge, 10, 3)
     found = told(run, "agent1")["agent1", "source spool"]
     assert found["state"] == "down"
     assert "'dangling.log' blocks" in found["last_error"]
     run("ingest", "start", "agent1")
     taken(chunk)
     assert set(states(run, "agent1").values()) == {"up"}
-    assert sorted(os.listdir(set_aside(spool))) == ["dangling.log", "pipe.log"]
+    aside = {name for name in os.listdir(set_aside(spool)) if not name.startswith("weblog1-")}
+    assert aside == {"dangling.log", "pipe.log"}
 
 
-def test_another_configuration_is_told_and_replay_refuses_it(fresh, run, tmp_path):
-    put(run, tmp_path / "a.log", log_of(3))
-    run("ingest", "start")
+def test_a_second_start_does_no_harm_nor_does_a_second_stop(edge):
+    run, pid = runner(edge), pids(edge)["agent1"]
+    assert "already running" in run("ingest", "start", "agent1").stdout
+    assert pids(edge)["agent1"] == pid
+    assert "stopped agent1" in run("ingest", "stop").stdout
+    assert "nothing was running" in run("ingest", "stop").stdout
+
+
+def test_another_configuration_is_told_and_replay_refuses_it(shared_run, tmp_path):
+    run = shared_run
+    put(run, tmp_path / "configured.log", log_of(3, b"configured"))
     other = ("--set", "flume.batch_size=500")
     assert {row["configuration"] for row in told(run).values()} == {"current"}
     assert {row["configuration"] for row in told(run, flags=other).values()} == {"differs"}
     refused = run(*other, "ingest", "replay", code=1).stderr
     assert "agent1 runs with another configuration" in refused
     assert "stop it and start it" in refused
-    run(*other, "ingest", "render")
-    assert {row["configuration"] for row in told(run, flags=other).values()} == {"differs"}
-    run("ingest", "render")
-    run("ingest", "replay", "--wait")
+    try:
+        run(*other, "ingest", "render")
+        assert {row["configuration"] for row in told(run, flags=other).values()} == {"differs"}
+    finally:
+        run("ingest", "render")
+    assert "3 lines of 1 logs" in run("ingest", "replay").stdout
+
+
+def wrong_line(right, wrong):
+    """Spoils the files that an agent is started with."""
+
+    def spoil(settings, monkeypatch, tmp_path):
+        rendered = flume.files
+
+        def files(settings, agent):
+            return [file._replace(content=file.content.replace(right, wrong))
+                    for file in rendered(settings, agent)]  # fmt: skip
+
+        monkeypatch.setattr(flume, "files", files)
+
+    return spoil
+
+
+def blocked_channel(settings, monkeypatch, tmp_path):
+    """Puts a file where the channel's directories belong."""
+    blocker = tmp_path / "file"
+    blocker.write_text("in the way of the channel's directories")
+    place = settings.files.agent("agent1")
+    place.mkdir(parents=True)
+    (place / "channels").symlink_to(blocker)
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong", "said"),
+    ("spoil", "said"),
     [
-        ("sinks.collector.type = avro", "sinks.collector.type = org.example.Nope", "Nope"),
-        ("sinks.collector.hostname = ", "sinks.collector.hostnam = ", "sink collector is not up"),
+        (wrong_line("sinks.collector.type = avro", "sinks.collector.type = org.x.Nope"), "Nope"),
+        pytest.param(
+            wrong_line("sinks.collector.hostname = ", "sinks.collector.hostnam = "),
+            "sink collector",
+            marks=pytest.mark.campaign("another component that does not come up"),
+        ),
+        pytest.param(
+            blocked_channel,
+            "channel lines",
+            marks=pytest.mark.campaign("another component that does not come up"),
+        ),
     ],
+    ids=["class", "key", "channel"],
 )
-def test_a_missing_component_is_named_and_nothing_is_left(fresh, monkeypatch, right, wrong, said):
-    rendered = flume.files
+def test_a_missing_component_is_named_and_nothing_is_left(
+    fresh, run, monkeypatch, tmp_path, spoil, said
+):
+    """What does not come up is waited for: here only until the agent has complained of it."""
+    spoil(fresh, monkeypatch, tmp_path)
+    patient = Child.wait_ready
 
-    def spoilt(settings, agent):
-        return [file._replace(content=file.content.replace(right, wrong))
-                for file in rendered(settings, agent)]  # fmt: skip
+    def impatient(child, ready, timeout_s):
+        wait_until(lambda: b" ERROR " in child.log.read_bytes(), timeout_s, "a complaint")
+        patient(child, ready, 1)
 
-    monkeypatch.setattr(flume, "files", spoilt)
-    fresh.flume.start_timeout_seconds = 10
-    with pytest.raises(ServiceFailed, match="agent1") as failed:
-        agents.start(fresh, ["agent1"], print)
-    assert said in failed.value.message
+    monkeypatch.setattr(Child, "wait_ready", impatient)
+    failed = run("ingest", "start", "agent1", code=1)
+    assert "agent1" in failed.stderr
+    assert said in failed.stderr
     assert Agent(fresh, "agent1").running() is None
 
 
-def test_events_of_file_channels_are_not_stranded_by_memory_channels(fresh, run):
-    memory = ("--set", "flume.channel=memory")
+def test_events_of_file_channels_are_not_stranded_by_memory_channels(single):
+    run, memory = runner(single), ("--set", "flume.channel=memory")
     run("ingest", "start", "agent1")
-    taken(spool_by_hand(fresh, 10))
+    taken(spool_by_hand(single, 10))
     run("ingest", "stop")
     refused = run(*memory, "ingest", "start", "agent1", code=1).stderr
     assert "agent1's file channel lines holds 10 events" in refused
     assert "flume.channel=file" in refused
     run("ingest", "start")
-    agent = Agent(fresh, "agent1")
+    agent = Agent(single, "agent1")
     wait_until(lambda: not any(bean.held() for bean in agent.channels()), 60, "agent1 draining")
     os.kill(agent.running().pid, signal.SIGKILL)
     assert "killed" in run(*memory, "ingest", "start", "agent1", code=1).stderr
@@ -194,56 +255,59 @@ def test_events_of_file_channels_are_not_stranded_by_memory_channels(fresh, run)
     assert "lost when the agent dies" in channel["guarantee"]
 
 
-def test_memory_channels_are_given_time_to_drain_before_a_stop(fresh, run):
-    memory = ("--set", "flume.channel=memory")
+def test_memory_channels_carry_every_line_and_are_given_time_to_drain_before_a_stop(
+    single, tmp_path
+):
+    run, memory = runner(single), ("--set", "flume.channel=memory")
+    put(run, tmp_path / "a.log", log_of(2000))
     run(*memory, "ingest", "start")
-    collector = psutil.Process(Agent(fresh, "agent3").running().pid)
-    collector.suspend()
-    taken(spool_by_hand(fresh, 10))
-    stopping = subprocess.Popen(
-        [*CLI, *memory, "ingest", "stop", "agent1"],
-        env=fresh.child_env(),
-    )
-    with pytest.raises(subprocess.TimeoutExpired):
-        stopping.wait(2)
-    collector.resume()
+    run(*memory, "ingest", "replay", "--wait")
+    assert len(set(in_kafka(single))) == 2000
+    collector = psutil.Process(Agent(single, "agent3").running().pid)
+    with suspended(collector):
+        taken(spool_by_hand(single, 10))
+        stopping = subprocess.Popen(
+            [*CLI, *memory, "ingest", "stop", "agent1"],
+            env=single.child_env(),
+        )
+        with pytest.raises(subprocess.TimeoutExpired):
+            stopping.wait(2)
     assert stopping.wait(60) == 0
     run(*memory, "ingest", "stop")
-    quarantined = closed_lines(fresh, fresh.hdfs.quarantine)
+    quarantined = closed_lines(single, single.hdfs.quarantine)
     assert quarantined == [b"a line of no log"] * 10
 
 
 @pytest.fixture
-def tiny(fresh):
+def tiny(single):
     """Channels so small that they fill; the same for the command line and in this process."""
-    fresh.origin.flags.update({"flume.capacity": "2000", "flume.batch_size": "500"})
-    fresh.flume.capacity, fresh.flume.batch_size = 2000, 500
-    return fresh
+    single.origin.flags.update({"flume.capacity": "2000", "flume.batch_size": "500"})
+    single.flume.capacity, single.flume.batch_size = 2000, 500
+    return single
 
 
-def test_replay_pauses_while_a_channel_is_nearly_full_and_goes_on(tiny, run, tmp_path):
-    tiny.replay.max_spooled_chunks = 1000  # the spool is not what it waits for
-    content = log_of(40_000)
+def test_replay_pauses_while_a_channel_is_nearly_full_and_goes_on(tiny, tmp_path):
+    """There is no collector yet: agent1's channel holds what it can."""
+    run, content, more = runner(tiny), log_of(4000), log_of(1000, b"more")
     put(run, tmp_path / "a.log", content)
-    run("ingest", "start")
-    collector = psutil.Process(Agent(tiny, "agent3").running().pid)
-    collector.suspend()
+    run("ingest", "start", "agent1")
+    run("ingest", "replay")
+    wait_until(lambda: flow.fills(tiny)["agent1/lines"] >= 80, 60, "a channel nearly full")
+    put(run, tmp_path / "b.log", more)
     waits = []
 
     def observe(progress):
-        waits.append(progress.waiting_for)
-        if "agent1/lines" in progress.waiting_for:
-            collector.resume()
+        if "agent1/lines" in progress.waiting_for and not waits:
+            waits.append(progress.waiting_for)
+            run("ingest", "start", "agent3")
 
-    try:
-        done = replay.replay(tiny, replay.Pace(rate=2000), observe)
-    finally:
-        collector.resume()
-    assert "agent1/lines to drain" in waits
-    assert done.lines == 40_000
+    done = replay.replay(tiny, replay.Pace(), observe)
+    assert waits == ["agent1/lines to drain"]
+    assert done.lines == 1000
     run("ingest", "replay", "--wait")
-    assert by_offset(closed_lines(tiny, tiny.hdfs.master))["weblog1"] == offsets(content)
-    assert {offset for _, _, offset in in_kafka(tiny)} == set(offsets(content))
+    lines = [line.split(b"\t", 3)[3] for line in closed_lines(tiny, tiny.hdfs.master)]
+    assert set(lines) == {*offsets(content).values(), *offsets(more).values()}
+    assert len(set(in_kafka(tiny))) == len(offsets(content)) + len(offsets(more))
 
 
 @contextmanager
@@ -261,37 +325,40 @@ def kafka_process(settings):
     return psutil.Process(next(c.pid for c in listening if c.laddr.port == port))
 
 
-def test_wait_fails_with_its_reason_when_nothing_moves(fresh, run, tmp_path):
-    put(run, tmp_path / "a.log", log_of(500))
-    run("ingest", "start")
-    impatient = ("--set", "replay.wait_timeout_seconds=5")
-    with suspended(kafka_process(fresh)):
-        failed = run(*impatient, "ingest", "replay", "--wait", code=1).stderr
-    assert "agent3/to-kafka to drain, but nothing moved for 5 s" in failed
+def test_wait_fails_with_its_reason_when_nothing_moves(
+    shared, shared_run, arrived, tmp_path, monkeypatch
+):
+    """Kafka is asked for the reason, and hangs too: not so long that its controller drops it."""
+    monkeypatch.setattr(kafka, "TIMEOUT_S", 1)
+    put(shared_run, tmp_path / "stuck.log", log_of(500, b"stuck"))
+    impatient = ("--set", "replay.wait_timeout_seconds=4")
+    with suspended(kafka_process(shared)):
+        failed = shared_run(*impatient, "ingest", "replay", "--wait", code=1).stderr
+    assert "agent3/to-kafka to drain, but nothing moved for 4 s" in failed
     assert "Kafka" in failed
-    run("ingest", "replay", "--wait")
-    assert len(set(in_kafka(fresh))) == 500
+    monkeypatch.undo()
+    shared_run("ingest", "replay", "--wait")
+    assert len(set(arrived.in_kafka())) == 500
 
 
-def test_wait_bears_an_agent_that_dies_and_comes_back(fresh, run, tmp_path):
-    content = log_of(3000)
-    put(run, tmp_path / "a.log", content)
-    run("ingest", "start")
-    run("ingest", "replay")
-    os.kill(pids(fresh)["agent1"], signal.SIGKILL)
-    os.kill(pids(fresh)["agent3"], signal.SIGKILL)
+def test_wait_bears_an_agent_that_dies_and_comes_back(shared, shared_run, arrived, tmp_path):
+    content = log_of(3000, b"borne")
+    put(shared_run, tmp_path / "borne.log", content)
+    shared_run("ingest", "replay")
+    os.kill(pids(shared)["agent1"], signal.SIGKILL)
+    os.kill(pids(shared)["agent3"], signal.SIGKILL)
     waiting = subprocess.Popen(
         [*CLI, "ingest", "replay", "--wait"],
-        env=fresh.child_env(),
+        env=shared.child_env(),
         stderr=subprocess.PIPE,
         text=True,
     )
-    run("ingest", "start")
+    shared_run("ingest", "start")
     code = waiting.wait(200)
     if code:  # it began while agent1 was down, and said so
         assert "agent1 is not running" in waiting.stderr.read()
-        run("ingest", "replay", "--wait")
-    assert by_offset(closed_lines(fresh, fresh.hdfs.master))["weblog1"] == offsets(content)
+        shared_run("ingest", "replay", "--wait")
+    assert by_offset(arrived.master())["weblog1"] == offsets(content)
 
 
 class Supervision:
@@ -323,11 +390,11 @@ class Supervision:
 
 
 @pytest.fixture
-def supervise(fresh, tmp_path):
+def supervise(tmp_path):
     running = []
 
-    def begin(*arguments, flags=()):
-        running.append(Supervision(fresh, tmp_path, *arguments, flags=flags))
+    def begin(home, *arguments, flags=()):
+        running.append(Supervision(home, tmp_path, *arguments, flags=flags))
         return running[-1]
 
     yield begin
@@ -350,9 +417,19 @@ def up(settings, name, but=None):
     return Agent(settings, name).running().pid
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_supervision_starts_a_killed_agent_again_and_ends_with_its_agents(fresh, supervise, number):
-    supervision = supervise("agent1", "agent2")
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        pytest.param(
+            signal.SIGTERM, marks=pytest.mark.campaign("another signal that ends it as Ctrl-C does")
+        ),
+    ],
+)
+def test_supervision_starts_what_is_killed_and_lets_go_what_is_stopped(
+    fresh, run, supervise, number
+):
+    supervision = supervise(fresh, "agent1", "agent2")
     supervision.wait_for("supervising agent1, agent2")
     pid = up(fresh, "agent1")
     for times in (1, 2):
@@ -361,59 +438,56 @@ def test_supervision_starts_a_killed_agent_again_and_ends_with_its_agents(fresh,
         pid = up(fresh, "agent1", but=pid)
     assert "starting agent1 again in 1 s (1)" in supervision.said()
     assert "starting agent1 again in 2 s (2)" in supervision.said()
+    run("ingest", "stop", "agent2")
+    supervision.wait_for("agent2 was stopped")
+    assert pids(fresh)["agent2"] is None
+    assert pids(fresh)["agent1"] is not None
+    run("ingest", "start", "agent2")
+    pid = pids(fresh)["agent2"]
+    os.kill(pid, signal.SIGKILL)
+    up(fresh, "agent2", but=pid)
     supervision.process.send_signal(number)
     assert supervision.process.wait(60) == 130
     assert set(pids(fresh).values()) == {None}
 
 
-def test_supervision_recovers_open_files_and_heals_a_source(fresh, run, supervise, tmp_path):
-    patient = ("--set", "flume.idle_timeout_seconds=10")
-    content = log_of(2000)
+def test_supervision_recovers_open_files_heals_a_source_and_ends_when_all_are_stopped(
+    single, supervise, tmp_path
+):
+    patient = ("--set", "flume.idle_timeout_seconds=5")
+    run, content = runner(single), log_of(2000)
     put(run, tmp_path / "a.log", content)
-    supervision = supervise(flags=patient)
+    supervision = supervise(single, flags=patient)
     supervision.wait_for("supervising")
     run(*patient, "ingest", "replay")
-    hdfs = Hdfs.connect(fresh)
-    wait_until(lambda: open_files_hold_lines(hdfs, fresh), 60, "a file being written")
-    pid = pids(fresh)["agent3"]
+    hdfs = Hdfs.connect(single)
+    wait_until(lambda: open_files_hold_lines(hdfs, single), 60, "a file being written")
+    pid = Agent(single, "agent3").running().pid
     os.kill(pid, signal.SIGKILL)
-    assert orphans.in_use(hdfs, fresh), "no file was open when the collector was killed"
-    up(fresh, "agent3", but=pid)
+    assert orphans.in_use(hdfs, single), "no file was open when the collector was killed"
+    up(single, "agent3", but=pid)
     supervision.wait_for("recovered ")
-    pid = pids(fresh)["agent1"]
-    os.mkfifo(fresh.files.spool("weblog1", "pipe.log"))
-    up(fresh, "agent1", but=pid)
+    pid = Agent(single, "agent1").running().pid
+    os.mkfifo(single.files.spool("weblog1") / "pipe.log")
+    up(single, "agent1", but=pid)
     supervision.wait_for("'pipe.log' does not belong")
     run(*patient, "ingest", "replay", "--wait")
-    assert by_offset(closed_lines(fresh, fresh.hdfs.master))["weblog1"] == offsets(content)
+    assert by_offset(closed_lines(single, single.hdfs.master))["weblog1"] == offsets(content)
+    run("ingest", "stop")
+    assert supervision.process.wait(60) == 0
 
 
 def test_ctrl_c_while_agents_start_leaves_nothing(fresh, supervise):
-    supervision = supervise("agent1", "agent2")
+    supervision = supervise(fresh, "agent1", "agent2")
     wait_until(lambda: any(pids(fresh).values()), 60, "an agent's process appearing")
     supervision.process.send_signal(signal.SIGINT)
     assert supervision.process.wait(60) == 130
     assert set(pids(fresh).values()) == {None}
 
 
-def test_supervision_lets_go_what_is_stopped(fresh, run, supervise):
-    supervision = supervise("agent1", "agent2")
-    supervision.wait_for("supervising")
-    run("ingest", "stop", "agent1")
-    supervision.wait_for("agent1 was stopped")
-    assert pids(fresh)["agent1"] is None
-    assert pids(fresh)["agent2"] is not None
-    run("ingest", "start", "agent1")
-    pid = pids(fresh)["agent1"]
-    os.kill(pid, signal.SIGKILL)
-    up(fresh, "agent1", but=pid)
-    run("ingest", "stop")
-    assert supervision.process.wait(60) == 0
-
-
 def test_supervision_gives_up_an_agent_that_cannot_start(fresh, supervise):
     flags = ("--set", "flume.restart_attempts=2", "--set", "stack.heap_mb.edge_agent=1")
-    supervision = supervise("agent1", flags=flags)
+    supervision = supervise(fresh, "agent1", flags=flags)
     assert supervision.process.wait(120) == 1
     assert "Error: gave up on agent1 after 2 restarts" in supervision.said()
     assert "heap" in supervision.said().rpartition("Error: gave up")[2]
@@ -426,7 +500,7 @@ def test_supervision_gives_up_where_a_port_is_taken(fresh, supervise):
         held.listen()
         port = held.getsockname()[1]
         flags = ("--set", "flume.restart_attempts=1", "--set", f"flume.collector_port={port}")
-        supervision = supervise("agent3", flags=flags)
+        supervision = supervise(fresh, "agent3", flags=flags)
         assert supervision.process.wait(120) == 1
     assert "gave up on agent3" in supervision.said()
     assert f"port {port}" in supervision.said()

@@ -101,12 +101,6 @@ def lines() -> list[bytes]:
     return some_lines()
 
 
-@pytest.fixture(params=weblog.FORMATS.values(), ids=lambda form: form.name)
-def form(request) -> Format:
-    """Each format."""
-    return request.param
-
-
 def fields(line: bytes, form: Format) -> list[str] | None:
     """What Python makes of a line, as MADE orders it; None for an invalid one."""
     try:
@@ -118,31 +112,41 @@ def fields(line: bytes, form: Format) -> list[str] | None:
     return [entry.host, *clock, entry.status, agent, entry.request]
 
 
-def stored(settings: Settings, *roots: str) -> dict[int, bytes]:
-    """Offset -> line of what lies in closed files, in both places unless they are named."""
+def stored(settings: Settings, *roots: str) -> dict[str, dict[int, bytes]]:
+    """Server -> offset -> line of what lies in closed files, in both places unless named."""
     places = roots or (settings.hdfs.master, settings.hdfs.quarantine)
-    lines = (line for root in places for line in closed_lines(settings, root))
-    return by_offset(list(lines)).get("weblog1", {})
+    return by_offset([line for root in places for line in closed_lines(settings, root)])
 
 
 @pytest.fixture
-def home(settings, tmp_path, form) -> Iterator[Settings]:
-    """A home whose first server has the format."""
-    yield from fresh_home(settings, tmp_path / "home", **{"servers.weblog1.format": form.name})
+def home(settings, tmp_path) -> Iterator[Settings]:
+    """A home with a server, and so an edge agent, of each format; both are called like it."""
+    flags = {
+        f"servers.{name}.{key}": name for name in weblog.FORMATS for key in ("agent", "format")
+    }
+    yield from fresh_home(settings, tmp_path / "home", **flags)
 
 
-def test_flume_agrees(home, tmp_path, lines, form):
+def test_flume_agrees(home, tmp_path, lines):
     numbered = offsets(b"".join(line + b"\n" for line in lines))
-    stamped = (weblog.stamp("weblog1", FILE, at, raw, form) for at, raw in numbered.items())
     runner(home)("ingest", "start")
-    (tmp_path / "chunk").write_bytes(b"".join(line + b"\n" for line in stamped))
-    (tmp_path / "chunk").rename(home.files.spool("weblog1", "chunk.log"))
-    wait_until(lambda: len(stored(home)) >= len(numbered), 60, "all lines in closed files")
+    for name, form in weblog.FORMATS.items():
+        stamped = (weblog.stamp(name, FILE, at, raw, form) for at, raw in numbered.items())
+        (tmp_path / name).write_bytes(b"".join(line + b"\n" for line in stamped))
+        (tmp_path / name).rename(home.files.spool(name) / "chunk.log")
+    total = len(weblog.FORMATS) * len(numbered)
+    wait_until(
+        lambda: sum(map(len, stored(home).values())) >= total,
+        120,
+        "all lines in closed files",
+        interval_s=1,
+    )
     found, rest = stored(home, home.hdfs.master), stored(home, home.hdfs.quarantine)
-    valid = {at for at, raw in numbered.items() if weblog.judge(raw, form).reason is None}
-    assert found == {at: numbered[at] for at in valid}
-    assert found | rest == numbered
-    assert min(len(found), len(rest)) > 200
+    for name, form in weblog.FORMATS.items():
+        valid = {at for at, raw in numbered.items() if weblog.judge(raw, form).reason is None}
+        assert found[name] == {at: numbered[at] for at in valid}
+        assert found[name] | rest[name] == numbered
+        assert min(len(found[name]), len(rest[name])) > 200
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +163,7 @@ def spark() -> Iterator["SparkSession"]:
     session.stop()
 
 
+@pytest.mark.parametrize("form", weblog.FORMATS.values(), ids=lambda form: form.name)
 def test_spark_agrees(spark, lines, form):
     """Of a plain server and, as configured, of one with virtual hosts, in one query."""
     servers = ("plain", "virtual")

@@ -7,6 +7,7 @@ import stat
 from functools import partial
 
 from clickstream.ledger import VALID, Ledger
+from tests.stack.homes import runner
 from tests.stack.stores import by_offset, closed_lines, in_kafka, offsets, well_formed
 from tests.truth import Truth
 
@@ -69,16 +70,18 @@ def figures(log: bytes) -> dict[str, list[tuple]]:
     }
 
 
-def test_a_wrong_format_is_mended(fresh, run, tmp_path, monkeypatch):
-    content, kinds = made_log()
+def test_a_wrong_format_is_mended(single, tmp_path, monkeypatch):
+    run, (content, kinds) = runner(single), made_log()
     (tmp_path / "access.log").write_bytes(content)
-    common = partial(run, "--set", "servers.weblog1.format=common")
-    combined = partial(run, "--set", "servers.weblog1.format=combined")
+    as_common, as_combined = (
+        ("--set", f"servers.weblog1.format={name}") for name in ("common", "combined")
+    )
+    common, combined = partial(run, *as_common), partial(run, *as_combined)
     common("weblog", "put", tmp_path / "access.log", "--server", "weblog1")
     common("ingest", "start")
     # A chunk that was judged in one format is never given to an agent that judges in another.
     monkeypatch.setenv("CLICKSTREAM_FAULT", "planned:1")
-    common("ingest", "replay", code=-signal.SIGKILL)
+    run.apart(*as_common, "ingest", "replay", code=-signal.SIGKILL)
     monkeypatch.delenv("CLICKSTREAM_FAULT")
     common("ingest", "stop", "agent1")
     assert "judged as common" in combined("ingest", "start", "agent1", code=1).stderr
@@ -115,20 +118,20 @@ def test_a_wrong_format_is_mended(fresh, run, tmp_path, monkeypatch):
     combined("ingest", "start")
 
     # Killed at every step, and asked again.
-    small = partial(combined, "--set", "replay.chunk_lines=70")
+    small = (*as_combined, "--set", "replay.chunk_lines=70")
     for place in CRASHES:
         monkeypatch.setenv("CLICKSTREAM_FAULT", f"{place}:1")
-        small("ingest", "replay", "--rejects", code=-signal.SIGKILL)
+        run.apart(*small, "ingest", "replay", "--rejects", code=-signal.SIGKILL)
     monkeypatch.delenv("CLICKSTREAM_FAULT")
-    small("ingest", "replay", "--rejects", "--wait")
+    run(*small, "ingest", "replay", "--rejects", "--wait")
     assert "0 lines taken" in combined("ingest", "replay", "--rejects", "--wait").stdout
 
     valid = {at: raw for at, raw in offsets(content).items() if well_formed(raw)}
     assert valid == kinds["common"] | kinds["combined"]
-    master = closed_lines(fresh, fresh.hdfs.master)
+    master = closed_lines(single, single.hdfs.master)
     assert by_offset(master)["weblog1"] == valid
-    assert len(master) == len(in_kafka(fresh)) == len(valid)
-    with Ledger.open(fresh.files.ledger) as ledger:
+    assert len(master) == len(in_kafka(single)) == len(valid)
+    with Ledger.open(single.files.ledger) as ledger:
         assert ledger.totals("weblog1")[VALID] == len(valid)
         assert ledger.totals("weblog1")["other-format"] == 0
         assert ledger.totals("weblog1").total() == len(offsets(content))

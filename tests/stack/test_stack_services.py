@@ -98,18 +98,23 @@ def test_the_password_is_in_no_command_line_and_no_log(settings: Settings) -> No
         assert password not in log.read_text(errors="replace")
 
 
-# Homes of their own, with MariaDB alone: it is up in a second.
+# A home of their own, with MariaDB alone; each test finds it up, with whatever was written before.
 
 
-@pytest.fixture
-def second(tmp_path: Path):
-    settings = config.load(home=tmp_path / "second")
+@pytest.fixture(scope="module")
+def _second(tmp_path_factory: pytest.TempPathFactory):
+    settings = config.load(home=tmp_path_factory.mktemp("services") / "second")
     yield settings
     local.down(settings)
 
 
+@pytest.fixture
+def second(_second: Settings) -> Settings:
+    local.up(_second, ["mariadb"])
+    return _second
+
+
 def test_data_outlives_a_restart_and_a_lost_port(second: Settings) -> None:
-    local.up(second, ["mariadb"])
     execute(second, "CREATE TABLE kept (n INT)")
     port = endpoints.remembered_ports(second.home)["mariadb"]
     local.down(second)
@@ -133,7 +138,6 @@ def execute(settings: Settings, statement: str) -> None:
 
 
 def test_a_killed_service_is_told_and_started_again(second: Settings) -> None:
-    local.up(second, ["mariadb"])
     (child,) = running_children(second.files)
     os.kill(child.pid, signal.SIGKILL)
     psutil.wait_procs([psutil.Process(child.pid)] if psutil.pid_exists(child.pid) else [], 10)
@@ -151,33 +155,35 @@ def test_a_configured_port_that_is_taken_stops_the_start(tmp_path: Path) -> None
     assert running_children(settings.files) == []
 
 
-def test_a_service_that_dies_while_starting_tells_why_and_leaves_nothing(second: Settings) -> None:
-    local.up(second, ["mariadb"])
+def test_a_service_that_cannot_start_tells_why_and_a_cleaned_home_starts_anew(
+    second: Settings,
+) -> None:
     local.down(second)
     (second.files.service("mariadb") / "data" / "ibdata1").write_bytes(b"not a tablespace")
     with pytest.raises(ServiceFailed, match=r"mariadb ended with exit code (.|\n)*ibdata1"):
         local.up(second, ["mariadb"])
     assert running_children(second.files) == []
+    local.clean(second)
+    assert not second.home.exists()
+    assert local.up(second, ["mariadb"]) == ["mariadb"]
+    execute(second, "CREATE TABLE anew (n INT)")
 
 
-def test_a_home_starts_in_which_ingest_ran_first(second: Settings, tmp_path: Path) -> None:
-    run = runner(second)
+def test_a_home_starts_in_which_ingest_ran_first(tmp_path: Path) -> None:
+    fresh = config.load(home=tmp_path / "home")
+    run = runner(fresh)
     log = tmp_path / "access.log"
     log.write_bytes(b'1.2.3.4 - - [18/May/2015:09:05:59 +0000] "GET / HTTP/1.1" 200 1\n')
     run("ingest", "follow", "--server", "weblog1", log, "--until-idle", "0")
     assert "is not running" in run("ingest", "start", code=1).stderr
-    before = {path for path in second.home.rglob("*") if path.is_file()}
-    assert second.files.ledger in before
+    before = {path for path in fresh.home.rglob("*") if path.is_file()}
+    assert fresh.files.ledger in before
     run("stack", "up", "mariadb")
-    assert [child.name for child in running_children(second.files)] == ["mariadb"]
-    assert all(path.exists() for path in before)
-
-
-def test_a_cleaned_home_is_gone_and_starts_anew(second: Settings) -> None:
-    local.up(second, ["mariadb"])
-    local.down(second)
-    local.clean(second)
-    assert not second.home.exists()
+    try:
+        assert [child.name for child in running_children(fresh.files)] == ["mariadb"]
+        assert all(path.exists() for path in before)
+    finally:
+        run("stack", "down")
 
 
 # Jars, by the real Ivy from a mirror of one jar.
