@@ -5,7 +5,6 @@ seeded mutations of both; each of them in the shape of every format, and judged 
 """
 
 import json
-import os
 import random
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -15,10 +14,10 @@ import pytest
 from clickstream import categories, stamped, weblog
 from clickstream.categories import Categories
 from clickstream.config import Settings
-from clickstream.java import java_home_env
 from clickstream.process import wait_until
 from clickstream.views.realtime import counts
 from clickstream.weblog import Format
+from tests.stack import here
 from tests.stack.homes import SHARED, fresh_home, runner
 from tests.stack.stores import by_offset, closed_lines, offsets
 
@@ -149,21 +148,12 @@ def test_flume_agrees(home, tmp_path, lines):
         assert min(len(found[name]), len(rest[name])) > 200
 
 
-@pytest.fixture(scope="module")
-def spark() -> Iterator["SparkSession"]:
-    """A Spark of our own."""
-    from pyspark.sql import SparkSession
-
-    os.environ |= java_home_env(os.environ)
-    builder = SparkSession.builder.master("local[1]")
-    for place in ("bindAddress", "host"):
-        builder = builder.config(f"spark.driver.{place}", "127.0.0.1")
-    session = builder.config("spark.ui.enabled", "false").getOrCreate()
-    yield session
-    session.stop()
+@pytest.fixture
+def spark() -> "SparkSession":
+    """The shared Spark."""
+    return here.session()
 
 
-@pytest.mark.parametrize("form", weblog.FORMATS.values(), ids=lambda form: form.name)
 def test_spark_agrees(spark, lines, form):
     """Of a plain server and, as configured, of one with virtual hosts, in one query."""
     servers = ("plain", "virtual")
