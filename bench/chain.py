@@ -14,10 +14,11 @@ import made
 import psutil
 
 from clickstream import config, endpoints, kafka
+from clickstream.batch import master
 from clickstream.config import Settings
 from clickstream.errors import ServiceFailed
 from clickstream.hdfs import Hdfs
-from clickstream.ingest import agents, flow, flume, orphans
+from clickstream.ingest import agents, flow, flume
 from clickstream.ingest.agent import Agent
 from clickstream.process import Child
 from clickstream.stack import local
@@ -181,7 +182,7 @@ def _check_whole(settings: Settings, case: Case) -> None:
     )
     hdfs = Hdfs.connect(settings)
     found = sum(_lines(hdfs, each.path) for each in hdfs.walk(settings.hdfs.master))
-    if orphans.in_use(hdfs, settings) or not found == wanted == _in_kafka(settings):
+    if master.in_use(hdfs, settings) or not found == wanted == _in_kafka(settings):
         raise ServiceFailed(
             f"{case.name}: {wanted} valid lines, {_in_kafka(settings)} in Kafka, {found} in HDFS"
         )

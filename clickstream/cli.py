@@ -13,7 +13,9 @@ from clickstream.batch import commands as batch_commands
 from clickstream.console import program
 from clickstream.console.app import App
 from clickstream.ingest import commands as ingest_commands
-from clickstream.ops import commands as ops_commands
+from clickstream.ingest import ledger_commands
+from clickstream.ops import commands as audit_commands
+from clickstream.serve import alert_commands
 from clickstream.serve import commands as serve_commands
 from clickstream.speed import commands as speed_commands
 from clickstream.stack import commands as stack_commands
@@ -33,11 +35,9 @@ app.add_typer(batch_commands.app, name="batch")
 app.add_typer(speed_commands.app, name="speed")
 app.add_typer(serve_commands.app, name="report")
 app.add_typer(config_commands.app, name="config")
-app.command()(ops_commands.demo)
-app.command()(ops_commands.audit)
-speed_commands.app.command("rebuild")(ops_commands.speed_rebuild)
-app.add_typer(ops_commands.alert_app, name="alert")
-ingest_commands.app.add_typer(ops_commands.ledger_app, name="ledger")
+app.command()(audit_commands.audit)
+app.add_typer(alert_commands.app, name="alert")
+ingest_commands.app.add_typer(ledger_commands.app, name="ledger")
 
 
 def _version(wanted: bool) -> None:
@@ -63,6 +63,36 @@ def options(
 ) -> None:
     """Options that every command takes, before its name."""
     command.given = command.Globals(config, home, tuple(set_ or ()))
+
+
+@app.command()
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running.")] = False,
+) -> None:
+    """The whole story: every stage on real services, each figure compared with known answers.
+
+    Works in a home of its own beside the one in use, made anew each time.
+
+    Example: clickstream demo --keep
+    """
+    from clickstream.console import program
+    from clickstream.ops import demo as demos
+
+    settings = command.settings()
+    compared = demos.demo(settings, keep, typer.echo)
+    for each in compared:
+        typer.echo(f"\n$ clickstream report {each.report}\n{each.table}", nl=False)
+    typer.echo("")
+    for each in compared:
+        mark = f"differs: {each.difference}" if each.difference else "matches the truth"
+        typer.echo(f"  {each.report:<13}{each.rows:>5} rows   {mark}")
+    right = sum(not each.difference for each in compared)
+    typer.echo(f"{right} of {len(compared)} reports match")
+    if keep:
+        typer.echo("everything is left running; try:")
+        for line in demos.TO_TRY:
+            typer.echo(f"  {program.name()} --home {demos.home_of(settings)} {line}")
+    raise typer.Exit(0 if right == len(compared) else 1)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,7 +1,7 @@
 """Lengths of time as written in options, and instants as they are printed."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from clickstream.errors import UsageError
 
@@ -21,3 +21,13 @@ def seconds(option: str, text: str) -> int:
 def instant(epoch_s: int) -> str:
     """Epoch seconds -> `2015-05-18T09:05:59Z`."""
     return (EPOCH + timedelta(seconds=epoch_s)).replace(tzinfo=None).isoformat() + "Z"
+
+
+def one_day(option: str, text: str) -> str:
+    """A day as `YYYY-MM-DD`; raises UsageError."""
+    try:
+        if date.fromisoformat(text).isoformat() == text:
+            return text
+    except ValueError:
+        pass
+    raise UsageError(f"{option} {text} is not a valid date; write it as 2015-05-18")

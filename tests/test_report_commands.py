@@ -7,7 +7,8 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner, Result
 
-from clickstream import command, config, config_commands
+from clickstream import command, config
+from clickstream import config_commands as config_app
 from clickstream.errors import ClickstreamError, NoData, NotRunning, UsageError
 from clickstream.serve import commands
 from clickstream.views.batch import BatchViews
@@ -93,7 +94,7 @@ def test_a_database_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_config_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLICKSTREAM_CASSANDRA__PASSWORD", "marker")
-    shown = _run(config_commands.app, "--format json").stdout
+    shown = _run(config_app.app, "--format json").stdout
     rows = {row["key"]: row for row in json.loads(shown)}
     assert rows["cassandra.password"]["value"] == "***"
     assert rows["cassandra.password"]["source"] == "environment"

@@ -12,6 +12,7 @@ from clickstream import formats
 from clickstream.batch import master, slices
 from clickstream.batch.master import File
 from clickstream.config import Settings
+from clickstream.durations import one_day
 from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.hdfs import Hdfs
 from clickstream.home import exclusive
@@ -207,12 +208,7 @@ def _alone(settings: Settings) -> Iterator[None]:
 
 
 def _day(option: str, text: str | None) -> str | None:
-    try:
-        if text is None or datetime.date.fromisoformat(text).isoformat() == text:
-            return text
-    except ValueError:
-        pass
-    raise UsageError(f"{option} {text} is no day; write it as 2015-05-18")
+    return None if text is None else one_day(option, text)
 
 
 def _today() -> datetime.date:

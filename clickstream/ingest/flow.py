@@ -6,6 +6,7 @@ from functools import partial
 from typing import NamedTuple
 
 from clickstream import faultpoints, formats, kafka
+from clickstream.batch import master
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning, ServiceFailed
 from clickstream.hdfs import Hdfs
@@ -172,19 +173,19 @@ class _OpenFiles:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        flume = settings.flume
-        self._patience_s = flume.idle_timeout_seconds + flume.call_timeout_seconds + CLOSING_S
+        ours = settings.flume
+        self._patience_s = ours.idle_timeout_seconds + ours.call_timeout_seconds + CLOSING_S
         self._since: dict[str, float] = {}
 
     def backlog(self) -> Backlog:
         """How many were open when it was asked; raises NotRunning without HDFS."""
         now = time.monotonic()
-        found = orphans.in_use(Hdfs.connect(self._settings), self._settings)
+        found = master.in_use(Hdfs.connect(self._settings), self._settings)
         self._since = {entry.path: self._since.get(entry.path, now) for entry in found}
         old = [
             entry
             for entry in found
-            if orphans.is_stuck(entry) or now - self._since[entry.path] > self._patience_s
+            if master.is_stuck(entry) or now - self._since[entry.path] > self._patience_s
         ]
         closed = len(orphans.recover(self._settings, old)) if old else 0
         return Backlog("files in HDFS to close", len(found), closed)

@@ -16,32 +16,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from clickstream import endpoints, jars
+from clickstream.batch import master
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError
 from clickstream.hdfs import Entry, Hdfs
 from clickstream.ingest.logs import BLOCK_BYTES, blocks
 from clickstream.java import java
 
-PREFIX, SUFFIX = "_", ".tmp"
 RETRIES = 10
-
-
-def in_use(hdfs: Hdfs, settings: Settings) -> list[Entry]:
-    """The files of the master copy and of the quarantine that are open, whatever their names."""
-    return among(hdfs, settings, [e for root in _roots(settings) for e in hdfs.walk(root)])
-
-
-def among(hdfs: Hdfs, settings: Settings, entries: Sequence[Entry]) -> list[Entry]:
-    """Those of the entries that `in_use` would find."""
-    opened = {path for root in _roots(settings) for path in hdfs.open_files(root)}
-    return [
-        entry for entry in entries if _hidden(entry) or (is_stuck(entry) and entry.path in opened)
-    ]
-
-
-def is_stuck(entry: Entry) -> bool:
-    """Whether a file that is open has its final name: nobody will ever close it."""
-    return not entry.name.startswith(PREFIX)
 
 
 def recover(settings: Settings, left: Sequence[Entry] | None = None) -> list[str]:
@@ -51,7 +33,7 @@ def recover(settings: Settings, left: Sequence[Entry] | None = None) -> list[str
     fails and comes again in another file: copies, nothing lost.
     """
     hdfs = Hdfs.connect(settings)
-    left = in_use(hdfs, settings) if left is None else left
+    left = master.in_use(hdfs, settings) if left is None else left
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda entry: _recover_lease(settings, entry.path), left))
     return [path for entry in left if (path := _finish(hdfs, entry))]
@@ -65,16 +47,8 @@ def given_up(settings: Settings) -> list[Entry]:
     flume = settings.flume
     age_s = flume.roll_seconds + flume.idle_timeout_seconds + 2 * flume.call_timeout_seconds
     latest_ms = (time.time() - age_s) * 1000
-    found = in_use(Hdfs.connect(settings), settings)
-    return [entry for entry in found if is_stuck(entry) or entry.modified_ms < latest_ms]
-
-
-def _roots(settings: Settings) -> tuple[str, str]:
-    return settings.hdfs.master, settings.hdfs.quarantine
-
-
-def _hidden(entry: Entry) -> bool:
-    return entry.name.startswith(PREFIX) and entry.name.endswith(SUFFIX)
+    found = master.in_use(Hdfs.connect(settings), settings)
+    return [entry for entry in found if master.is_stuck(entry) or entry.modified_ms < latest_ms]
 
 
 def _recover_lease(settings: Settings, path: str) -> None:
@@ -101,7 +75,7 @@ def _finish(hdfs: Hdfs, entry: Entry) -> str | None:
     if found is None or whole == 0:
         hdfs.delete(entry.path)
         return None
-    if whole == found.size and is_stuck(entry):
+    if whole == found.size and master.is_stuck(entry):
         return entry.path
     target = _free(hdfs, final)
     if whole == found.size:
@@ -113,7 +87,7 @@ def _finish(hdfs: Hdfs, entry: Entry) -> str | None:
 
 
 def _final_name(entry: Entry) -> str:
-    return entry.name.removeprefix(PREFIX).removesuffix(SUFFIX)
+    return entry.name.removeprefix(master.PREFIX).removesuffix(master.SUFFIX)
 
 
 def _free(hdfs: Hdfs, path: str) -> str:

@@ -25,7 +25,7 @@ from clickstream.batch.run import Choice
 from clickstream.config import Settings
 from clickstream.errors import BadInput, ClickstreamError, NoData, NotRunning, UsageError
 from clickstream.hdfs import Entry, Hdfs
-from clickstream.ingest import orphans, spooler
+from clickstream.ingest import spooler
 from clickstream.ledger import UNDATED, Ledger, LogFile
 from clickstream.ops import flight, stored
 from clickstream.ops.balance import Audit, Books, Log, Stores, balance
@@ -212,8 +212,8 @@ def _files(hdfs: Hdfs, settings: Settings, scope: Scope) -> Files:
     days = master.days(hdfs, root)
     found = [e for day in days if scope.has(day) for e in hdfs.walk(f"{root}/dt={day}")]
     rejects = list(hdfs.walk(settings.hdfs.quarantine))
-    used = [entry.path for entry in orphans.among(hdfs, settings, found + rejects)]
-    closed, rejects = stored.closed(found), stored.closed(rejects)
+    used = [entry.path for entry in master.among(hdfs, settings, found + rejects)]
+    closed, rejects = master.closed(found), master.closed(rejects)
     return Files(_of(scope, closed), _of(scope, rejects), used, _manifests(root, closed))
 
 

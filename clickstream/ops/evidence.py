@@ -81,7 +81,7 @@ def _files(settings: Settings, alert: Alert, first: int) -> list[Entry]:
         entry
         for day in master.days(hdfs, root)
         if min(days) <= day <= max(days)
-        for entry in stored.closed(list(hdfs.walk(f"{root}/dt={day}{server}")))
+        for entry in master.closed(list(hdfs.walk(f"{root}/dt={day}{server}")))
     ]
 
 

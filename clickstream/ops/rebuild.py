@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from clickstream import endpoints
+from clickstream.batch import master
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.hdfs import Entry, Hdfs
-from clickstream.ingest import flume, orphans, spooler
+from clickstream.ingest import flume, spooler
 from clickstream.ingest.spool import CHUNK_NAME
 from clickstream.ledger import Ledger
 from clickstream.ops import flight, stored
@@ -39,10 +40,10 @@ def rebuild(settings: Settings, servers: Sequence[str] = (), watch: Watch = lamb
         for server in servers:
             stack.enter_context(spooler.locked(settings, server))
         watch("looking whether anything is on its way")
-        master, quarantine = _stored(hdfs, settings, servers)
-        _refuse_flight(settings, servers, orphans.among(hdfs, settings, master + quarantine))
+        valid, rejects = _stored(hdfs, settings, servers)
+        _refuse_flight(settings, servers, master.among(hdfs, settings, valid + rejects))
         draft = _fresh_draft(settings)
-        rows = _submit(settings, _plan(settings, servers, master, quarantine), watch)
+        rows = _submit(settings, _plan(settings, servers, valid, rejects), watch)
         watch("putting the new ledger in its place")
         _swap(settings, draft)
         with Ledger.open(settings.files.ledger) as ledger:
@@ -64,16 +65,16 @@ def _stored(
 ) -> tuple[list[Entry], list[Entry]]:
     """Every file of these servers in the master copy and in the quarantine."""
     days = [entry.path for entry in hdfs.list(settings.hdfs.master) if entry.is_dir]
-    master, quarantine = (
+    valid, rejects = (
         [e for root in roots for server in servers for e in hdfs.walk(f"{root}/server={server}")]
         for roots in (days, [settings.hdfs.quarantine])
     )
-    if not stored.closed(master + quarantine):
+    if not master.closed(valid + rejects):
         raise NoData(
             f"there are no lines of {', '.join(servers)} below {settings.hdfs.master}",
             "a new home needs no ledger: clickstream ingest replay makes it",
         )
-    return master, quarantine
+    return valid, rejects
 
 
 def _refuse_flight(settings: Settings, servers: Sequence[str], used: list[Entry]) -> None:
@@ -108,14 +109,14 @@ def _fresh_draft(settings: Settings) -> Path:
 
 
 def _plan(
-    settings: Settings, servers: Sequence[str], master: list[Entry], quarantine: list[Entry]
+    settings: Settings, servers: Sequence[str], valid: list[Entry], rejects: list[Entry]
 ) -> dict[str, Any]:
     root = endpoints.hdfs_url(settings)
-    master, quarantine = stored.closed(master), stored.closed(quarantine)
+    valid, rejects = master.closed(valid), master.closed(rejects)
     return {
-        "master": stored.directories(root, settings.hdfs.master, master),
-        "quarantine": stored.directories(root, settings.hdfs.quarantine, quarantine),
-        "bytes": sum(entry.size for entry in master + quarantine),
+        "master": stored.directories(root, settings.hdfs.master, valid),
+        "quarantine": stored.directories(root, settings.hdfs.quarantine, rejects),
+        "bytes": sum(entry.size for entry in valid + rejects),
         "ledger": str(settings.files.ledger_successor),
         "servers": list(servers),
     }

@@ -9,10 +9,10 @@ import datetime
 from typing import Any
 
 from clickstream import endpoints, formats
+from clickstream.batch import master
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NoData
 from clickstream.hdfs import Entry, Hdfs
-from clickstream.ingest import orphans
 from clickstream.ops import stored
 from clickstream.spark import submit
 from clickstream.spark.submit import Watch
@@ -55,11 +55,11 @@ def days_around(day: str) -> list[str]:
 def _closed(settings: Settings, days: list[str]) -> list[Entry]:
     hdfs, places = Hdfs.connect(settings), [f"{settings.hdfs.master}/dt={day}" for day in days]
     entries = [entry for place in places for entry in hdfs.walk(place)]
-    if used := orphans.among(hdfs, settings, entries):
+    if used := master.among(hdfs, settings, entries):
         raise ClickstreamError(
             f"{len(used)} files of {days[0]} to {days[-1]} are being written ({used[0].path})",
             "let the agents finish first: clickstream ingest stop",
         )
-    if not (closed := stored.closed(entries)):
+    if not (closed := master.closed(entries)):
         raise NoData(f"the master copy has no lines of {days[0]} to {days[-1]}")
     return closed

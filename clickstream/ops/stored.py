@@ -18,11 +18,6 @@ HEAD = (
 PARTITIONS = "dt STRING, server STRING"
 
 
-def closed(entries: list[Entry]) -> list[Entry]:
-    """The files with something in them that nobody writes."""
-    return [entry for entry in entries if entry.name[0] not in "._" and entry.size > 0]
-
-
 def directories(root: str, place: str, entries: list[Entry]) -> dict[str, Any]:
     """What a job is told of a place in HDFS: the directories in which closed files lie."""
     found = sorted({posixpath.dirname(entry.path) for entry in entries})

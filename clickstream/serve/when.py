@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from clickstream.durations import EPOCH, instant
+from clickstream.durations import EPOCH, instant, one_day
 from clickstream.errors import UsageError
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -112,14 +112,7 @@ def _seconds_since(moment: datetime) -> int:
 
 
 def _day(option: str, text: str | None) -> str | None:
-    if text is None:
-        return None
-    try:
-        if date.fromisoformat(text).isoformat() == text:
-            return text
-    except ValueError:
-        pass
-    raise UsageError(f"{option} {text} is no day; write it as 2015-05-18")
+    return None if text is None else one_day(option, text)
 
 
 def _count(span: str | None) -> int | None:

@@ -8,6 +8,10 @@ import typer
 from clickstream import command
 from clickstream.console.app import App
 
+Form = Annotated[
+    Literal["table", "json", "csv"], typer.Option("--format", help="How rows are printed.")
+]
+
 app = App(
     help="The speed layer: the topic's lines, counted each second into the real-time views.\n\n"
     "Example: clickstream speed run",
@@ -97,3 +101,26 @@ def reset(
         typer.confirm("Remove the checkpoint and every real-time view?", abort=True)
     control.reset(settings)
     typer.echo("speed: checkpoint and real-time views are empty")
+
+
+@app.command()
+def rebuild(
+    date: Annotated[str, typer.Option("--date", help="The day.")],
+    conf: command.Conf = None,
+    form: Form = "table",
+) -> None:
+    """Count a day of the real-time views again, from the master copy; the stream must not run.
+
+    Takes the lines that the stream has read, and rejects accepted since. The day is the UTC day
+    for popularity, ddos and health, the printed one for traffic.
+
+    Example: clickstream speed rebuild --date 2015-05-18
+    """
+    from clickstream import output
+    from clickstream.days import one_day
+    from clickstream.ops import recount
+
+    day = one_day("--date", date)
+    with command.stages() as watch:
+        row = recount.rebuild(command.settings(conf), day, watch)
+    output.show([row], recount.COLUMNS, form)

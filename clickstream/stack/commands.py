@@ -58,11 +58,11 @@ def status(
 
     Example: clickstream stack status
     """
-    from clickstream.output import show
+    from clickstream import output
     from clickstream.stack import local
 
     rows = [row._asdict() for row in local.status(command.settings())]
-    show(rows, local.Row._fields, form)
+    output.show(rows, local.Row._fields, form)
 
 
 @app.command()

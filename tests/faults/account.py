@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from clickstream import kafka
+from clickstream.batch import master
 from clickstream.config import Settings
 from clickstream.hdfs import Hdfs
-from clickstream.ingest import orphans
 from clickstream.ledger import VALID, Ledger
 from tests.faults.logs import Log
 from tests.stack.stores import identity
@@ -151,7 +151,7 @@ def _books(settings: Settings, by_server: dict[str, list[Log]]) -> Counter[str]:
 
 def _left_behind(settings: Settings) -> list[str]:
     hdfs = Hdfs.connect(settings)
-    still_open = [f"{entry.path} is still open" for entry in orphans.in_use(hdfs, settings)]
+    still_open = [f"{entry.path} is still open" for entry in master.in_use(hdfs, settings)]
     spools = (settings.files.spool(server) for server in settings.servers)
     chunks = [f"{path.name} lies in the spool" for spool in spools for path in spool.glob("*.log*")]
     return still_open + chunks

@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 
 from clickstream import kafka
+from clickstream.batch import master
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError
 from clickstream.hdfs import Entry, Hdfs
-from clickstream.ingest import orphans
 from clickstream.ledger import Ledger
 from tests.truth import Malformed, parse
 
@@ -90,7 +90,7 @@ class Arrived:
 
 def open_files_hold_lines(hdfs: Hdfs, settings: Settings) -> bool:
     """Whether a file that the collector has open holds lines, which stand nowhere else."""
-    for entry in orphans.in_use(hdfs, settings):
+    for entry in master.in_use(hdfs, settings):
         with suppress(ClickstreamError), hdfs.open(entry.path) as stream:
             if stream.read(1):
                 return True

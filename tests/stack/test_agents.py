@@ -12,10 +12,11 @@ import psutil
 import pytest
 
 from clickstream import endpoints, kafka
+from clickstream.batch import master
 from clickstream.errors import NotRunning
 from clickstream.hdfs import Hdfs
 from clickstream.home import set_aside
-from clickstream.ingest import flow, flume, orphans, replay
+from clickstream.ingest import flow, flume, replay
 from clickstream.ingest.agent import Agent
 from clickstream.process import Child, wait_until
 from tests.stack.homes import fresh_home, runner
@@ -464,7 +465,7 @@ def test_supervision_recovers_open_files_heals_a_source_and_ends_when_all_are_st
     wait_until(lambda: open_files_hold_lines(hdfs, single), 60, "a file being written")
     pid = Agent(single, "agent3").running().pid
     os.kill(pid, signal.SIGKILL)
-    assert orphans.in_use(hdfs, single), "no file was open when the collector was killed"
+    assert master.in_use(hdfs, single), "no file was open when the collector was killed"
     up(single, "agent3", but=pid)
     supervision.wait_for("recovered ")
     pid = Agent(single, "agent1").running().pid

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 import psutil
 
+from clickstream.batch import master
 from clickstream.hdfs import Hdfs
-from clickstream.ingest import flow, orphans
+from clickstream.ingest import flow
 from clickstream.ingest.agent import Agent
 from clickstream.ledger import VALID
 from clickstream.process import Child, wait_until
@@ -111,7 +112,7 @@ def test_a_file_that_the_collector_gave_up_is_closed(settings, tmp_path):
             wait_until(lambda: b"Callable timed out" in log.read_bytes(), 60, "a timeout")
         finally:
             namenode.resume()
-        wait_until(lambda: orphans.in_use(Hdfs.connect(home), home), 30, "an open file")
+        wait_until(lambda: master.in_use(Hdfs.connect(home), home), 30, "an open file")
         flow.drain(home, print)
         assert by_offset(closed_lines(home, home.hdfs.master))["weblog1"] == offsets(content)
 
@@ -127,14 +128,14 @@ def test_a_file_that_got_its_name_though_it_is_open_is_closed(settings, tmp_path
         run("ingest", "replay")
         wait_until(lambda: open_files_hold_lines(hdfs, home), 60, "a file being written")
         psutil.Process(Agent(home, "agent3").running().pid).kill()
-        for entry in orphans.in_use(hdfs, home):
+        for entry in master.in_use(hdfs, home):
             final = entry.name.removeprefix("_").removesuffix(".tmp")
             hdfs.rename(entry.path, f"{posixpath.dirname(entry.path)}/{final}")
-        (stuck,) = orphans.in_use(hdfs, home)
-        assert orphans.is_stuck(stuck)
+        (stuck,) = master.in_use(hdfs, home)
+        assert master.is_stuck(stuck)
         assert "recovered" in run("ingest", "start").stdout
         run("ingest", "replay", "--wait")
-        assert orphans.in_use(hdfs, home) == []
+        assert master.in_use(hdfs, home) == []
         assert sum(entry.size for entry in hdfs.walk(home.hdfs.master)) >= len(content)
         assert by_offset(closed_lines(home, home.hdfs.master))["weblog1"] == offsets(content)
 

@@ -1,0 +1,69 @@
+"""`clickstream ingest ledger ...`: parse, call, print."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from clickstream import command
+from clickstream.console.app import App
+
+Form = Annotated[
+    Literal["table", "json", "csv"], typer.Option("--format", help="How rows are printed.")
+]
+
+app = App(
+    help="The ledger: what was spooled, line by line."
+    "\n\nExample: clickstream ingest ledger rebuild",
+)
+
+
+@app.command()
+def publish() -> None:
+    """Write the books (valid lines by log and day) beside the batch views.
+
+    `batch run` does so itself in the home that holds the ledger. On a web host with a ledger of its
+    own this tells the batch layer which days are final.
+
+    Example: clickstream ingest ledger publish
+    """
+    from clickstream.views import batch
+
+    settings = command.settings()
+    with batch.BatchViews.connect(settings) as views:
+        books = batch.publish(settings, views)
+    days = {book.date for book in books if book.valid_lines}
+    typer.echo(f"{sum(book.valid_lines for book in books)} valid lines of {len(days)} days")
+
+
+@app.command()
+def rebuild(
+    server: Annotated[
+        list[str] | None, typer.Option(help="A server of this home; all by default.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    conf: command.Conf = None,
+    form: Form = "table",
+) -> None:
+    """Make the ledger anew from the master copy and the quarantine, where it is lost.
+
+    The master copy is then accounted for by this home. The old ledger is kept beside the new one.
+
+    Example: clickstream ingest ledger rebuild --yes
+    """
+    from clickstream import output
+    from clickstream.ops import rebuild as rebuilds
+
+    settings = command.settings(conf)
+    if not yes:
+        typer.confirm(f"Make the ledger of {settings.home} anew?", abort=True)
+    with command.stages() as watch:
+        rows = rebuilds.rebuild(settings, server or [], watch)
+    output.show(rows, rebuilds.COLUMNS, form)
+    for row in rows:
+        if row["behind"]:
+            typer.echo(
+                f"Note: {row['server']} {row['file']} is known up to byte {row['bytes']}, where a"
+                f" line is missing or damaged; {row['behind']} lines behind it come again when"
+                " their log is replayed, under the same ids (copies, counted once)",
+                err=True,
+            )

@@ -1,0 +1,90 @@
+"""`clickstream alert ...`: parse, ask, print."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from clickstream import command
+from clickstream.console.app import App
+
+Form = Annotated[
+    Literal["table", "json", "csv"], typer.Option("--format", help="How rows are printed.")
+]
+
+app = App(
+    help="The alerts of the speed layer, and what their lines were."
+    "\n\nExample: clickstream alert list --state open",
+)
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[
+        Literal["ddos", "health"] | None, typer.Option(help="One kind; both by default.")
+    ] = None,
+    state: Annotated[
+        Literal["open", "resolved", "merged"] | None,
+        typer.Option(help="One state; by default every one but merged."),
+    ] = None,
+    date: Annotated[str | None, typer.Option("--date", help="One UTC day.")] = None,
+    first: Annotated[str | None, typer.Option("--from", help="First day.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day.")] = None,
+    form: Form = "table",
+) -> None:
+    """Every alert, the earliest first; those merged into an earlier one are left out.
+
+    Example: clickstream alert list --kind ddos --state open
+    """
+    from clickstream import alerts, output
+    from clickstream.serve import reports
+
+    settings = command.settings()
+    question = reports.Question.parse(
+        settings, date=date, first=first, last=last, kind=kind, state=state
+    )
+    answer = reports.ask(settings, "alerts", question)
+    more = ("merged_into",) if state == "merged" else ()
+    columns = (*alerts.TABLE, *more) if form == "table" else alerts.COLUMNS
+    output.show(answer.rows, columns, form, footer=answer.layer)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="ID", help="As alert list shows it.")],
+    evidence: Annotated[
+        bool, typer.Option("--evidence", help="Read its lines in the master copy (a Spark job).")
+    ] = False,
+    top: Annotated[int, typer.Option(min=1, help="How many values of each field.")] = 10,
+    conf: command.Conf = None,
+    form: Annotated[
+        Literal["table", "json"], typer.Option("--format", help="How it is printed.")
+    ] = "table",
+) -> None:
+    """One alert; with --evidence what its lines were: paths, user agents and statuses of the IP, or
+    statuses and paths of the server's responses other than 200.
+
+    Example: clickstream alert show ddos/1.2.3.4/2015-05-18T09:05:59Z --evidence
+    """
+    import json
+
+    from clickstream import alerts, output
+    from clickstream.ops import evidence as evidences
+
+    settings = command.settings(conf)
+    alert = evidences.find(settings, name)
+    row = alerts.flat(alert)
+    if evidence:
+        with command.stages() as watch:
+            found = evidences.collect(settings, alert, top, watch)
+        row |= {"lines": found.lines}
+    if form == "json":
+        row |= {"evidence": found.rows} if evidence else {}
+        typer.echo(json.dumps(row, ensure_ascii=False))
+        return
+    output.show(
+        [{"field": key, "value": str(row[key])} for key in row if row[key] is not None],
+        ("field", "value"),
+        form,
+    )
+    if evidence:
+        output.show(found.rows, evidences.COLUMNS, form)
