@@ -13,14 +13,15 @@ from typing import NamedTuple
 import made
 import psutil
 
-from clickstream import config, endpoints, kafka
-from clickstream.batch import master
+from clickstream import config, master
+from clickstream.clients import endpoints, kafka
+from clickstream.clients.hdfs import Hdfs
 from clickstream.config import Settings
 from clickstream.errors import ServiceFailed
-from clickstream.hdfs import Hdfs
-from clickstream.ingest import agents, flow, flume
-from clickstream.ingest.agent import Agent
-from clickstream.process import Child
+from clickstream.ingest import flow
+from clickstream.ingest.flume import agent_config, agents
+from clickstream.ingest.flume.agent import Agent
+from clickstream.runtime.process import Child
 from clickstream.stack import local
 
 SERVICES = ("hdfs", "kafka")
@@ -196,7 +197,7 @@ def _lines(hdfs: Hdfs, path: str) -> int:
 
 
 def _processes(settings: Settings, base: Settings) -> dict[str, psutil.Process]:
-    running = {name: Agent(settings, name).running() for name in flume.agents(settings)}
+    running = {name: Agent(settings, name).running() for name in agent_config.agents(settings)}
     found = {name: agent.pid for name, agent in running.items() if agent}
     found |= {row.process: row.pid for row in local.status(base) if row.pid}
     return {name: psutil.Process(pid) for name, pid in found.items()}

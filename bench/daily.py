@@ -14,10 +14,11 @@ from typing import NamedTuple
 import made
 import psutil
 
-from clickstream import config, endpoints, weblog
+from clickstream import config, weblog
+from clickstream.clients import endpoints
+from clickstream.clients.hdfs import Hdfs
 from clickstream.config import Settings
 from clickstream.errors import ServiceFailed
-from clickstream.hdfs import Hdfs
 from clickstream.stack import local
 from clickstream.views.batch import BatchViews
 

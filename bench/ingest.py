@@ -13,7 +13,7 @@ from typing import Any
 import running
 from running import Rows
 
-from clickstream import output
+from clickstream.console import output
 
 
 def main() -> int:

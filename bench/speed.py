@@ -13,7 +13,7 @@ from typing import Any
 import running
 from running import Rows
 
-from clickstream import output
+from clickstream.console import output
 
 STEPS = (10_000, 20_000, 30_000, 40_000, 50_000, 60_000, 80_000, 100_000)
 SOAKED = 10_000

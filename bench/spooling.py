@@ -11,9 +11,9 @@ import made
 
 from clickstream import config
 from clickstream.config import Settings
-from clickstream.ingest import spooler
 from clickstream.ingest.replay import Pace
-from clickstream.ingest.spool import COMPLETED, Draft
+from clickstream.ingest.spool import spooler
+from clickstream.ingest.spool.chunks import COMPLETED, Draft
 
 SERVER = "weblog1"
 

@@ -14,12 +14,13 @@ from typing import NamedTuple
 import psutil
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
-from clickstream import config, endpoints, kafka
+from clickstream import config
+from clickstream.clients import endpoints, kafka
 from clickstream.config import Settings
 from clickstream.errors import ServiceFailed
-from clickstream.process import wait_until
-from clickstream.speed import control, progress
-from clickstream.speed.progress import Status
+from clickstream.runtime.process import wait_until
+from clickstream.speed import control, driver_status
+from clickstream.speed.driver_status import Status
 from clickstream.stack import local
 from clickstream.views.realtime import RealTime
 
@@ -167,7 +168,7 @@ class Run:
         self.read.append((time.time(), sum(each["rows"] for each in servers)))
         if any(each["copies"] or each["skipped"] for each in servers):
             raise ServiceFailed(f"{self.case.name}: not every line was counted once")
-        status = progress.read(self.settings)
+        status = driver_status.read(self.settings)
         if status and status.batch is not None:
             self.seen.setdefault(status.batch, status)
 

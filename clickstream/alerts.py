@@ -21,8 +21,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from clickstream.durations import instant
-from clickstream.text import show_bytes
+from clickstream.console.escape import show_bytes
+from clickstream.days import instant
 
 DDOS, HEALTH = "ddos", "health"
 OPEN, RESOLVED, MERGED = "open", "resolved", "merged"

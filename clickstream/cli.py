@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 from typer.exceptions import Abort, TyperException
 
-from clickstream import __version__, command, config_commands
+from clickstream import __version__
+from clickstream.audit import commands as audit_commands
 from clickstream.batch import commands as batch_commands
-from clickstream.console import program
+from clickstream.console import config_commands, options, program
 from clickstream.console.app import App
 from clickstream.ingest import commands as ingest_commands
 from clickstream.ingest import ledger_commands
-from clickstream.ops import commands as audit_commands
 from clickstream.serve import alert_commands
 from clickstream.serve import commands as serve_commands
 from clickstream.speed import commands as speed_commands
@@ -47,7 +47,7 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def options(
+def global_options(
     config: Annotated[Path | None, typer.Option(help="Configuration file (TOML).")] = None,
     home: Annotated[
         Path | None, typer.Option(help="State of this deployment; also CLICKSTREAM_HOME.")
@@ -62,7 +62,7 @@ def options(
     ] = False,
 ) -> None:
     """Options that every command takes, before its name."""
-    command.given = command.Globals(config, home, tuple(set_ or ()))
+    options.given = options.Globals(config, home, tuple(set_ or ()))
 
 
 @app.command()
@@ -75,10 +75,10 @@ def demo(
 
     Example: clickstream demo --keep
     """
+    from clickstream import demo as demos
     from clickstream.console import program
-    from clickstream.ops import demo as demos
 
-    settings = command.settings()
+    settings = options.settings()
     compared = demos.demo(settings, keep, typer.echo)
     for each in compared:
         typer.echo(f"\n$ clickstream report {each.report}\n{each.table}", nl=False)
@@ -112,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        return command.tell(error)
+        return options.tell(error)
 
 
 def run() -> None:

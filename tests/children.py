@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from clickstream import config, faultpoints
-from clickstream.ingest import spooler
-from clickstream.ingest.spool import Limits
+from clickstream.ingest.spool import spooler
+from clickstream.ingest.spool.chunks import Limits
 from clickstream.views.batch import BatchViews
 
 # Forked from a server that has no thread, connection or lock: nothing of the tests gets in.

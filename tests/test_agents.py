@@ -9,11 +9,13 @@ import pytest
 from clickstream import config
 from clickstream.errors import ClickstreamError, NotRunning, UsageError
 from clickstream.home import set_aside
-from clickstream.ingest import agentlog, agents, flow, flume, strange, supervise
-from clickstream.ingest import status as agent_status
-from clickstream.ingest.agent import SPOOLING, Agent, Bean, Note
-from clickstream.ingest.flume import Component
-from clickstream.ingest.supervise import Policy, Restarts
+from clickstream.ingest import flow
+from clickstream.ingest.flume import agent_config, agent_log, agents, supervise
+from clickstream.ingest.flume import status as agent_status
+from clickstream.ingest.flume.agent import SPOOLING, Agent, Bean, Note
+from clickstream.ingest.flume.agent_config import Component
+from clickstream.ingest.flume.supervise import Policy, Restarts
+from clickstream.ingest.spool import unexpected
 
 REFUSED = b"""2026-11-25 13:36:45,609 ERROR SinkRunner Unable to deliver event. Exception follows.
 org.apache.flume.EventDeliveryException: Failed to send events
@@ -58,46 +60,48 @@ def settings(tmp_path):
 )
 def test_the_last_error_is_one_line_with_its_root_cause(log, content, said):
     log.write_bytes(content)
-    assert agentlog.last_error(log, 0) == said
+    assert agent_log.last_error(log, 0) == said
 
 
 def test_the_last_error_is_of_this_start_and_the_latest(log):
     log.write_bytes(FATAL + REFUSED)
-    assert "SinkRunner" in agentlog.last_error(log, 0)
-    assert "SinkRunner" in agentlog.last_error(log, len(FATAL))
-    assert agentlog.last_error(log, len(FATAL + REFUSED)) == ""
-    assert "SinkRunner" in agentlog.last_error(log, 10**6), "a log made anew is read from its start"
+    assert "SinkRunner" in agent_log.last_error(log, 0)
+    assert "SinkRunner" in agent_log.last_error(log, len(FATAL))
+    assert agent_log.last_error(log, len(FATAL + REFUSED)) == ""
+    assert "SinkRunner" in agent_log.last_error(log, 10**6), (
+        "a log made anew is read from its start"
+    )
 
 
 def test_the_error_of_one_logger_is_told_apart_and_shown_safely(log):
     log.write_bytes(FATAL + REFUSED * 50)
-    said = agentlog.last_error(log, 0, agentlog.SPOOLING_SOURCE)
+    said = agent_log.last_error(log, 0, agent_log.SPOOLING_SOURCE)
     assert "IllegalStateException: File name has been re-used \\x1b[2J" in said
     assert said.isprintable()
 
 
 def test_a_long_log_of_other_errors_is_read_in_one_pass(log):
     log.write_bytes(FATAL + REFUSED * 20_000)
-    assert "IllegalState" in agentlog.last_error(log, 0, agentlog.SPOOLING_SOURCE)
-    assert agentlog.last_error(log, 0, b"NoSuchLogger") == ""
+    assert "IllegalState" in agent_log.last_error(log, 0, agent_log.SPOOLING_SOURCE)
+    assert agent_log.last_error(log, 0, b"NoSuchLogger") == ""
 
 
 def test_a_long_error_is_shortened(log):
     log.write_bytes(b"2026-11-25 13:36:45,609 ERROR " + b"x" * 9000 + b" " + b"y" * 9000)
-    assert len(agentlog.last_error(log, 0)) < 400
+    assert len(agent_log.last_error(log, 0)) < 400
 
 
 def test_no_log_is_no_error(log):
-    assert agentlog.last_error(log, 0) == ""
-    assert agentlog.size_at_stop(log, 0, "lines") is None
+    assert agent_log.last_error(log, 0) == ""
+    assert agent_log.size_at_stop(log, 0, "lines") is None
 
 
 def test_what_a_channel_held_when_it_was_stopped(log):
     said = "2026 INFO M Shutdown Metric for type: CHANNEL, name: {}. channel.current.size == {}\n"
     log.write_text(said.format("lines", 46) + said.format("other", 7))
-    assert agentlog.size_at_stop(log, 0, "lines") == 46
-    assert agentlog.size_at_stop(log, 0, "line") is None
-    assert agentlog.size_at_stop(log, 90, "lines") is None
+    assert agent_log.size_at_stop(log, 0, "lines") == 46
+    assert agent_log.size_at_stop(log, 0, "line") is None
+    assert agent_log.size_at_stop(log, 90, "lines") is None
 
 
 @pytest.fixture
@@ -119,26 +123,26 @@ def spool(tmp_path):
 
 def test_what_is_strange_is_moved_beside_the_spool_and_nothing_is_lost(spool):
     before = sorted(os.listdir(spool))
-    moved = list(strange.clear(spool, "weblog1"))
+    moved = list(unexpected.clear(spool, "weblog1"))
     left = {".hidden", CHUNK, CHUNK.replace("-1.log", "-2.log.COMPLETED")}
     assert set(os.listdir(spool)) == left
     assert sorted([*left, *os.listdir(set_aside(spool))]) == before
     assert all(not os.path.lexists(path) and os.path.lexists(target) for path, target in moved)
     assert (set_aside(spool) / f"{CHUNK}.COMPLETED").read_text() == f"{CHUNK}.COMPLETED"
-    assert list(strange.clear(spool, "weblog1")) == []
+    assert list(unexpected.clear(spool, "weblog1")) == []
 
 
 def test_strange_things_of_one_name_all_stay(spool):
     for _ in range(3):
-        list(strange.clear(spool, "weblog1"))
+        list(unexpected.clear(spool, "weblog1"))
         (spool / "notes.txt").write_text("again")
     found = sorted(path.name for path in set_aside(spool).glob("notes.txt*"))
     assert found == ["notes.txt", "notes.txt.1", "notes.txt.2"]
 
 
 def test_what_blocks_a_source(spool):
-    assert [path.name for path in strange.blocking(spool)] == ["dangling.log", "pipe.log"]
-    assert strange.blocking(spool.parent / "nosuch") == []
+    assert [path.name for path in unexpected.blocking(spool)] == ["dangling.log", "pipe.log"]
+    assert unexpected.blocking(spool.parent / "nosuch") == []
 
 
 POLICY = Policy(attempts=8, reset_s=300, most_s=60)
@@ -281,7 +285,7 @@ def test_a_batch_must_fit_into_a_channel(tmp_path):
         config.load(home=tmp_path, flags={"flume.capacity": "999"})
     settings = config.load(home=tmp_path, flags={"flume.capacity": "1000"})
     agents.render(settings, ["agent1"], None)
-    conf = (settings.files.agent("agent1") / flume.CONF).read_text()
+    conf = (settings.files.agent("agent1") / agent_config.CONF).read_text()
     assert "lines.transactionCapacity = 1000\n" in conf
 
 

@@ -7,10 +7,10 @@ from io import BytesIO
 
 import pytest
 
+from clickstream.audit import collect as audits
+from clickstream.audit.job import ALTERED, NO_KAFKA, NO_MASTER, RANGES
+from clickstream.audit.reconcile import ALL, COLUMNS, TABLE, Books, Stores, balance, log_faults
 from clickstream.ledger import Count, LogFile
-from clickstream.ops import audit as audits
-from clickstream.ops.audit_job import ALTERED, NO_KAFKA, NO_MASTER, RANGES
-from clickstream.ops.balance import ALL, COLUMNS, TABLE, Books, Stores, balance, log_faults
 
 FILE = "0123456789abcdef"
 DAY = "2015-05-18"

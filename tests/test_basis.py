@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from clickstream import config, kafka
+from clickstream import config
+from clickstream.clients import kafka
 from clickstream.errors import ClickstreamError
-from clickstream.speed import basis, progress
+from clickstream.speed import compatibility, driver_status
 
 COUNTED = {"weblog1": {}}
 
@@ -36,7 +37,7 @@ def load(tmp_path, monkeypatch):
 
 def checkpoint(settings, query, batches=0):
     """A checkpoint as Spark leaves it."""
-    directory = basis.local(progress.checkpoint(settings))
+    directory = compatibility.local(driver_status.checkpoint(settings))
     (directory / "commits").mkdir(parents=True)
     (directory / "metadata").write_text(json.dumps({"id": query}))
     for number in range(batches):
@@ -45,14 +46,16 @@ def checkpoint(settings, query, batches=0):
 
 def counted(settings):
     """The views after a batch with these settings."""
-    return Views(basis.of(settings), "q", 0, COUNTED)
+    return Views(compatibility.of(settings), "q", 0, COUNTED)
 
 
 def test_the_same_settings_go_on(load):
     settings = load()
     checkpoint(settings, "q", 1)
-    basis.check(settings, counted(settings))
-    basis.check(load(speed__trigger_seconds="9", speed__max_rows_per_batch="7"), counted(settings))
+    compatibility.check(settings, counted(settings))
+    compatibility.check(
+        load(speed__trigger_seconds="9", speed__max_rows_per_batch="7"), counted(settings)
+    )
 
 
 @pytest.mark.parametrize(
@@ -70,35 +73,35 @@ def test_the_same_settings_go_on(load):
 def test_another_configuration_is_refused_by_name(load, key, value):
     checkpoint(load(), "q", 1)
     with pytest.raises(ClickstreamError, match=rf"made from something else: {key} was") as refusal:
-        basis.check(load(**{key: value}), counted(load()))
+        compatibility.check(load(**{key: value}), counted(load()))
     assert "speed reset" in refusal.value.hint
 
 
 def test_another_mapping_of_categories_is_refused(load):
     checkpoint(load(), "q", 1)
     with pytest.raises(ClickstreamError, match="categories was"):
-        basis.check(load(categories__parameter="category"), counted(load()))
+        compatibility.check(load(categories__parameter="category"), counted(load()))
 
 
 def test_lines_are_counted_again_as_they_were_whatever_the_topic_is(load):
     views = counted(load())
-    basis.check_lines(load(kafka__topic="other"), views)
+    compatibility.check_lines(load(kafka__topic="other"), views)
     for key in ("categories__parameter", "speed__max_ahead_seconds"):
         with pytest.raises(ClickstreamError, match="made from something else"):
-            basis.check_lines(load(**{key: "60"}), views)
+            compatibility.check_lines(load(**{key: "60"}), views)
     with pytest.raises(ClickstreamError, match="made from something else"):
-        basis.check_lines(load(), Views(None, "q", 0, COUNTED))
+        compatibility.check_lines(load(), Views(None, "q", 0, COUNTED))
 
 
 def test_another_build_is_refused(load, monkeypatch):
     settings = load()
     checkpoint(settings, "q", 1)
     views = counted(settings)
-    monkeypatch.setattr(basis, "BUILD", basis.BUILD + 1)
-    with pytest.raises(ClickstreamError, match=f"build was {basis.BUILD - 1}"):
-        basis.check(settings, views)
+    monkeypatch.setattr(compatibility, "BUILD", compatibility.BUILD + 1)
+    with pytest.raises(ClickstreamError, match=f"build was {compatibility.BUILD - 1}"):
+        compatibility.check(settings, views)
     with pytest.raises(ClickstreamError, match="another build"):
-        basis.check(settings, Views(None, "q", 0, COUNTED))
+        compatibility.check(settings, Views(None, "q", 0, COUNTED))
 
 
 def test_a_topic_made_anew_is_refused_and_told_as_such(load, monkeypatch):
@@ -107,15 +110,21 @@ def test_a_topic_made_anew_is_refused_and_told_as_such(load, monkeypatch):
     views = counted(settings)
     monkeypatch.setattr(kafka, "topic_id", lambda _: "another")
     with pytest.raises(ClickstreamError, match="deleted and made anew") as refusal:
-        basis.check(settings, views)
+        compatibility.check(settings, views)
     assert "speed reset" in refusal.value.hint
 
 
 @pytest.mark.parametrize(("server", "refused"), [("weblog1", True), ("weblog2", False)])
 def test_only_a_server_that_was_counted_must_keep_its_format(load, server, refused):
     now = load(**{f"servers.{server}.format": "vhost_combined"})
-    assert bool(basis.differences(basis.of(load()), basis.of(now), COUNTED)) is refused
-    assert bool(basis.differences(basis.of(now), basis.of(load()), COUNTED)) is refused
+    assert (
+        bool(compatibility.differences(compatibility.of(load()), compatibility.of(now), COUNTED))
+        is refused
+    )
+    assert (
+        bool(compatibility.differences(compatibility.of(now), compatibility.of(load()), COUNTED))
+        is refused
+    )
 
 
 @pytest.mark.parametrize("query", [None, "another"])
@@ -124,27 +133,27 @@ def test_views_without_their_checkpoint_are_refused(load, query):
     if query:
         checkpoint(settings, query, 1)
     with pytest.raises(ClickstreamError, match="another checkpoint") as refusal:
-        basis.check(settings, counted(settings))
+        compatibility.check(settings, counted(settings))
     assert "speed reset" in refusal.value.hint
 
 
 def test_a_checkpoint_without_its_views_is_refused_once_a_batch_was_committed(load):
     settings = load()
     checkpoint(settings, "q")
-    basis.check(settings, Views())
-    (basis.local(progress.checkpoint(settings)) / "commits" / "0").write_text("")
+    compatibility.check(settings, Views())
+    (compatibility.local(driver_status.checkpoint(settings)) / "commits" / "0").write_text("")
     with pytest.raises(ClickstreamError, match="no real-time views"):
-        basis.check(settings, Views())
+        compatibility.check(settings, Views())
 
 
 def test_a_checkpoint_that_cannot_be_read_is_one_line(load):
     settings = load()
     checkpoint(settings, "q")
-    (basis.local(progress.checkpoint(settings)) / "metadata").write_text("{")
+    (compatibility.local(driver_status.checkpoint(settings)) / "metadata").write_text("{")
     with pytest.raises(ClickstreamError, match="cannot be read"):
-        basis.check(settings, Views())
+        compatibility.check(settings, Views())
 
 
 def test_a_checkpoint_elsewhere_is_left_to_its_driver(load):
     settings = load(speed__checkpoint="hdfs://h:1/c")
-    basis.check(settings, counted(load()))
+    compatibility.check(settings, counted(load()))

@@ -9,12 +9,12 @@ import sys
 import pytest
 
 from clickstream import config
-from clickstream.batch import run, slices
-from clickstream.batch.master import File, closed_files, days
+from clickstream.batch import run, view_rows
 from clickstream.batch.run import Choice
-from clickstream.batch.slices import CATEGORIES, TRAFFIC, VISITORS
+from clickstream.batch.view_rows import CATEGORIES, TRAFFIC, VISITORS
+from clickstream.clients.hdfs import Entry
 from clickstream.errors import ClickstreamError, NoData, UsageError
-from clickstream.hdfs import Entry
+from clickstream.master import File, closed_files, days
 from clickstream.views.batch import Made
 
 TODAY = datetime.date(2015, 5, 20)
@@ -132,7 +132,9 @@ COUNTS = [
     {"g": CATEGORIES, "server": "a", "category": "/B", "n": 1},
     {"g": CATEGORIES, "server": "b", "category": "/\xe9", "n": 1},
 ]
-RUN = slices.Run("2015-05-18", [File("x", 10, 1), File("y", 20, 1)], 1_431_907_200.9, 1.25, {}, "r")
+RUN = view_rows.Run(
+    "2015-05-18", [File("x", 10, 1), File("y", 20, 1)], 1_431_907_200.9, 1.25, {}, "r"
+)
 
 
 SETS = {"a": (1, 2, 3, 4, 5), "b": (4, 6)}
@@ -140,7 +142,7 @@ SETS = {"a": (1, 2, 3, 4, 5), "b": (4, 6)}
 
 @pytest.fixture
 def rows():
-    return slices.rows(RUN, COUNTS)
+    return view_rows.rows(RUN, COUNTS)
 
 
 def test_a_visitor_of_two_servers_counts_once_for_all(rows):
@@ -187,11 +189,11 @@ def test_the_run(rows):
 
 def test_lines_without_fields_are_counted():
     bad = {"g": TRAFFIC, "server": "a", "minute": "x", "n": 2, "seen": 2}
-    assert slices.unparsed([*COUNTS, bad]) == 2
+    assert view_rows.unparsed([*COUNTS, bad]) == 2
 
 
 SETTINGS = config.load()
-MADE = Made([list(file) for file in RUN.manifest], slices.made_with(SETTINGS), "r")
+MADE = Made([list(file) for file in RUN.manifest], view_rows.made_with(SETTINGS), "r")
 
 
 @pytest.mark.parametrize(

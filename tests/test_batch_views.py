@@ -7,9 +7,10 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 
-from clickstream import config, endpoints
-from clickstream.batch import slices
-from clickstream.batch.slices import CATEGORIES, TRAFFIC, VISITORS
+from clickstream import config
+from clickstream.batch import view_rows
+from clickstream.batch.view_rows import CATEGORIES, TRAFFIC, VISITORS
+from clickstream.clients import endpoints
 from clickstream.errors import ClickstreamError, NoData, NotRunning, UsageError
 from clickstream.ledger import Ledger, LogFile
 from clickstream.views import batch
@@ -49,7 +50,7 @@ def day_rows(day, names=NAMES, server="weblog1", run="r", manifest=(), made_with
     ]
     for name in names:
         counts.append({"g": CATEGORIES, "server": server, "category": name, "n": 1})
-    return slices.rows(slices.Run(day, manifest, 0, 1, made_with, run), counts)
+    return view_rows.rows(view_rows.Run(day, manifest, 0, 1, made_with, run), counts)
 
 
 def everything(views):

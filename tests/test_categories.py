@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from clickstream import categories, config
-from clickstream.categories import Categories
+from clickstream import config
 from clickstream.errors import UsageError
+from clickstream.weblog import categories
+from clickstream.weblog.categories import Categories
 
 SHOP = Categories(
     parameter="category",

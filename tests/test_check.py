@@ -11,7 +11,7 @@ import pytest
 from clickstream import config, weblog
 from clickstream.cli import main
 from clickstream.errors import BadInput, UsageError
-from clickstream.ingest import check
+from clickstream.ingest import inspection
 
 COMMON = b'1.2.3.4 - - [18/May/2015:09:05:59 +0000] "GET /a HTTP/1.1" 200 1'
 COMBINED = COMMON + b' "-" "agent"'
@@ -34,7 +34,7 @@ def log(*lines):
 
 
 def scanned(*lines, start=0):
-    return check.scan(log(*lines), "log", weblog.COMBINED, start)
+    return inspection.scan(log(*lines), "log", weblog.COMBINED, start)
 
 
 def test_every_line_is_counted_and_each_reason_has_its_first_example():
@@ -55,17 +55,17 @@ def test_a_scan_begins_at_a_line_or_behind_a_tail_without_its_end(packed):
 
     first = len(COMMON)
     for start in (first, first + 2):
-        found = check.scan(opener, "log", weblog.COMMON, start)
+        found = inspection.scan(opener, "log", weblog.COMMON, start)
         assert (found.lines, found.invalid) == (2, {"not-a-log-line": 1})
         assert found.examples["not-a-log-line"].offset == first + 2
-    assert check.scan(opener, "log", weblog.COMMON, len(content)).lines == 0
+    assert inspection.scan(opener, "log", weblog.COMMON, len(content)).lines == 0
 
 
 def test_a_long_line_is_one_reject_and_costs_no_memory():
     size = 64 << 20
     content = io.BytesIO(COMBINED + b"\n" + b"a" * size + b"\n" + COMBINED)
     tracemalloc.start()
-    found = check.scan(lambda: content, "log", weblog.COMBINED)
+    found = inspection.scan(lambda: content, "log", weblog.COMBINED)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (found.lines, found.invalid) == (3, {"too-long": 1})
@@ -91,10 +91,10 @@ def test_more_than_the_share_is_refused(tmp_path, bad, good, percent, refused):
     settings = settings_of(tmp_path, **{"replay.max_invalid_percent": str(percent)})
     found = scanned(*[b"x"] * bad, *[COMMON] * good)
     if not refused:
-        check.refuse(settings, "weblog1", "log", found)
+        inspection.refuse(settings, "weblog1", "log", found)
         return
     with pytest.raises(BadInput, match=f"{bad} of the {bad + good} lines of log") as caught:
-        check.refuse(settings, "weblog1", "log", found)
+        inspection.refuse(settings, "weblog1", "log", found)
     assert "not-a-log-line, byte 0: x" in caught.value.message
     for told in ("servers.weblog1.format", "max_invalid_percent"):
         assert told in caught.value.hint
@@ -104,26 +104,26 @@ def test_put_says_how_to_look_at_the_log_and_check_does_not_send_to_itself(setti
     path = tmp_path / "my access.log"
     path.write_bytes(b"junk\n")
     with pytest.raises(BadInput) as caught:
-        check.admit(settings, "weblog1", check.local(path), str(path))
+        inspection.admit(settings, "weblog1", inspection.local(path), str(path))
     look = f"clickstream weblog check '{path}' --server weblog1; then set servers.weblog1.format"
     assert look in caught.value.hint
     for server, key in (("weblog1", "set servers.weblog1.format"), (None, "set the format of its")):
-        problem = check.check(settings, path, server, None, 1).problem
+        problem = inspection.check(settings, path, server, None, 1).problem
         assert problem.hint.startswith(key)
         assert "weblog check" not in problem.hint
     path.write_bytes(VHOST + b"\n")
-    hint = check.check(settings, path, None, "combined", 1).problem.hint
+    hint = inspection.check(settings, path, None, "combined", 1).problem.hint
     assert "NAME" not in hint
     assert "weblog check" not in hint
 
 
 def test_what_was_taken_of_the_log_before_counts(settings):
     found = scanned(b"x", b"y")
-    check.refuse(settings, "weblog1", "log", found, Counter({"": 2}))
+    inspection.refuse(settings, "weblog1", "log", found, Counter({"": 2}))
     with pytest.raises(BadInput, match="4 of the 7 lines"):
-        check.refuse(settings, "weblog1", "log", found, {"": 3, "blank": 2})
+        inspection.refuse(settings, "weblog1", "log", found, {"": 3, "blank": 2})
     # Nothing new is bad: what lies in the quarantine already is no reason to stop.
-    check.refuse(settings, "weblog1", "log", scanned(COMMON), {"blank": 9})
+    inspection.refuse(settings, "weblog1", "log", scanned(COMMON), {"blank": 9})
 
 
 def test_the_right_format_is_named(tmp_path):
@@ -133,21 +133,21 @@ def test_the_right_format_is_named(tmp_path):
         ("vhost_combined", COMMON, "combined"),
     ):
         settings = settings_of(tmp_path, **{"servers.weblog1.format": name})
-        found = check.scan(log(line, line, b"x"), "log", weblog.FORMATS[name])
+        found = inspection.scan(log(line, line, b"x"), "log", weblog.FORMATS[name])
         with pytest.raises(BadInput) as caught:
-            check.refuse(settings, "weblog1", "log", found)
+            inspection.refuse(settings, "weblog1", "log", found)
         assert f'set servers.weblog1.format = "{right}"' in caught.value.hint
 
 
 def test_admission_goes_by_the_format_of_the_server(tmp_path):
     settings = settings_of(tmp_path, **{"servers.weblog2.format": "vhost_combined"})
-    assert check.admit(settings, "weblog2", log(VHOST, VHOST), "log").invalid == {}
+    assert inspection.admit(settings, "weblog2", log(VHOST, VHOST), "log").invalid == {}
     with pytest.raises(BadInput, match="looks like the vhost_combined format"):
-        check.admit(settings, "weblog1", log(VHOST, VHOST), "log")
+        inspection.admit(settings, "weblog1", log(VHOST, VHOST), "log")
     with pytest.raises(BadInput, match=r"2 of the 2 lines.*other-format"):
-        check.admit(settings, "weblog2", log(COMBINED, COMBINED), "log")
+        inspection.admit(settings, "weblog2", log(COMBINED, COMBINED), "log")
     with pytest.raises(BadInput, match="is empty"):
-        check.admit(settings, "weblog1", log(), "log")
+        inspection.admit(settings, "weblog1", log(), "log")
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_admission_goes_by_the_format_of_the_server(tmp_path):
     ],
 )
 def test_the_format_that_fits_best(lines, detected):
-    form, fitting = check.detect(log(*lines), "log")
+    form, fitting = inspection.detect(log(*lines), "log")
     assert (form.name if form else None) == detected
     assert fitting.endswith(f"of the first {len(lines)} lines")
 
@@ -172,7 +172,7 @@ def test_the_format_that_fits_best(lines, detected):
 def test_the_first_lines_are_shown_field_by_field_and_obeyed_by_none(settings, tmp_path):
     path = tmp_path / "access.log"
     path.write_bytes(VHOST.replace(b"agent", HOSTILE) + b"\n" + HOSTILE + b"\n" + VHOST + b"\n")
-    found = check.check(settings, path, None, None, 2)
+    found = inspection.check(settings, path, None, None, 2)
     shown = [(row["part"], row["name"], row["lines"], row["value"]) for row in found.rows]
     assert shown[:5] == [
         ("log", "detected", None, "vhost_combined (2 of the first 3 lines)"),
@@ -203,19 +203,19 @@ def test_the_first_lines_are_shown_field_by_field_and_obeyed_by_none(settings, t
 def test_what_put_would_refuse_is_a_problem(settings, tmp_path, content, said):
     path = tmp_path / "access.log"
     path.write_bytes(content)
-    problem = check.check(settings, path, "weblog1", None, 1).problem
+    problem = inspection.check(settings, path, "weblog1", None, 1).problem
     assert (said in problem.message) if said else problem is None
 
 
 def test_a_server_or_a_format(settings, tmp_path):
     path = tmp_path / "access.log"
     path.write_bytes(VHOST + b"\n")
-    assert "vhost_combined" in check.check(settings, path, "weblog1", None, 1).problem.message
-    assert check.check(settings, path, None, "vhost_combined", 1).problem is None
+    assert "vhost_combined" in inspection.check(settings, path, "weblog1", None, 1).problem.message
+    assert inspection.check(settings, path, None, "vhost_combined", 1).problem is None
     with pytest.raises(UsageError, match="exclude"):
-        check.check(settings, path, "weblog1", "common", 1)
+        inspection.check(settings, path, "weblog1", "common", 1)
     with pytest.raises(UsageError, match="there is no server nosuch"):
-        check.check(settings, path, "nosuch", None, 1)
+        inspection.check(settings, path, "nosuch", None, 1)
 
 
 def test_the_command_shows_what_it_found_and_then_fails(tmp_path, capfd):

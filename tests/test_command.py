@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from clickstream import command
+from clickstream.console import options
 from clickstream.errors import UsageError
 
 
@@ -14,7 +14,7 @@ def sets(tmp_path, monkeypatch):
     """The global options: a home of our own and these `--set`."""
 
     def use(*sets):
-        monkeypatch.setattr(command, "given", command.Globals(None, tmp_path, sets))
+        monkeypatch.setattr(options, "given", options.Globals(None, tmp_path, sets))
 
     use()
     return use
@@ -22,9 +22,9 @@ def sets(tmp_path, monkeypatch):
 
 def test_spark_properties_of_a_command_are_laid_over_the_configured_ones(sets, tmp_path):
     (tmp_path / "clickstream.toml").write_text('[spark.conf]\n"spark.a" = "file"\n"spark.b" = "b"')
-    assert command.settings().spark.conf == {"spark.a": "file", "spark.b": "b"}
+    assert options.settings().spark.conf == {"spark.a": "file", "spark.b": "b"}
     sets("spark.conf=" + json.dumps({"spark.b": "set", "spark.c": "set"}))
-    made = command.settings(["spark.a=x=y", "spark.c=conf"])
+    made = options.settings(["spark.a=x=y", "spark.c=conf"])
     assert made.spark.conf == {"spark.a": "x=y", "spark.b": "set", "spark.c": "conf"}
 
 
@@ -35,13 +35,13 @@ def test_spark_properties_of_a_command_are_laid_over_the_configured_ones(sets, t
 def test_what_is_no_property_is_refused(sets, given, conf, said):
     sets(*given)
     with pytest.raises(UsageError, match=said):
-        command.settings(conf)
+        options.settings(conf)
 
 
 def test_a_file_gets_a_line_per_stage_and_how_far_it_is_now_and_then(monkeypatch):
     out, clock = io.StringIO(), iter([0, 1, 9, 10, 11, 12])
-    monkeypatch.setattr(command.time, "monotonic", lambda: next(clock))
-    show = command._lines(out)
+    monkeypatch.setattr(options.time, "monotonic", lambda: next(clock))
+    show = options._lines(out)
     for stage in ("a", "a: 1", "a: 2", "a: 3", "a: 4", "b"):
         show(stage)
     assert out.getvalue() == "a\na: 3\nb\n"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from clickstream import config, layers
+from clickstream import config
+from clickstream.config import layers
 from clickstream.errors import UsageError
 from clickstream.home import Home
 

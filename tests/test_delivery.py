@@ -11,8 +11,8 @@ import pytest
 from clickstream import config
 from clickstream.alerts import Alert
 from clickstream.errors import NotRunning
-from clickstream.process import wait_until
-from clickstream.speed import delivery
+from clickstream.runtime.process import wait_until
+from clickstream.speed import alert_dispatch
 from clickstream.views.realtime import Told
 
 BASE = 1431939600
@@ -55,10 +55,10 @@ class Views:
 @pytest.fixture
 def views(monkeypatch):
     made = Views()
-    monkeypatch.setattr(delivery.RealTime, "connect", made.connect)
-    monkeypatch.setattr(delivery, "POLL_S", 0.05)
-    monkeypatch.setattr(delivery, "FIRST_RETRY_S", 0.05)
-    monkeypatch.setattr(delivery, "PAGE", 3)
+    monkeypatch.setattr(alert_dispatch.RealTime, "connect", made.connect)
+    monkeypatch.setattr(alert_dispatch, "POLL_S", 0.05)
+    monkeypatch.setattr(alert_dispatch, "FIRST_RETRY_S", 0.05)
+    monkeypatch.setattr(alert_dispatch, "PAGE", 3)
     return made
 
 
@@ -128,7 +128,7 @@ def test_a_webhook_that_fails_hangs_and_recovers_gets_everything_in_order(
     settings = settings_of(tmp_path, webhook=receiver.url, timeout_seconds=1)
     settings.alerts.retry_max_seconds = 0.1  # the configuration takes whole seconds
     views.all = [told(n, seq=n + 1) for n in range(5)]
-    with delivery.at_work(settings):
+    with alert_dispatch.at_work(settings):
         wait_until(lambda: len(receiver.taken) == 5, 10, "five messages")
         for mood in (500, 404, 302, "no http", "hang"):
             receiver.mood, asked = mood, receiver.asked
@@ -151,11 +151,11 @@ def test_a_server_that_is_not_there_is_caught_up_with_by_the_next_run(views, rec
     views.all = [told(n, seq=n + 1) for n in range(4)]
     receiver.mood = 503
     settings = settings_of(tmp_path, webhook=receiver.url)
-    with delivery.at_work(settings):
+    with alert_dispatch.at_work(settings):
         wait_until(lambda: receiver.asked, 10, "a try")
     assert (receiver.taken, views.books) == ([], {})
     receiver.mood = 200
-    with delivery.at_work(settings):
+    with alert_dispatch.at_work(settings):
         pass
     assert [seq for _, seq in numbers(receiver)] == [1, 2, 3, 4]
     assert views.books == {"webhook": (3, 0)}
@@ -172,14 +172,14 @@ def test_a_store_that_was_away_after_a_delivery_repeats_only_that_one(views, rec
         note(sink, place)
 
     views.note_delivered = fail_once
-    with delivery.at_work(settings_of(tmp_path, webhook=receiver.url)):
+    with alert_dispatch.at_work(settings_of(tmp_path, webhook=receiver.url)):
         wait_until(lambda: views.books.get("webhook") == (3, 0), 10, "all four")
     assert [seq for _, seq in numbers(receiver)] in ([1, 2, 3, 4], [1, 2, 3, 3, 4])
 
 
 def test_nothing_blocks_while_the_store_is_away(views, receiver, tmp_path):
     views.all, views.away = [told(0)], True
-    with delivery.at_work(settings_of(tmp_path, webhook=receiver.url)):
+    with alert_dispatch.at_work(settings_of(tmp_path, webhook=receiver.url)):
         time.sleep(0.2)
         views.away = False
         wait_until(lambda: receiver.taken, 10, "the message")
@@ -190,8 +190,8 @@ def test_a_sink_that_hangs_does_not_hold_up_the_other_nor_the_end(views, receive
     receiver.mood = "hang"
     settings = settings_of(tmp_path, webhook=receiver.url, file="out/alerts.jsonl")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(delivery, "LAST_CALL_S", 0.1)
-        with delivery.at_work(settings):
+        patch.setattr(alert_dispatch, "LAST_CALL_S", 0.1)
+        with alert_dispatch.at_work(settings):
             wait_until(lambda: views.books.get("file") == (1, 0), 10, "the file")
     lines = (tmp_path / "out" / "alerts.jsonl").read_text().splitlines()
     assert [json.loads(each)["seq"] for each in lines] == [1, 2]
@@ -200,7 +200,7 @@ def test_a_sink_that_hangs_does_not_hold_up_the_other_nor_the_end(views, receive
 
 def test_a_torn_line_of_the_file_is_cut_off(tmp_path):
     path = tmp_path / "alerts.jsonl"
-    send = delivery.to_file(path)
+    send = alert_dispatch.to_file(path)
     send({"n": 1})
     with path.open("a") as file:
         file.write('{"n": 2, "to')
@@ -213,7 +213,7 @@ def test_a_torn_line_of_the_file_is_cut_off(tmp_path):
 
 def test_credentials_in_the_url_become_a_header(receiver):
     url = receiver.url.replace("http://", "http://me:p%40ss@")
-    delivery.to_webhook(url, 5)({"n": 1})
+    alert_dispatch.to_webhook(url, 5)({"n": 1})
     ((_, headers),) = receiver.taken
     assert headers["Authorization"] == "Basic bWU6cEBzcw=="
     assert "@" not in headers["Host"]
@@ -221,7 +221,7 @@ def test_credentials_in_the_url_become_a_header(receiver):
 
 def test_the_terminal_begins_now_and_obeys_nothing(views, tmp_path, capfd):
     views.all, views.batch = [told(0), told(1, seq=2)], 1
-    tell = delivery.teller(settings_of(tmp_path))
+    tell = alert_dispatch.teller(settings_of(tmp_path))
     tell(None)
     views.all += [told(2, 0, key="\x1b]0;x\x07", seq=1), told(2, 1, seq=3)]
     tell(2)
@@ -237,7 +237,7 @@ def test_the_terminal_is_quiet_where_it_is_not_wanted_or_the_store_is_away(
     views, tmp_path, capfd, wanted
 ):
     views.all, views.away = [told(0)], wanted
-    tell = delivery.teller(settings_of(tmp_path, stdout=str(wanted).lower()))
+    tell = alert_dispatch.teller(settings_of(tmp_path, stdout=str(wanted).lower()))
     tell(None)
     tell(0)
     assert capfd.readouterr().out == ""
@@ -247,7 +247,7 @@ def test_messages_of_one_alert_stay_in_order_over_many_alerts(views, receiver, t
     views.all = [
         told(batch, n, key=f"10.0.0.{n}", seq=batch + 1) for batch in range(10) for n in range(5)
     ]
-    with delivery.at_work(settings_of(tmp_path, webhook=receiver.url)):
+    with alert_dispatch.at_work(settings_of(tmp_path, webhook=receiver.url)):
         pass
     seen = defaultdict(list)
     for name, seq in numbers(receiver):

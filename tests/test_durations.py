@@ -2,7 +2,7 @@
 
 import pytest
 
-from clickstream.durations import seconds
+from clickstream.days import seconds
 from clickstream.errors import UsageError
 
 

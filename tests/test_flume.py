@@ -6,7 +6,7 @@ import pytest
 
 from clickstream import config
 from clickstream.errors import ClickstreamError, UsageError
-from clickstream.ingest import flume
+from clickstream.ingest.flume import agent_config
 from clickstream.weblog import FORMATS, stamp
 
 CLUSTER = {
@@ -23,7 +23,11 @@ def settings(tmp_path):
 
 
 def properties(settings, agent):
-    conf = next(file.content for file in flume.files(settings, agent) if file.name == flume.CONF)
+    conf = next(
+        file.content
+        for file in agent_config.files(settings, agent)
+        if file.name == agent_config.CONF
+    )
     lines = [line for line in conf.splitlines() if "=" in line and not line.startswith("#")]
     return {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}
 
@@ -66,8 +70,8 @@ def test_the_collector(settings):
 
 
 def test_declared_components(settings):
-    conf = flume.files(settings, "agent3")[0].content
-    assert flume.components(conf, "agent3") == {
+    conf = agent_config.files(settings, "agent3")[0].content
+    assert agent_config.components(conf, "agent3") == {
         ("source", "avro"),
         ("channel", "to-kafka"),
         ("channel", "to-master"),
@@ -95,12 +99,12 @@ def test_the_kind_of_channel_is_configuration(tmp_path, kind):
     ],
 )
 def test_a_wrong_key_is_refused(settings, line, problem):
-    conf = flume.files(settings, "agent1")[0].content
-    flume.check(conf, "agent1")
+    conf = agent_config.files(settings, "agent1")[0].content
+    agent_config.check(conf, "agent1")
     with pytest.raises(ClickstreamError, match=problem):
-        flume.check(f"{conf}\n{line}\n", "agent1")
+        agent_config.check(f"{conf}\n{line}\n", "agent1")
 
 
 def test_an_unknown_agent_is_refused(settings):
     with pytest.raises(UsageError, match="agent9"):
-        flume.chosen(settings, ["agent1", "agent9"])
+        agent_config.chosen(settings, ["agent1", "agent9"])

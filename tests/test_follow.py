@@ -22,10 +22,11 @@ from hypothesis import strategies as st
 
 from clickstream import config
 from clickstream.errors import BadInput, ClickstreamError, UsageError
-from clickstream.ingest import follow, spooler, tail
-from clickstream.ingest.follower import Follower, Following
-from clickstream.ingest.spool import Spool
-from clickstream.ingest.tail import Growing
+from clickstream.ingest.follow import run, tail
+from clickstream.ingest.follow.follower import Follower, Following
+from clickstream.ingest.follow.tail import Growing
+from clickstream.ingest.spool import spooler
+from clickstream.ingest.spool.chunks import Spool
 from clickstream.ledger import Ledger
 from tests.examples import examples
 from tests.growing import Writer
@@ -495,7 +496,7 @@ def following(home, ending=None, idle=None, server=SERVER):
         if done.lines and ending:
             os.kill(os.getpid(), ending)
 
-    return follow.follow(home.settings, server, home.path, observe, home.told.append, idle)
+    return run.follow(home.settings, server, home.path, observe, home.told.append, idle)
 
 
 def test_a_silence_ends_it(home, writer):
@@ -556,7 +557,7 @@ def test_a_full_disk_is_waited_for(home, writer, monkeypatch, where):
         works(*args)
 
     monkeypatch.setattr(Spool, where, full)
-    monkeypatch.setattr(follow, "SPACE_AGAIN_S", 0.01)
+    monkeypatch.setattr(run, "SPACE_AGAIN_S", 0.01)
     writer.write(3)
     assert following(home, idle=0.05).lines == (3 if where == "stage" else 0)
     assert any("No space left" in text for text in home.told)
@@ -594,7 +595,7 @@ def test_a_master_copy_of_another_ledger_ends_it(home, writer, monkeypatch):
     def other(*_):
         raise ClickstreamError("the master copy is accounted for by another ledger")
 
-    monkeypatch.setattr(follow.Hdfs, "connect", lambda settings: None)
+    monkeypatch.setattr(run.Hdfs, "connect", lambda settings: None)
     monkeypatch.setattr(spooler, "check_sign", other)
     with pytest.raises(ClickstreamError, match="another ledger"):
         following(home, idle=5)

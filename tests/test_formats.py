@@ -2,9 +2,10 @@
 
 import pytest
 
-from clickstream import config, formats
+from clickstream import config
 from clickstream.errors import BadInput
 from clickstream.ledger import VALID, Ledger, LogFile
+from clickstream.weblog import formats
 
 LOG = LogFile("weblog1", "0123456789abcdef", "/source/weblog1/a", 100, "d1", False)
 

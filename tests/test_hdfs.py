@@ -1,6 +1,6 @@
 """What the NameNode's fsck says of open files."""
 
-from clickstream.hdfs import open_in
+from clickstream.clients.hdfs import open_in
 
 TOLD = """FSCK started by me (auth:SIMPLE) from /127.0.0.1 for path /master at Wed Nov 25 15:40:45
 

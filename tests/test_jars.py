@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from clickstream import jars
 from clickstream.errors import ClickstreamError
-from clickstream.ivy import Coordinate
+from clickstream.runtime import jars
+from clickstream.runtime.ivy import Coordinate
 
 ONE = Coordinate("org.example", "one", "1.0")
 TWO = Coordinate("org.example", "two", "2.0", "linux-x86_64")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from clickstream import java
 from clickstream.errors import ClickstreamError
+from clickstream.runtime import java
 
 
 def jdk(place: Path, version: str) -> Path:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clickstream.errors import BadInput
-from clickstream.ingest import logs
+from clickstream.ingest.spool import logs
 from clickstream.weblog import MAX_LINE_BYTES
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream import output
+from clickstream.console import output
 
 HOSTILE = "/\x1b[2J\u202e[red]\n<script>"
 HOURS = [

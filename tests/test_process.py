@@ -10,7 +10,7 @@ import pytest
 
 from clickstream.errors import ServiceFailed
 from clickstream.home import Home
-from clickstream.process import Child, wait_until
+from clickstream.runtime.process import Child, wait_until
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 

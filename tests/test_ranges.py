@@ -7,8 +7,8 @@ import json
 import pytest
 
 from clickstream import config
-from clickstream.batch import slices
-from clickstream.batch.slices import CATEGORIES, TRAFFIC, VISITORS
+from clickstream.batch import view_rows
+from clickstream.batch.view_rows import CATEGORIES, TRAFFIC, VISITORS
 from clickstream.errors import ClickstreamError, UsageError
 from clickstream.serve import reports
 from clickstream.views import batch
@@ -48,7 +48,9 @@ def settings(tmp_path):
     settings = config.load(home=tmp_path, flags=flags | {"servers.b.agent": "y"})
     with BatchViews.connect(settings) as views:
         for day in REQUESTS:
-            views.replace_day(day, slices.rows(slices.Run(day, [], 0, 1, WITH, "r"), counts(day)))
+            views.replace_day(
+                day, view_rows.rows(view_rows.Run(day, [], 0, 1, WITH, "r"), counts(day))
+            )
     return settings
 
 
@@ -87,7 +89,9 @@ def test_visitors_of_two_kinds_are_not_counted_together(ask, settings):
     other = WITH | {"visitor": "host+agent"}
     day = "2015-05-18"
     with BatchViews.connect(settings) as views:
-        views.replace_day(day, slices.rows(slices.Run(day, [], 0, 1, other, "r"), counts(day)))
+        views.replace_day(
+            day, view_rows.rows(view_rows.Run(day, [], 0, 1, other, "r"), counts(day))
+        )
     for options in ({"total": True}, {"date": day, "compare": True}):
         with pytest.raises(ClickstreamError, match=r"one host, in others one host\+agent"):
             ask("visitors", **options)
@@ -95,9 +99,9 @@ def test_visitors_of_two_kinds_are_not_counted_together(ask, settings):
 
 
 def test_a_day_of_many_visitors_is_stored_in_parts(ask, settings, monkeypatch):
-    monkeypatch.setattr(slices, "PART_VISITORS", 1)
+    monkeypatch.setattr(view_rows, "PART_VISITORS", 1)
     day = "2015-05-14"
-    rows = slices.rows(slices.Run(day, [], 0, 1, WITH, "r"), counts(day))
+    rows = view_rows.rows(view_rows.Run(day, [], 0, 1, WITH, "r"), counts(day))
     assert [row["part"] for row in rows["visitor_sets"]] == [0, 1]
     with BatchViews.connect(settings) as views:
         views.replace_day(day, rows)
@@ -108,7 +112,7 @@ def test_hours_by_weekday_sum_the_days_of_a_name(ask, settings):
     with BatchViews.connect(settings) as views:
         later = counts("2015-05-14")
         views.replace_day(
-            "2015-05-21", slices.rows(slices.Run("2015-05-21", [], 0, 1, WITH, "r"), later)
+            "2015-05-21", view_rows.rows(view_rows.Run("2015-05-21", [], 0, 1, WITH, "r"), later)
         )
     assert [tuple(row.values()) for row in ask("hourly", by_weekday=True).rows] == [
         ("Mon", 9, "all", 1),
@@ -152,7 +156,7 @@ def test_a_place_among_the_top_is_not_needed_before(ask, settings, monkeypatch):
     day = "2015-05-19"
     monkeypatch.setitem(REQUESTS, day, {"b": [("h1", "09:00", "200", "/z")]})
     with BatchViews.connect(settings) as views:
-        views.replace_day(day, slices.rows(slices.Run(day, [], 0, 1, WITH, "r"), counts(day)))
+        views.replace_day(day, view_rows.rows(view_rows.Run(day, [], 0, 1, WITH, "r"), counts(day)))
     rows = ask("categories", date=day, server="all", top=1, compare=True).rows
     assert changes(rows, "category", "requests") == {"/z": (0, 0.0)}
 
@@ -187,7 +191,7 @@ def test_a_week_beside_the_week_before(ask, settings):
     with BatchViews.connect(settings) as views:
         later = counts("2015-05-18")
         views.replace_day(
-            "2015-05-25", slices.rows(slices.Run("2015-05-25", [], 0, 1, WITH, "r"), later)
+            "2015-05-25", view_rows.rows(view_rows.Run("2015-05-25", [], 0, 1, WITH, "r"), later)
         )
     rows = ask("hourly", span="7d", by_weekday=True, compare=True).rows
     assert changes(rows, "weekday", "requests") == {"Mon": (0, 0.0)}

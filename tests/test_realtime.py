@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clickstream.errors import ClickstreamError, NotRunning
-from clickstream.views.realtime import counts, patience, recent, writer
-from clickstream.views.realtime.patience import Patience
+from clickstream.views.realtime import counts, recent, retry, writer
 from clickstream.views.realtime.recent import Recent
+from clickstream.views.realtime.retry import Patience
 from clickstream.views.realtime.writer import Batch, Row
 
 LEAF = st.tuples(
@@ -233,9 +233,9 @@ def test_statements_stay_small(monkeypatch, limit, value, sizes):
 def clock(monkeypatch):
     """A clock that only sleeping moves."""
     now = [1000.0]
-    monkeypatch.setattr(patience.time, "time", lambda: now[0])
-    monkeypatch.setattr(patience.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(patience.time, "sleep", lambda s: now.__setitem__(0, now[0] + s))
+    monkeypatch.setattr(retry.time, "time", lambda: now[0])
+    monkeypatch.setattr(retry.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(retry.time, "sleep", lambda s: now.__setitem__(0, now[0] + s))
     return now
 
 

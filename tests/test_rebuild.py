@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.ingest.spool import Cutter, Limits
+from clickstream.ingest.ledger_rebuild.record import MASTER, QUARANTINE, Record, Stored, record
+from clickstream.ingest.spool.chunks import Cutter, Limits
 from clickstream.ledger import Ledger, LogFile, mark
-from clickstream.ops.rebuilt import MASTER, QUARANTINE, Record, Stored, record
 from clickstream.weblog import COMBINED, COMMON, MAX_LINE_BYTES, VHOST_COMBINED, judge
 
 SERVER, FILE = "weblog1", "0123456789abcdef"

@@ -8,9 +8,8 @@ import pytest
 from clickstream import config
 from clickstream.errors import ClickstreamError
 from clickstream.ledger import Ledger, LogFile
-from clickstream.ops import recount, recount_job
-from clickstream.process import Child
-from clickstream.speed import control
+from clickstream.runtime.process import Child
+from clickstream.speed import control, rebuild, rebuild_job
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def settings(tmp_path):
     ],
 )
 def test_lines_of_a_utc_day_lie_in_the_printed_days_around_it(day, around):
-    assert recount.days_around(day) == around
+    assert rebuild.days_around(day) == around
 
 
 @pytest.mark.parametrize("name", [control.NAME, control.REBUILD])
@@ -37,7 +36,7 @@ def test_one_writer_at_a_time(settings, name):
     try:
         pid = str(child.running().pid)
         for refused in (
-            lambda: recount.rebuild(settings, "2015-05-18"),
+            lambda: rebuild.rebuild(settings, "2015-05-18"),
             lambda: control.reset(settings),
             lambda: control.launch(settings),
         ):
@@ -58,7 +57,7 @@ def test_a_line_of_the_ledger_that_the_master_copy_lacks_is_refused(settings, st
     row = SimpleNamespace(server="weblog1", file="0" * 16, day="2015-05-18", n=stored)
     session = SimpleNamespace(sql=lambda _: SimpleNamespace(collect=lambda: [row]))
     if not missing:
-        recount_job.check_books(session, settings)
+        rebuild_job.check_books(session, settings)
         return
     with pytest.raises(ClickstreamError, match=f"^{missing} lines of 2015-05-18"):
-        recount_job.check_books(session, settings)
+        rebuild_job.check_books(session, settings)

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import pytest
 
 from clickstream import config, weblog
+from clickstream.clients.hdfs import Entry
 from clickstream.errors import BadInput, UsageError
-from clickstream.hdfs import Entry
 from clickstream.ingest import rejects
 from clickstream.ingest.rejects import Chosen
 from clickstream.ingest.replay import Progress

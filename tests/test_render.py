@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from clickstream import render
 from clickstream.errors import ClickstreamError
-from clickstream.render import File
+from clickstream.runtime import render
+from clickstream.runtime.render import File
 
 
 @pytest.fixture

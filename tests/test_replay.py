@@ -6,12 +6,12 @@ import pytest
 
 from clickstream import config
 from clickstream.errors import ClickstreamError
-from clickstream.ingest import flow, progress, replay
+from clickstream.ingest import flow, replay, replay_display
 from clickstream.ingest.flow import Backlog
-from clickstream.ingest.logs import Place
 from clickstream.ingest.replay import Pace
-from clickstream.ingest.spool import Draft
-from clickstream.ingest.spooler import OpenLog
+from clickstream.ingest.spool.chunks import Draft
+from clickstream.ingest.spool.logs import Place
+from clickstream.ingest.spool.spooler import OpenLog
 
 
 def draft(first, last, lines=1):
@@ -90,4 +90,4 @@ def test_a_backlog_that_stands_still_is_an_error():
 )
 def test_summary(lines, said):
     done = replay.Progress(lines=lines, invalid=1, logs=2)
-    assert said in progress.summary(done)
+    assert said in replay_display.summary(done)

@@ -7,8 +7,9 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner, Result
 
-from clickstream import command, config
-from clickstream import config_commands as config_app
+from clickstream import config
+from clickstream.console import config_commands as config_app
+from clickstream.console import options
 from clickstream.errors import ClickstreamError, NoData, NotRunning, UsageError
 from clickstream.serve import commands
 from clickstream.views.batch import BatchViews
@@ -16,7 +17,7 @@ from clickstream.views.batch import BatchViews
 
 @pytest.fixture(autouse=True)
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "given", command.Globals())
+    monkeypatch.setattr(options, "given", options.Globals())
     monkeypatch.setenv("CLICKSTREAM_HOME", str(tmp_path))
     monkeypatch.setenv("CLICKSTREAM_DATABASE__URL", f"sqlite:///{tmp_path}/views.db")
 

@@ -8,7 +8,7 @@ import pytest
 
 from clickstream import config
 from clickstream.alerts import Alert
-from clickstream.durations import instant
+from clickstream.days import instant
 from clickstream.errors import NoData, UsageError
 from clickstream.serve import reports
 from clickstream.serve.reports import Question, from_batch, from_realtime

@@ -16,7 +16,7 @@ import pytest
 
 from clickstream import config
 from clickstream.errors import BadInput, ClickstreamError, NotRunning, ServiceFailed
-from clickstream.process import wait_until
+from clickstream.runtime.process import wait_until
 from clickstream.spark import driver, events, submit
 
 JOB = submit.Job(

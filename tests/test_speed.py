@@ -13,15 +13,16 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from clickstream import config, kafka
+from clickstream import config
 from clickstream.cli import app
+from clickstream.clients import kafka
 from clickstream.errors import BadInput, ClickstreamError, NotRunning, ServiceFailed
-from clickstream.speed import control, progress, show, telling
+from clickstream.speed import control, display, driver_status, reporter
+from clickstream.speed.driver_status import Status
 from clickstream.speed.job import Stream, failure_of
-from clickstream.speed.progress import Status
-from clickstream.speed.telling import Teller
+from clickstream.speed.reporter import Teller
 from clickstream.speed.transform import batch_of, overlaps, rows_of, scattered
-from clickstream.views.realtime.patience import Patience
+from clickstream.views.realtime.retry import Patience
 from clickstream.views.realtime.writer import Batch
 
 BOOKS = {"rows": 9, "copies": 2, "set_aside": 1, "skipped": 3, "latest": 1431939959}
@@ -86,41 +87,41 @@ def test_a_file_in_two_partitions_is_told():
 
 
 def test_what_the_driver_tells_is_read_back(settings):
-    assert progress.read(settings) is None
+    assert driver_status.read(settings) is None
     status = Status(4, 100, 350, 7, "2026-01-01T00:00:00Z", {HOSTILE: BOOKS})
-    progress.write(settings, status)
-    assert progress.read(settings) == status
+    driver_status.write(settings, status)
+    assert driver_status.read(settings) == status
 
 
 def test_a_start_forgets_what_was_told_and_asked(settings):
-    progress.write(settings, Status())
-    assert not progress.stop_wanted(settings)
-    progress.want_stop(settings)
-    assert progress.stop_wanted(settings)
-    progress.forget(settings)
-    assert progress.read(settings) is None
-    assert not progress.stop_wanted(settings)
+    driver_status.write(settings, Status())
+    assert not driver_status.stop_wanted(settings)
+    driver_status.want_stop(settings)
+    assert driver_status.stop_wanted(settings)
+    driver_status.forget(settings)
+    assert driver_status.read(settings) is None
+    assert not driver_status.stop_wanted(settings)
 
 
 def test_the_checkpoint_is_in_the_home_unless_it_is_named(settings, tmp_path):
-    assert progress.checkpoint(settings).startswith("file:///")
+    assert driver_status.checkpoint(settings).startswith("file:///")
     named = config.load(home=tmp_path, flags={"speed.checkpoint": "hdfs://h:1/c"})
-    assert progress.checkpoint(named) == "hdfs://h:1/c"
+    assert driver_status.checkpoint(named) == "hdfs://h:1/c"
 
 
 def test_a_live_line_sums_the_servers_and_obeys_none():
     status = Status(4, 100, 350, 7, "", {HOSTILE: BOOKS, "b": BOOKS | {"latest": 0}})
-    line = show.live_line(status)
+    line = display.live_line(status)
     assert line.isprintable()
     for told in ("batch 4", "100 rows in 350 ms", "behind 7", "rows 18", "copies 4", "skipped 6"):
         assert told in line
     assert "2015-05-18T09:05:59Z" in line
     assert "b -" in line
-    assert show.live_line(Status()) == "waiting for lines"
+    assert display.live_line(Status()) == "waiting for lines"
 
 
 def test_without_a_terminal_a_line_comes_when_something_has_changed(capsys):
-    with show.live() as watch:
+    with display.live() as watch:
         for status in (None, None, Status(), Status(told=9), Status(4, servers={"a": BOOKS})):
             watch(status)
         watch(Status(4, servers={"a": BOOKS}, waiting_since=1431939959))
@@ -134,20 +135,20 @@ def test_without_a_terminal_a_line_comes_when_something_has_changed(capsys):
 
 
 def test_a_notice_is_printed_once(capsys):
-    with show.live() as watch:
+    with display.live() as watch:
         for number in (4, 5):
             watch(Status(number, servers={"a": BOOKS}, notice=f"planned{HOSTILE}"))
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(" ")[0] for line in lines] == ["batch", "note:", "batch"]
     assert lines[1].isprintable()
     report = RUNS | {"notice": "planned anew", "batch": 3, "servers": {}}
-    assert "note: planned anew" in show.report_text(report).splitlines()
+    assert "note: planned anew" in display.report_text(report).splitlines()
 
 
 def test_a_terminal_shows_each_server_in_place_and_obeys_none():
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=100)
-    with show.board(console) as watch:
+    with display.board(console) as watch:
         watch(None)
         watch(Status(4, 100, 350, 7, "", {HOSTILE: BOOKS, "[b]": BOOKS}, 990.4, 2))
     text = screen.getvalue()
@@ -204,13 +205,13 @@ def told_at(settings, monkeypatch):
     query = Query()
     stream = SimpleNamespace(batch=None, servers={}, alerts=2, parts={}, notice="so")
     now, patience = [0.0], Patience(60)
-    monkeypatch.setattr(telling.time, "time", lambda: now[0])
+    monkeypatch.setattr(reporter.time, "time", lambda: now[0])
     teller = Teller(settings, query, stream, patience)
 
     def at(moment):
         now[0] = moment
         teller.tell()
-        return progress.read(settings)
+        return driver_status.read(settings)
 
     return SimpleNamespace(at=at, query=query, stream=stream, patience=patience)
 
@@ -249,7 +250,7 @@ def test_a_stream_with_nothing_to_do_is_well_and_one_that_hangs_is_not(told_at):
 def test_the_report_has_a_line_for_each_server_and_obeys_none():
     servers = {"weblog1": BOOKS, HOSTILE: BOOKS}
     report = RUNS | {"batch": 3, "servers": servers}
-    lines = show.report_text(report).split("\n")
+    lines = display.report_text(report).split("\n")
     assert len(lines) == 5
     assert all(line.isprintable() for line in lines)
     assert "pid 12" in lines[0]
@@ -262,21 +263,21 @@ def test_until_its_first_batch_a_driver_knows_no_figures(settings, driver, monke
     views = SimpleNamespace(status=lambda: {"batch": 3, "servers": {"a": BOOKS}})
     monkeypatch.setattr(control.RealTime, "connect", lambda _: nullcontext(views))
     driver(SLEEP)
-    progress.write(settings, Status(told=time.time(), well=time.time()))
+    driver_status.write(settings, Status(told=time.time(), well=time.time()))
     report = control.report(settings)
     figures = {report[name] for name in ("behind", "batch_ms", "rows_per_s", "alerts")}
     assert (figures, report["batch"], report["healthy"]) == ({None}, 3, True)
-    assert "no batch since it was started" in show.report_text(report)
-    progress.write(settings, Status(4, alerts=2, told=time.time(), well=time.time()))
+    assert "no batch since it was started" in display.report_text(report)
+    driver_status.write(settings, Status(4, alerts=2, told=time.time(), well=time.time()))
     assert control.report(settings)["alerts"] == 2
 
 
 def test_the_report_of_nothing():
     report = dict.fromkeys(RUNS) | {"complaint": "", "batch": None, "servers": {}}
-    assert show.report_text(report) == "speed: not running\nviews: no batch yet"
+    assert display.report_text(report) == "speed: not running\nviews: no batch yet"
     report["complaint"] = "the topic\x1b has lost lines"
-    assert "not running; the topic" in show.report_text(report)
-    assert "\x1b" not in show.report_text(report)
+    assert "not running; the topic" in display.report_text(report)
+    assert "\x1b" not in display.report_text(report)
 
 
 @pytest.fixture
@@ -352,13 +353,13 @@ def test_a_driver_that_is_done_or_was_asked_to_end_has_not_failed(settings, driv
     told(settings, done={})
     control.check_end(settings, child)
     told(settings, failed="interrupted")
-    progress.want_stop(settings)
+    driver_status.want_stop(settings)
     control.check_end(settings, child)
 
 
 def test_the_last_batch_is_shown_even_of_a_driver_that_has_ended(settings, driver):
     told(settings, done={})
-    progress.write(settings, Status(5, servers={"a": BOOKS}))
+    driver_status.write(settings, Status(5, servers={"a": BOOKS}))
     seen = []
     control.attend(settings, driver("pass"), seen.append)
     assert seen[-1].batch == 5
@@ -446,7 +447,9 @@ def test_the_report_goes_without_cassandra_while_the_driver_runs(settings, drive
         control.report(settings)
     driver(SLEEP)
     now = time.time()
-    progress.write(settings, Status(4, servers={"a": BOOKS}, told=now, well=now, waiting_since=now))
+    driver_status.write(
+        settings, Status(4, servers={"a": BOOKS}, told=now, well=now, waiting_since=now)
+    )
     report = control.report(settings)
     assert (report["batch"], report["servers"]) == (4, {"a": BOOKS})
     assert report["complaint"] == f"waiting for Cassandra since {report['waiting_since']}"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.ingest.spool import Cutter, Limits, Spool
+from clickstream.ingest.spool.chunks import Cutter, Limits, Spool
 from clickstream.ledger import MARK_BYTES, VALID, Chunk
 from clickstream.weblog import COMBINED, MAX_LINE_BYTES, judge, stamp
 

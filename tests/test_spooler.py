@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from clickstream import config, faultpoints
 from clickstream.errors import BadInput, ClickstreamError
 from clickstream.home import Home
-from clickstream.ingest import logs, spooler
-from clickstream.ingest.spool import COMPLETED, Limits
-from clickstream.ingest.spooler import LOCAL, Reject
+from clickstream.ingest.spool import logs, spooler
+from clickstream.ingest.spool.chunks import COMPLETED, Limits
+from clickstream.ingest.spool.spooler import LOCAL, Reject
 from clickstream.ledger import VALID, Ledger
 from tests.children import child, ended, spool
 from tests.examples import examples

@@ -8,12 +8,13 @@ from typing import ClassVar
 
 import pytest
 
-from clickstream import config, endpoints
+from clickstream import config
+from clickstream.clients import endpoints
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NoData, ServiceFailed, UsageError
 from clickstream.home import exclusive
-from clickstream.process import Child, running_children
-from clickstream.stack import local, mariadb, ports, show
+from clickstream.runtime.process import Child, running_children
+from clickstream.stack import local, log_files, mariadb, ports
 from clickstream.stack.cassandra import Cassandra
 from clickstream.stack.hdfs import Hdfs
 from clickstream.stack.kafka import Kafka
@@ -88,7 +89,7 @@ def settings(tmp_path: Path) -> Settings:
 def small(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A stack of one small service."""
     monkeypatch.setattr(local, "SERVICES", (Small,))
-    monkeypatch.setattr(show, "SERVICES", (Small,))
+    monkeypatch.setattr(log_files, "SERVICES", (Small,))
     yield settings
     for child in running_children(settings.files):
         Child(settings.files, child.name).stop(timeout_s=1)
@@ -240,8 +241,8 @@ def test_one_port_configured_twice_is_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def prepared(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Ports for every service, and neither Java nor jars asked for."""
-    monkeypatch.setattr("clickstream.jars.classpath", lambda service: f"{service}.jar")
-    monkeypatch.setattr("clickstream.jars.files", lambda _: [Path("x_jamm-0.jar")])
+    monkeypatch.setattr("clickstream.runtime.jars.classpath", lambda service: f"{service}.jar")
+    monkeypatch.setattr("clickstream.runtime.jars.files", lambda _: [Path("x_jamm-0.jar")])
     monkeypatch.setattr("clickstream.stack.service.java", lambda: "java")
     monkeypatch.setattr(Service, "_make_once", lambda *_: None)
     ports.assign(settings, [name for kind in local.SERVICES for name in kind.port_names()])
@@ -299,7 +300,7 @@ def test_a_log_is_shown_with_its_controls_escaped(small: Settings) -> None:
     log = small.files.log("small")
     log.parent.mkdir(parents=True)
     log.write_bytes(b"one\ntwo\nred \x1b[31m alert \xff\n")
-    shown = list(show.log(small, "small", lines=2))
+    shown = list(log_files.log(small, "small", lines=2))
     assert shown[0] == "two"
     assert "\x1b" not in shown[1]
     assert "\\x1b[31m" in shown[1]
@@ -307,16 +308,16 @@ def test_a_log_is_shown_with_its_controls_escaped(small: Settings) -> None:
 
 def test_no_log_yet_and_no_such_service_are_told_apart(small: Settings) -> None:
     with pytest.raises(NoData, match="small has no log"):
-        list(show.log(small, "small", lines=5))
+        list(log_files.log(small, "small", lines=5))
     with pytest.raises(UsageError, match="no service x"):
-        list(show.log(small, "x", lines=5))
+        list(log_files.log(small, "x", lines=5))
 
 
 def test_following_a_log_shows_what_comes(small: Settings) -> None:
     log = small.files.log("small")
     log.parent.mkdir(parents=True)
     log.write_text("old\n")
-    lines = show.log(small, "small", lines=1, follow=True)
+    lines = log_files.log(small, "small", lines=1, follow=True)
     assert next(lines) == "old"
     writer = Child(small.files, "small")
     writer.start(python("import time; time.sleep(0.5); print('new'); time.sleep(600)"))

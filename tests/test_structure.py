@@ -17,8 +17,8 @@ AREAS = {"stack", "ingest", "speed", "batch", "serve"}
 SPANNING = {"ops"}
 HEAVY = {"pyspark", "cassandra", "sqlalchemy", "confluent_kafka", "hdfs", "pydantic", "psutil"}
 OWNERS = {
-    "hdfs": {"clickstream/hdfs.py"},
-    "confluent_kafka": {"clickstream/kafka.py"},
+    "hdfs": {"clickstream/clients/hdfs.py"},
+    "confluent_kafka": {"clickstream/clients/kafka.py"},
     "cassandra": {"clickstream/views/", "clickstream/stack/cassandra.py"},
     "pymysql": {"clickstream/stack/mariadb.py", "clickstream/views/batch"},
 }
@@ -36,7 +36,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def area(module: str) -> str:
-    """`clickstream.ingest.spool` -> `ingest`; a plain module -> its own name."""
+    """`clickstream.ingest.spool.chunks` -> `ingest`; a plain module -> its own name."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 and parts[0] == "clickstream" else ""
 

@@ -7,8 +7,8 @@ import pytest
 
 from clickstream.errors import BadInput
 from clickstream.home import Home
-from clickstream.ingest import tail
-from clickstream.ingest.tail import Found, Growing
+from clickstream.ingest.follow import tail
+from clickstream.ingest.follow.tail import Found, Growing
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.text import printable, show_bytes
+from clickstream.console.escape import printable, show_bytes
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clickstream import trust
+from clickstream.runtime import trust
 
 DERS = [b"first certificate", b"second \x00 certificate" * 40]
 

@@ -1,11 +1,11 @@
 """How a follow is shown."""
 
-from clickstream.ingest import watch
-from clickstream.ingest.follower import Following
+from clickstream.ingest.follow import display
+from clickstream.ingest.follow.follower import Following
 
 
 def test_the_rate_is_that_of_the_last_seconds():
-    rate = watch.Rate()
+    rate = display.Rate()
     assert rate.of(0, 100.0) == 0
     assert rate.of(400, 104.0) == 100
     assert rate.of(400, 106.0) == 0
@@ -14,16 +14,16 @@ def test_the_rate_is_that_of_the_last_seconds():
 
 def test_the_live_line():
     done = Following(lines=12, invalid=1, waiting_for="access\x1b.log to appear")
-    assert watch._line(done, 3.4) == (
+    assert display._line(done, 3.4) == (
         "12 lines · 1 invalid · 3/s · waiting for access\\x1b.log to appear"
     )
-    assert watch._line(Following(), 0) == "0 lines · 0 invalid · 0/s"
+    assert display._line(Following(), 0) == "0 lines · 0 invalid · 0/s"
 
 
 def test_plain_lines_come_now_and_then(capsys, monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(watch.time, "monotonic", lambda: now[0])
-    plain = watch._Plain()
+    monkeypatch.setattr(display.time, "monotonic", lambda: now[0])
+    plain = display._Plain()
 
     def said(after_s, **done):
         now[0] += after_s
@@ -40,4 +40,4 @@ def test_plain_lines_come_now_and_then(capsys, monkeypatch):
 
 
 def test_the_end_is_one_sentence():
-    assert watch.summary(Following(lines=5, invalid=2)) == "5 lines spooled, 2 invalid"
+    assert display.summary(Following(lines=5, invalid=2)) == "5 lines spooled, 2 invalid"

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from clickstream import command
+from clickstream.console import options
 from clickstream.console.app import App
 
 app = App(
@@ -30,7 +30,7 @@ def run(
         str | None,
         typer.Option("--every", help="Run again and again: 90s, 5m, 1h. Ctrl-C ends it."),
     ] = None,
-    conf: command.Conf = None,
+    conf: options.Conf = None,
     form: Form = "table",
 ) -> None:
     """Count days anew from the closed files of the master copy; alone: missing and dirty days.
@@ -40,17 +40,17 @@ def run(
 
     Example: clickstream batch run --date 2015-05-18
     """
-    from clickstream import output
     from clickstream.batch import run as batch
-    from clickstream.durations import seconds
+    from clickstream.console import output
+    from clickstream.days import seconds
 
     choice = batch.Choice.parse(date, first, last, whole)
-    settings = command.settings(conf)
+    settings = options.settings(conf)
 
     def turn() -> None:
         if choice.note():
             typer.echo(choice.note(), err=True)
-        with command.stages() as watch:
+        with options.stages() as watch:
             rows = batch.run(settings, choice, watch)
         if not rows:
             typer.echo("nothing to do: every chosen day is up to date", err=True)
@@ -60,7 +60,7 @@ def run(
     if every is None:
         turn()
     else:
-        batch.repeat(turn, seconds("--every", every), command.tell)
+        batch.repeat(turn, seconds("--every", every), options.tell)
 
 
 @app.command()
@@ -69,10 +69,10 @@ def status(form: Form = "table") -> None:
 
     Example: clickstream batch status
     """
-    from clickstream import output
     from clickstream.batch import run as batch
+    from clickstream.console import output
 
-    output.show(batch.status(command.settings()), STATUS, form)
+    output.show(batch.status(options.settings()), STATUS, form)
 
 
 @app.command()
@@ -85,7 +85,7 @@ def drop(
     """
     from clickstream.views import batch
 
-    settings = command.settings()
+    settings = options.settings()
     if not yes:
         typer.confirm("Remove the batch views?", abort=True)
     batch.drop(settings)

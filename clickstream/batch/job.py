@@ -9,15 +9,17 @@ import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from clickstream import categories, endpoints, stamped, weblog
-from clickstream.batch import slices
-from clickstream.batch.master import File
-from clickstream.batch.slices import Count
-from clickstream.categories import PLAIN, Categories
+from clickstream import weblog
+from clickstream.batch import view_rows
+from clickstream.batch.view_rows import Count
+from clickstream.clients import endpoints
 from clickstream.config import HOST, HOST_AND_AGENT, Settings
 from clickstream.errors import BadInput
+from clickstream.master import File
 from clickstream.spark import driver, events
 from clickstream.views.batch import DIGEST_BYTES, BatchViews
+from clickstream.weblog import categories, stamped
+from clickstream.weblog.categories import PLAIN, Categories
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -118,13 +120,13 @@ def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> d
         lines, visitor = read(session, root, files), settings.batch.visitor
         counted = count(lines, settings.vhosts, settings.categories, visitor)
     check(counted, days)
-    made_with = slices.made_with(settings)
+    made_with = view_rows.made_with(settings)
     with BatchViews.connect(settings) as views:
         for number, (day, manifest) in enumerate(sorted(days.items()), 1):
             events.report(stage=f"writing {day} ({number} of {len(days)})")
             now = time.time()
-            run = slices.Run(day, manifest, now, now - begun, made_with, plan["run"])
-            views.replace_day(day, slices.rows(run, counted[day]), plan["before"])
+            run = view_rows.Run(day, manifest, now, now - begun, made_with, plan["run"])
+            views.replace_day(day, view_rows.rows(run, counted[day]), plan["before"])
     return {"days": sorted(days)}
 
 
@@ -170,7 +172,7 @@ def check(counted: Counts, plan: dict[str, list[File]]) -> None:
     """Every line must parse and lie under its own day; raises BadInput, before a row is written."""
     strangers = [day for day in counted if day not in plan]
     missing = [day for day in plan if day not in counted]
-    bad = sum(map(slices.unparsed, counted.values()))
+    bad = sum(map(view_rows.unparsed, counted.values()))
     if strangers or missing or bad:
         raise BadInput(
             f"the master copy is damaged: {bad} lines do not parse; days in files of other days:"

@@ -8,16 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NoReturn
 
-from clickstream import formats
-from clickstream.batch import master, slices
-from clickstream.batch.master import File
+from clickstream import master
+from clickstream.batch import view_rows
+from clickstream.clients.hdfs import Hdfs
 from clickstream.config import Settings
-from clickstream.durations import one_day
+from clickstream.days import one_day
 from clickstream.errors import ClickstreamError, NoData, UsageError
-from clickstream.hdfs import Hdfs
 from clickstream.home import exclusive
+from clickstream.master import File
 from clickstream.spark import submit
 from clickstream.views.batch import ALL, BatchViews, Made, Rows, publish
+from clickstream.weblog import formats
 
 MODULE = "clickstream.batch.job"
 NEWEST_IS_AT_MOST = datetime.timedelta(days=1)
@@ -187,7 +188,7 @@ def _standing(settings: Settings, files: list[File] | None, made: Made | None) -
     if files is None:
         return {"state": "gone", "why": ""}
     reasons = ["its files have changed"] * (files != [File(*file) for file in made.files])
-    for key, value in slices.made_with(settings).items():
+    for key, value in view_rows.made_with(settings).items():
         if made.made_with.get(key) != value:
             reasons.append(WHY[key].format(made.made_with.get(key)))
     return {"state": "dirty" if reasons else "fresh", "why": "; ".join(reasons)}

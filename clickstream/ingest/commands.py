@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from clickstream import command
+from clickstream.console import options
 from clickstream.console.app import App
 
 if TYPE_CHECKING:
@@ -63,13 +63,13 @@ def put(
 
     Example: clickstream weblog put weblog1.txt --server weblog1
     """
+    from clickstream.console.output import show
     from clickstream.errors import UsageError
     from clickstream.ingest import source
-    from clickstream.output import show
 
     if name and len(files) > 1:
         raise UsageError("--as names one log, but several are given")
-    settings = command.settings()
+    settings = options.settings()
     done = [source.put(settings, file, server, name)._asdict() for file in files]
     show(done, source.Put._fields, form)
 
@@ -80,10 +80,10 @@ def list_(form: Form = "table") -> None:
 
     Example: clickstream weblog list
     """
+    from clickstream.console.output import show
     from clickstream.ingest import source
-    from clickstream.output import show
 
-    found = [row._asdict() for row in source.listing(command.settings())]
+    found = [row._asdict() for row in source.listing(options.settings())]
     show(found, source.Source._fields, form)
 
 
@@ -102,10 +102,10 @@ def check(
 
     Exit code 1 when `weblog put` would refuse it. Example: clickstream weblog check access.log
     """
-    from clickstream.ingest import check as checks
-    from clickstream.output import show
+    from clickstream.console.output import show
+    from clickstream.ingest import inspection as checks
 
-    found = checks.check(command.settings(), file, server, as_format, lines)
+    found = checks.check(options.settings(), file, server, as_format, lines)
     show(found.rows, checks.COLUMNS, form)
     if found.problem:
         raise found.problem
@@ -120,9 +120,9 @@ def render(
 
     Example: clickstream ingest render agent1 --out conf
     """
-    from clickstream.ingest import agents as flume_agents
+    from clickstream.ingest.flume import agents as flume_agents
 
-    for path in flume_agents.render(command.settings(), agents or [], out):
+    for path in flume_agents.render(options.settings(), agents or [], out):
         typer.echo(path)
 
 
@@ -141,13 +141,13 @@ def start(
 
     Example: clickstream ingest start --supervise
     """
-    from clickstream.ingest import agents as flume_agents
-    from clickstream.ingest import supervise as supervision
+    from clickstream.ingest.flume import agents as flume_agents
+    from clickstream.ingest.flume import supervise as supervision
 
     if supervise:
-        supervision.supervise(command.settings(), agents or [], typer.echo)
+        supervision.supervise(options.settings(), agents or [], typer.echo)
         return
-    started = flume_agents.start(command.settings(), agents or [], typer.echo)
+    started = flume_agents.start(options.settings(), agents or [], typer.echo)
     typer.echo(f"started {', '.join(started)}" if started else "already running")
 
 
@@ -157,9 +157,9 @@ def stop(agents: Agents = None) -> None:
 
     Example: clickstream ingest stop
     """
-    from clickstream.ingest import agents as flume_agents
+    from clickstream.ingest.flume import agents as flume_agents
 
-    stopped = flume_agents.stop(command.settings(), agents or [])
+    stopped = flume_agents.stop(options.settings(), agents or [])
     typer.echo(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
 
 
@@ -179,10 +179,10 @@ def status(
 
     Example: clickstream ingest status agent3
     """
-    from clickstream.ingest import status as agent_status
-    from clickstream.output import show
+    from clickstream.console.output import show
+    from clickstream.ingest.flume import status as agent_status
 
-    rows = agent_status.status(command.settings(), agents or [])
+    rows = agent_status.status(options.settings(), agents or [])
     columns = agent_status.TABLE if form == "table" else agent_status.Status._fields
     show([row._asdict() for row in rows], columns, form, footer=agent_status.notes(rows))
     if check and not agent_status.all_up(rows):
@@ -208,22 +208,22 @@ def replay(
     Goes on where it stopped. Example: clickstream ingest replay --speed 60 --max-gap 30
     """
     from clickstream.errors import UsageError
-    from clickstream.ingest import flow, progress
+    from clickstream.ingest import flow, replay_display
     from clickstream.ingest import replay as replays
 
     if speed and rate:
         raise UsageError("--speed and --rate exclude each other")
     if rejects and (speed or rate or max_gap):
         raise UsageError("--rejects are replayed as fast as the agents take them")
-    settings = command.settings()
+    settings = options.settings()
     if rejects:
         _replay_rejects(settings, wait)
         return
-    with progress.shown() as observe:
+    with replay_display.shown() as observe:
         done = replays.replay(settings, replays.Pace(speed, rate, max_gap), observe)
         if wait:
             flow.drain(settings, lambda where: observe(_waiting(done, where)))
-    typer.echo(progress.summary(done))
+    typer.echo(replay_display.summary(done))
     replays.report_refused(done)
 
 
@@ -242,10 +242,10 @@ def list_rejects(
     `valid-now` is what `ingest replay --rejects` would bring back after a change of format.
     Example: clickstream ingest rejects --reason bad-quoting --lines
     """
+    from clickstream.console.output import show
     from clickstream.ingest import rejects
-    from clickstream.output import show
 
-    settings, chosen = command.settings(), rejects.Chosen(server, reason)
+    settings, chosen = options.settings(), rejects.Chosen(server, reason)
     if export:
         typer.echo(f"{rejects.export(settings, chosen, export)} lines written to {export}")
     elif lines:
@@ -255,9 +255,9 @@ def list_rejects(
 
 
 def _replay_rejects(settings: "Settings", wait: bool) -> None:
-    from clickstream.ingest import flow, progress, rejects
+    from clickstream.ingest import flow, rejects, replay_display
 
-    with progress.shown() as observe:
+    with replay_display.shown() as observe:
         done = rejects.drain(settings, observe)
         if wait:
             flow.drain(settings, lambda where: observe(_waiting(done, where)))
@@ -278,13 +278,13 @@ def follow(
 
     Example: clickstream ingest follow --server weblog1 /var/log/nginx/access.log
     """
-    from clickstream.ingest import follow as follows
-    from clickstream.ingest import watch
+    from clickstream.ingest.follow import display
+    from clickstream.ingest.follow import run as follows
 
-    settings = command.settings()
-    with watch.shown() as shown:
+    settings = options.settings()
+    with display.shown() as shown:
         done = follows.follow(settings, server, log, shown.observe, shown.tell, until_idle)
-    typer.echo(watch.summary(done))
+    typer.echo(display.summary(done))
     if done.interrupted:
         raise KeyboardInterrupt
 

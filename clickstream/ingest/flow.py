@@ -5,15 +5,17 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from clickstream import faultpoints, formats, kafka
-from clickstream.batch import master
+from clickstream import faultpoints, master
+from clickstream.clients import kafka
+from clickstream.clients.hdfs import Hdfs
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning, ServiceFailed
-from clickstream.hdfs import Hdfs
-from clickstream.ingest import flume, orphans
-from clickstream.ingest.agent import START_HINT, Agent
-from clickstream.ingest.spool import Spool
+from clickstream.ingest import orphans
+from clickstream.ingest.flume import agent_config
+from clickstream.ingest.flume.agent import START_HINT, Agent
+from clickstream.ingest.spool.chunks import Spool
 from clickstream.ledger import VALID, Ledger
+from clickstream.weblog import formats
 
 INTERVAL_S = 0.2
 CLOSING_S = 5.0
@@ -111,7 +113,7 @@ class _Channels:
     """The channels of this home's agents that answer, asked at most once a second."""
 
     def __init__(self, settings: Settings) -> None:
-        self._agents = [Agent(settings, name) for name in flume.agents(settings)]
+        self._agents = [Agent(settings, name) for name in agent_config.agents(settings)]
         self._asked = -ASK_INTERVAL_S
         self._known: list[_Channel] = []
 
@@ -223,14 +225,14 @@ def _reason(settings: Settings) -> str:
         Hdfs.connect(settings).stat(settings.hdfs.master)
     except ClickstreamError as error:
         return f": {error.message}"
-    for agent in (Agent(settings, name) for name in flume.agents(settings)):
+    for agent in (Agent(settings, name) for name in agent_config.agents(settings)):
         try:
             trouble = agent.trouble()
         except NotRunning as silence:
             trouble = silence.message
         if trouble:
             return f": {trouble}"
-    errors = {name: Agent(settings, name).last_error() for name in flume.agents(settings)}
+    errors = {name: Agent(settings, name).last_error() for name in agent_config.agents(settings)}
     latest = max(errors, key=lambda name: errors[name])
     return f"; the last error is {latest}'s: {errors[latest]}" if errors[latest] else ""
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from clickstream import command
+from clickstream.console import options
 from clickstream.console.app import App
 
 Form = Annotated[
@@ -28,7 +28,7 @@ def publish() -> None:
     """
     from clickstream.views import batch
 
-    settings = command.settings()
+    settings = options.settings()
     with batch.BatchViews.connect(settings) as views:
         books = batch.publish(settings, views)
     days = {book.date for book in books if book.valid_lines}
@@ -41,7 +41,7 @@ def rebuild(
         list[str] | None, typer.Option(help="A server of this home; all by default.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    conf: command.Conf = None,
+    conf: options.Conf = None,
     form: Form = "table",
 ) -> None:
     """Make the ledger anew from the master copy and the quarantine, where it is lost.
@@ -50,13 +50,13 @@ def rebuild(
 
     Example: clickstream ingest ledger rebuild --yes
     """
-    from clickstream import output
-    from clickstream.ops import rebuild as rebuilds
+    from clickstream.console import output
+    from clickstream.ingest.ledger_rebuild import rebuild as rebuilds
 
-    settings = command.settings(conf)
+    settings = options.settings(conf)
     if not yes:
         typer.confirm(f"Make the ledger of {settings.home} anew?", abort=True)
-    with command.stages() as watch:
+    with options.stages() as watch:
         rows = rebuilds.rebuild(settings, server or [], watch)
     output.show(rows, rebuilds.COLUMNS, form)
     for row in rows:

@@ -15,13 +15,14 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from clickstream import endpoints, jars
-from clickstream.batch import master
+from clickstream import master
+from clickstream.clients import endpoints
+from clickstream.clients.hdfs import Entry, Hdfs
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError
-from clickstream.hdfs import Entry, Hdfs
-from clickstream.ingest.logs import BLOCK_BYTES, blocks
-from clickstream.java import java
+from clickstream.ingest.spool.logs import BLOCK_BYTES, blocks
+from clickstream.runtime import jars
+from clickstream.runtime.java import java
 
 RETRIES = 10
 

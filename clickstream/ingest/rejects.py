@@ -13,16 +13,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from clickstream import formats, weblog
+from clickstream import weblog
+from clickstream.clients.hdfs import Entry, Hdfs
 from clickstream.config import Settings
+from clickstream.console.escape import excerpt
 from clickstream.errors import BadInput, UsageError
-from clickstream.hdfs import Entry, Hdfs
-from clickstream.ingest import flow, logs, spooler
-from clickstream.ingest.flume import MAX_STAMPED_BYTES
+from clickstream.ingest import flow
+from clickstream.ingest.flume.agent_config import MAX_STAMPED_BYTES
 from clickstream.ingest.replay import Observer, Progress
-from clickstream.ingest.spooler import Spooler
+from clickstream.ingest.spool import logs, spooler
+from clickstream.ingest.spool.spooler import Spooler
 from clickstream.ledger import UNDATED, Ledger
-from clickstream.text import excerpt
+from clickstream.weblog import formats
 
 GROUPS = ("reason", "server", "file", "log", "lines", "first_offset", "example")
 LINES = ("reason", "server", "file", "log", "offset", "line")

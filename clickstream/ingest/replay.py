@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
-from clickstream import formats
+from clickstream.clients.hdfs import Entry, Hdfs
 from clickstream.config import Settings
 from clickstream.errors import BadInput, NoData
-from clickstream.hdfs import Entry, Hdfs
-from clickstream.ingest import check, flow, logs, source, spooler
-from clickstream.ingest.spool import Draft, Limits
-from clickstream.ingest.spooler import OpenLog, Spooler
+from clickstream.ingest import flow, inspection, source
+from clickstream.ingest.spool import logs, spooler
+from clickstream.ingest.spool.chunks import Draft, Limits
+from clickstream.ingest.spool.spooler import OpenLog, Spooler
+from clickstream.weblog import formats
 
 
 class Pace(NamedTuple):
@@ -164,13 +165,13 @@ class _Run:
         """Where the log stands, once what is new in it has been looked at; raises BadInput."""
         self._tell(f"the look at {path}")
         form = formats.of(self._settings, server)
-        check.sniff(opener, path, form)
+        inspection.sniff(opener, path, form)
         log = self._spooler.recognise(server, opener, path)
         if not log.adds_nothing:
-            found = check.scan(opener, path, form, log.offset)
+            found = inspection.scan(opener, path, form, log.offset)
             known = self._spooler.ledger.totals(server, log.file)
-            look = check.see_why("FILE", server)  # in HDFS, where check does not look
-            check.refuse(self._settings, server, path, found, known, look)
+            look = inspection.see_why("FILE", server)  # in HDFS, where check does not look
+            inspection.refuse(self._settings, server, path, found, known, look)
         return log
 
 

@@ -5,11 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from clickstream.clients.hdfs import Entry, Hdfs
 from clickstream.config import Settings
-from clickstream.durations import instant
+from clickstream.days import instant
 from clickstream.errors import BadInput, UsageError
-from clickstream.hdfs import Entry, Hdfs
-from clickstream.ingest import check, logs
+from clickstream.ingest import inspection
+from clickstream.ingest.spool import logs
 
 
 class Put(NamedTuple):
@@ -44,7 +45,7 @@ def put(settings: Settings, file: Path, server: str, name: str | None = None) ->
     name = name or file.name
     if "/" in name or name[:1] in ("", ".", "_"):
         raise UsageError(f"{name!r} cannot be the name of a source log", "choose one with --as")
-    counted = check.admit(settings, server, check.local(file), str(file))
+    counted = inspection.admit(settings, server, inspection.local(file), str(file))
     path = f"{settings.hdfs.source}/{server}/{name}"
     hdfs = Hdfs.connect(settings)
     outcome = _compare(hdfs, path, file)

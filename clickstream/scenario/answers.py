@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from clickstream.console.escape import show_bytes
 from clickstream.scenario.plan import Log, Request, wall
-from clickstream.text import show_bytes
 
 ALL = "all"
 TOP = 10

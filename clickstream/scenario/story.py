@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from clickstream.durations import DAY_SECONDS
+from clickstream.days import DAY_SECONDS
 from clickstream.scenario import site
 from clickstream.scenario.plan import BadLine, Log, Page, Request, Zone, printed
 from clickstream.weblog import MAX_LINE_BYTES

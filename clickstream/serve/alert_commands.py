@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from clickstream import command
+from clickstream.console import options
 from clickstream.console.app import App
 
 Form = Annotated[
@@ -35,10 +35,11 @@ def list_(
 
     Example: clickstream alert list --kind ddos --state open
     """
-    from clickstream import alerts, output
+    from clickstream import alerts
+    from clickstream.console import output
     from clickstream.serve import reports
 
-    settings = command.settings()
+    settings = options.settings()
     question = reports.Question.parse(
         settings, date=date, first=first, last=last, kind=kind, state=state
     )
@@ -55,7 +56,7 @@ def show(
         bool, typer.Option("--evidence", help="Read its lines in the master copy (a Spark job).")
     ] = False,
     top: Annotated[int, typer.Option(min=1, help="How many values of each field.")] = 10,
-    conf: command.Conf = None,
+    conf: options.Conf = None,
     form: Annotated[
         Literal["table", "json"], typer.Option("--format", help="How it is printed.")
     ] = "table",
@@ -67,14 +68,15 @@ def show(
     """
     import json
 
-    from clickstream import alerts, output
-    from clickstream.ops import evidence as evidences
+    from clickstream import alerts
+    from clickstream.console import output
+    from clickstream.serve import evidence as evidences
 
-    settings = command.settings(conf)
+    settings = options.settings(conf)
     alert = evidences.find(settings, name)
     row = alerts.flat(alert)
     if evidence:
-        with command.stages() as watch:
+        with options.stages() as watch:
             found = evidences.collect(settings, alert, top, watch)
         row |= {"lines": found.lines}
     if form == "json":

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from clickstream.alerts import OPEN, RESOLVED, Alert, flat
-from clickstream.durations import DAY_SECONDS
+from clickstream.days import DAY_SECONDS
 from clickstream.serve.when import utc_day
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from clickstream import command
+from clickstream.console import options
 from clickstream.console.app import App
 from clickstream.errors import UsageError
 
@@ -220,19 +220,19 @@ def categories(
     _answer("categories", form, **asked, other=rest)
 
 
-def _answer(report: str, form: Form, **options: Any) -> None:
-    from clickstream import output
+def _answer(report: str, form: Form, **asked: Any) -> None:
+    from clickstream.console import output
     from clickstream.serve import reports
 
-    settings = command.settings()
-    answer = reports.ask(settings, report, reports.Question.parse(settings, **options))
+    settings = options.settings()
+    answer = reports.ask(settings, report, reports.Question.parse(settings, **asked))
     columns = reports.TABLES.get(report, answer.columns) if form == "table" else answer.columns
     output.show(answer.rows, columns, form, bar=answer.bar, footer=answer.layer)
 
 
-def _watch(report: str, form: Form, **options: Any) -> None:
+def _watch(report: str, form: Form, **asked: Any) -> None:
     from clickstream.serve import reports, watch
 
-    settings = command.settings()
-    question = reports.Question.parse(settings, **options)
+    settings = options.settings()
+    question = reports.Question.parse(settings, **asked)
     watch.show(watch.answers(settings, report, question), form)

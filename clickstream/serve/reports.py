@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clickstream import alerts
-from clickstream.durations import DAY_SECONDS, instant, seconds
+from clickstream.console.escape import show_bytes
+from clickstream.days import DAY_SECONDS, instant, seconds
 from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.serve import alerting, compare
 from clickstream.serve.when import (
@@ -24,7 +25,6 @@ from clickstream.serve.when import (
     utc_start,
     weekday,
 )
-from clickstream.text import show_bytes
 
 if TYPE_CHECKING:
     from clickstream.config import Settings

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from clickstream import output
+from clickstream.console import output
 from clickstream.errors import NoData, UsageError
 from clickstream.serve.reports import COLUMNS, Answer, Question, from_realtime
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from clickstream.durations import EPOCH, instant, one_day
+from clickstream.days import EPOCH, instant, one_day
 from clickstream.errors import UsageError
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

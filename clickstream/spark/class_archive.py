@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from clickstream.cache import cache_dir
-from clickstream.java import java_home_env
+from clickstream.runtime.cache import cache_dir
+from clickstream.runtime.java import java_home_env
 
 
 def path() -> Path:

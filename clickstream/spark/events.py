@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from clickstream.errors import ClickstreamError, ServiceFailed
-from clickstream.process import Child
+from clickstream.runtime.process import Child
 
 VARIABLE = "CLICKSTREAM_EVENTS"
 """The environment variable that names a driver's file of events."""

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from clickstream.endpoints import LOOPBACK, port_open
+from clickstream.clients.endpoints import LOOPBACK, port_open
 from clickstream.errors import ClickstreamError, NotRunning
 from clickstream.home import write_atomic
-from clickstream.java import java_home_env, spark_home
-from clickstream.process import Child, signals_interrupt
+from clickstream.runtime.java import java_home_env, spark_home
+from clickstream.runtime.process import Child, signals_interrupt
 from clickstream.spark import class_archive, events
 
 if TYPE_CHECKING:

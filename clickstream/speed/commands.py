@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from clickstream import command
+from clickstream.console import options
 from clickstream.console.app import App
 
 Form = Annotated[
@@ -29,7 +29,7 @@ def run(
     max_rows: Annotated[
         int | None, typer.Option(min=1, help="Most records of one batch, before the setting.")
     ] = None,
-    conf: command.Conf = None,
+    conf: options.Conf = None,
 ) -> None:
     """Count the topic's lines until Ctrl-C, each second, and show how it goes.
 
@@ -38,15 +38,15 @@ def run(
 
     Example: clickstream speed run --detach
     """
-    from clickstream.speed import control, show
+    from clickstream.speed import control, display
 
-    settings = command.settings(conf)
+    settings = options.settings(conf)
     driver = control.launch(settings, available_now, max_rows)
     if detach:
         control.wait_first(settings, driver)
         typer.echo(f"speed runs; log: {driver.log}")
     else:
-        with show.live() as watch:
+        with display.live() as watch:
             control.attend(settings, driver, watch)
 
 
@@ -66,10 +66,10 @@ def status(
 
     Example: clickstream speed status --format json
     """
-    from clickstream.speed import control, show
+    from clickstream.speed import control, display
 
-    report = control.report(command.settings())
-    typer.echo(json.dumps(report) if form == "json" else show.report_text(report))
+    report = control.report(options.settings())
+    typer.echo(json.dumps(report) if form == "json" else display.report_text(report))
     if check and not report["healthy"]:
         raise typer.Exit(1)
 
@@ -82,7 +82,7 @@ def stop() -> None:
     """
     from clickstream.speed import control
 
-    ended = control.stop(command.settings())
+    ended = control.stop(options.settings())
     typer.echo(f"speed stopped (pid {ended.pid})" if ended else "speed was not running")
 
 
@@ -96,7 +96,7 @@ def reset(
     """
     from clickstream.speed import control
 
-    settings = command.settings()
+    settings = options.settings()
     if not yes:
         typer.confirm("Remove the checkpoint and every real-time view?", abort=True)
     control.reset(settings)
@@ -106,7 +106,7 @@ def reset(
 @app.command()
 def rebuild(
     date: Annotated[str, typer.Option("--date", help="The day.")],
-    conf: command.Conf = None,
+    conf: options.Conf = None,
     form: Form = "table",
 ) -> None:
     """Count a day of the real-time views again, from the master copy; the stream must not run.
@@ -116,11 +116,11 @@ def rebuild(
 
     Example: clickstream speed rebuild --date 2015-05-18
     """
-    from clickstream import output
+    from clickstream.console import output
     from clickstream.days import one_day
-    from clickstream.ops import recount
+    from clickstream.speed import rebuild
 
     day = one_day("--date", date)
-    with command.stages() as watch:
-        row = recount.rebuild(command.settings(conf), day, watch)
-    output.show([row], recount.COLUMNS, form)
+    with options.stages() as watch:
+        row = rebuild.rebuild(options.settings(conf), day, watch)
+    output.show([row], rebuild.COLUMNS, form)

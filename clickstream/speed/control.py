@@ -5,14 +5,16 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from clickstream import formats, jars, kafka
+from clickstream.clients import kafka
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning
-from clickstream.process import Child, Running, signals_interrupt, wait_until
+from clickstream.runtime import jars
+from clickstream.runtime.process import Child, Running, signals_interrupt, wait_until
 from clickstream.spark import events, submit
-from clickstream.speed import basis, delivery, progress, show
-from clickstream.speed.progress import Status
+from clickstream.speed import alert_dispatch, compatibility, display, driver_status
+from clickstream.speed.driver_status import Status
 from clickstream.views.realtime import RealTime
+from clickstream.weblog import formats
 
 NAME = "speed"
 REBUILD = "speed-rebuild"
@@ -41,26 +43,26 @@ def launch(settings: Settings, available_now: bool = False, max_rows: int | None
     formats.check_home(settings)
     kafka.offsets(settings)
     with RealTime.connect(settings) as views:
-        basis.check(settings, views)
-    progress.forget(settings)
+        compatibility.check(settings, views)
+    driver_status.forget(settings)
     plan = {"available_now": available_now, "max_rows": max_rows}
     job = submit.Job(NAME, MODULE, plan, tuple(jars.files(JARS)), JAVA_OPTIONS)
     return submit.launch(settings, job)
 
 
-def attend(settings: Settings, driver: Child, watch: show.Watcher) -> None:
+def attend(settings: Settings, driver: Child, watch: display.Watcher) -> None:
     """Stay with the driver until its end; `watch` sees its status, and changes of alerts
     are printed. Raises as `check_end`.
 
     Whatever ends this ends the driver: Ctrl-C, SIGTERM and SIGHUP leave nothing running.
     """
-    tell_alerts = delivery.teller(settings)
+    tell_alerts = alert_dispatch.teller(settings)
     running = True
     with signals_interrupt():
         try:
             while running:
                 running = driver.running() is not None
-                status = progress.read(settings)
+                status = driver_status.read(settings)
                 watch(status)
                 tell_alerts(status.batch if status else None)
                 time.sleep(POLL_S)
@@ -77,7 +79,7 @@ def wait_first(settings: Settings, driver: Child) -> None:
     """
     try:
         wait_until(
-            lambda: progress.read(settings) is not None,
+            lambda: driver_status.read(settings) is not None,
             READY_TIMEOUT_S,
             "the speed layer's start",
             check=lambda: check_alive(settings, driver),
@@ -95,7 +97,7 @@ def check_alive(settings: Settings, driver: Child) -> None:
 
 def check_end(settings: Settings, driver: Child) -> None:
     """Raise ServiceFailed, with the driver's reason, unless it ended as it should."""
-    if not progress.stop_wanted(settings):
+    if not driver_status.stop_wanted(settings):
         events.result(driver, _events(settings))
 
 
@@ -105,7 +107,7 @@ def stop(settings: Settings) -> Running | None:
     running = driver.running()
     if running is None:
         return None
-    progress.want_stop(settings)
+    driver_status.want_stop(settings)
     deadline = time.monotonic() + STOP_TIMEOUT_S
     while driver.running() and time.monotonic() < deadline:
         time.sleep(POLL_S)
@@ -118,7 +120,7 @@ def reset(settings: Settings) -> None:
     refuse_at_work(settings)
     with RealTime.connect(settings) as views:
         views.clear()
-    _remove(progress.checkpoint(settings))
+    _remove(driver_status.checkpoint(settings))
 
 
 def refuse_at_work(settings: Settings) -> None:
@@ -142,7 +144,7 @@ def report(settings: Settings) -> dict[str, Any]:
     `servers` of the views, or as the driver knows them while Cassandra is away.
     """
     running = child(settings).running()
-    told = progress.read(settings) if running else None
+    told = driver_status.read(settings) if running else None
     complaint = _complaint(settings, running, told)
     known = asdict(told) if told and told.batch is not None else {}
     since = told.waiting_since if told else 0
@@ -152,7 +154,7 @@ def report(settings: Settings) -> dict[str, Any]:
         "complaint": complaint,
         "pid": running.pid if running else None,
         **{key: known.get(key) for key in DRIVER},
-        "waiting_since": progress.moment(int(since)) if since else None,
+        "waiting_since": driver_status.moment(int(since)) if since else None,
         **_stored(settings, told),
     }
 
@@ -165,7 +167,7 @@ def child(settings: Settings) -> Child:
 def _complaint(settings: Settings, running: Running | None, told: Status | None) -> str:
     if running is None:
         last = (_events(settings) or [{}])[-1]
-        return "" if progress.stop_wanted(settings) else str(last.get("failed", ""))
+        return "" if driver_status.stop_wanted(settings) else str(last.get("failed", ""))
     status = told or Status(told=running.created, well=running.created)
     return status.complaint(time.time(), settings.speed.unhealthy_seconds)
 
@@ -186,7 +188,7 @@ def _stored(settings: Settings, told: Status | None) -> dict[str, Any]:
 
 
 def _remove(url: str) -> None:
-    directory = basis.local(url)
+    directory = compatibility.local(url)
     if directory is None:
         raise ClickstreamError(
             f"the views are cleared; the checkpoint {url} is not on this machine",

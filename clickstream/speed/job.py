@@ -12,14 +12,14 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from clickstream import endpoints
+from clickstream.clients import endpoints
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, ServiceFailed
-from clickstream.process import signals_handled
+from clickstream.runtime.process import signals_handled
 from clickstream.spark import driver, events, submit
-from clickstream.speed import basis, delivery, progress
-from clickstream.speed.prepared import Prepared
-from clickstream.speed.telling import Teller
+from clickstream.speed import alert_dispatch, compatibility, driver_status
+from clickstream.speed.prepared_query import Prepared
+from clickstream.speed.reporter import Teller
 from clickstream.speed.transform import (
     Rows,
     batch_of,
@@ -117,7 +117,7 @@ class Stream:
     def _take(self, parsed: "DataFrame", number: int) -> None:
         if self.batch is None:
             self._writer.resume(self._query, number)
-            self._writer.note_basis(basis.of(self._settings))
+            self._writer.note_basis(compatibility.of(self._settings))
         began = time.monotonic()
         counts = self._count(parsed)
         counted = time.monotonic()
@@ -174,7 +174,7 @@ def failure_of(error: Exception, what: str) -> ClickstreamError:
     if LOSS.search(str(error)):
         return ServiceFailed(
             "the topic has lost lines that were not counted yet (deleted, or past its retention)",
-            basis.LOST,
+            compatibility.LOST,
         )
     return ServiceFailed(f"{what}: {type(error).__name__}: {events.reason(error)}")
 
@@ -200,7 +200,7 @@ def start(
     parsed = parse(records, settings.vhosts, settings.categories)
     query = (
         parsed.writeStream.foreachBatch(stream.take)
-        .option("checkpointLocation", progress.checkpoint(settings))
+        .option("checkpointLocation", driver_status.checkpoint(settings))
         .trigger(**({"availableNow": True} if available_now else trigger))
         .start()
     )
@@ -217,7 +217,7 @@ def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> N
     signalled = threading.Event()
 
     def asked() -> bool:
-        return signalled.is_set() or progress.stop_wanted(settings)
+        return signalled.is_set() or driver_status.stop_wanted(settings)
 
     from py4j.protocol import Py4JNetworkError
 
@@ -232,10 +232,10 @@ def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> N
 def _stream(
     session: "SparkSession", settings: Settings, plan: driver.Plan, asked: Callable[[], bool]
 ) -> None:
-    local = basis.local(progress.checkpoint(settings)) is not None
+    local = compatibility.local(driver_status.checkpoint(settings)) is not None
     for key, value in (SQL_CONF | (LOCAL_CHECKPOINT if local else {})).items():
         session.conf.set(key, value)
-    with Writer.connect(settings) as writer, delivery.at_work(settings):
+    with Writer.connect(settings) as writer, alert_dispatch.at_work(settings):
         writer.patience.over = asked
         stream = Stream(settings, writer)
         records = read(session, settings, plan["max_rows"] or settings.speed.max_rows_per_batch)

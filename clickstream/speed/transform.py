@@ -17,10 +17,11 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from clickstream import categories, stamped, weblog
-from clickstream.categories import PLAIN, Categories
+from clickstream import weblog
 from clickstream.views.realtime.counts import CATEGORY, IP, MINUTE, NON_200, SLOT_S, Counts
 from clickstream.views.realtime.writer import Batch
+from clickstream.weblog import categories, stamped
+from clickstream.weblog.categories import PLAIN, Categories
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -2,8 +2,8 @@
 
 from typing import ClassVar
 
-from clickstream import jars
-from clickstream.endpoints import LOOPBACK, port_open
+from clickstream.clients.endpoints import LOOPBACK, port_open
+from clickstream.runtime import jars
 from clickstream.stack.service import Commands, Processes, Service
 
 MAIN = "org.apache.cassandra.service.CassandraDaemon"

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from clickstream import command
+from clickstream.console import options
 from clickstream.console.app import App
 
 app = App(
@@ -27,7 +27,7 @@ def up(
     from clickstream.stack import local
 
     began = time.monotonic()
-    started = local.up(command.settings(), services or [])
+    started = local.up(options.settings(), services or [])
     took = f"{', '.join(started)} ready in {time.monotonic() - began:.1f} s"
     typer.echo(took if started else "already running")
 
@@ -40,7 +40,7 @@ def down() -> None:
     """
     from clickstream.stack import local
 
-    settings = command.settings()
+    settings = options.settings()
     stopped = local.down(settings)
     typer.echo(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
     left = local.others(settings)
@@ -58,10 +58,10 @@ def status(
 
     Example: clickstream stack status
     """
-    from clickstream import output
+    from clickstream.console import output
     from clickstream.stack import local
 
-    rows = [row._asdict() for row in local.status(command.settings())]
+    rows = [row._asdict() for row in local.status(options.settings())]
     output.show(rows, local.Row._fields, form)
 
 
@@ -75,9 +75,9 @@ def logs(
 
     Example: clickstream stack logs kafka --lines 20
     """
-    from clickstream.stack import show
+    from clickstream.stack import log_files
 
-    for line in show.log(command.settings(), service, lines, follow):
+    for line in log_files.log(options.settings(), service, lines, follow):
         typer.echo(line)
 
 
@@ -91,7 +91,7 @@ def clean(
     """
     from clickstream.stack import local
 
-    settings = command.settings()
+    settings = options.settings()
     if not yes:
         typer.confirm(f"Remove everything under {settings.home} but its configuration?", abort=True)
     local.clean(settings)
@@ -104,7 +104,7 @@ def fetch() -> None:
 
     Example: clickstream stack fetch
     """
-    from clickstream.cache import cache_dir
+    from clickstream.runtime.cache import cache_dir
     from clickstream.stack import fetch as fetching
 
     fetching.fetch(fetching.needed())
@@ -122,7 +122,7 @@ def lock(
 
     Example: clickstream stack lock kafka
     """
-    from clickstream.stack import lock as locking
+    from clickstream.stack import jar_locks as locking
 
     for service in services or locking.ROOTS:
         typer.echo(f"wrote {locking.write_lock(service)}")

@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from clickstream import config, jars
+from clickstream import config
+from clickstream.runtime import jars
 from clickstream.spark import class_archive, submit
 from clickstream.stack import mariadb
 from clickstream.stack.board import Board

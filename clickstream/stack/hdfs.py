@@ -6,9 +6,9 @@ import urllib.request
 from pathlib import Path
 from typing import ClassVar
 
-from clickstream import jars
-from clickstream.endpoints import LOOPBACK
-from clickstream.render import File, render
+from clickstream.clients.endpoints import LOOPBACK
+from clickstream.runtime import jars
+from clickstream.runtime.render import File, render
 from clickstream.stack.service import Commands, Processes, Service
 
 PACKAGE = "org.apache.hadoop.hdfs.server"

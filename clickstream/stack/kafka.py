@@ -5,9 +5,10 @@ import uuid
 from pathlib import Path
 from typing import ClassVar
 
-from clickstream import jars, kafka
-from clickstream.endpoints import LOOPBACK, port_open
-from clickstream.render import File
+from clickstream.clients import kafka
+from clickstream.clients.endpoints import LOOPBACK, port_open
+from clickstream.runtime import jars
+from clickstream.runtime.render import File
 from clickstream.stack.service import Commands, Processes, Service
 
 READY_TIMEOUT_S = 2

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, UsageError
 from clickstream.home import exclusive
-from clickstream.process import Running, running_children
+from clickstream.runtime.process import Running, running_children
 from clickstream.stack import ports
 from clickstream.stack.board import Board
 from clickstream.stack.cassandra import Cassandra

@@ -10,9 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from clickstream import jars
-from clickstream.cache import cache_dir
-from clickstream.endpoints import (
+from clickstream.clients.endpoints import (
     DATABASE,
     DATABASE_READER,
     DATABASE_USER,
@@ -23,7 +21,9 @@ from clickstream.endpoints import (
 )
 from clickstream.errors import ServiceFailed
 from clickstream.home import PRIVATE_DIRECTORY
-from clickstream.render import File, write
+from clickstream.runtime import jars
+from clickstream.runtime.cache import cache_dir
+from clickstream.runtime.render import File, write
 from clickstream.stack.service import Commands, Processes, Service
 
 # Paths of requests differ by case and by blanks at their end: they must not be equal here.

@@ -2,8 +2,8 @@
 
 import socket
 
+from clickstream.clients.endpoints import LOOPBACK, free_ports, remember_ports, remembered_ports
 from clickstream.config import Settings
-from clickstream.endpoints import LOOPBACK, free_ports, remember_ports, remembered_ports
 from clickstream.errors import ServiceFailed, UsageError
 
 

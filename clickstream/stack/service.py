@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from clickstream import endpoints
+from clickstream.clients import endpoints
 from clickstream.config import Settings
 from clickstream.errors import ServiceFailed
 from clickstream.home import PRIVATE_DIRECTORY
-from clickstream.java import java
-from clickstream.process import TAIL_LINES, Child, Running
-from clickstream.render import File, render, write
+from clickstream.runtime.java import java
+from clickstream.runtime.process import TAIL_LINES, Child, Running
+from clickstream.runtime.render import File, render, write
 
 # The quick compiler alone takes two fifths off the work of a start (Cassandra: 12 s of CPU to 7).
 QUICK_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xshare:auto")

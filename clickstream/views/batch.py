@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-from clickstream import endpoints, faultpoints
+from clickstream import faultpoints
+from clickstream.clients import endpoints
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NoData, NotRunning, UsageError
 from clickstream.ledger import Ledger

@@ -4,10 +4,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from clickstream import kafka
-from clickstream.batch import master
+from clickstream import master
+from clickstream.clients import kafka
+from clickstream.clients.hdfs import Hdfs
 from clickstream.config import Settings
-from clickstream.hdfs import Hdfs
 from clickstream.ledger import VALID, Ledger
 from tests.faults.logs import Log
 from tests.stack.stores import identity

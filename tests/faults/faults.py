@@ -5,9 +5,9 @@ import time
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
-from clickstream.hdfs import Hdfs
+from clickstream.clients.hdfs import Hdfs
 from clickstream.ingest import flow
-from clickstream.ingest.agent import Agent
+from clickstream.ingest.flume.agent import Agent
 from clickstream.ledger import Ledger
 from tests.faults import services
 from tests.faults.account import closed

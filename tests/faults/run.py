@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from clickstream.clients.hdfs import Hdfs
 from clickstream.config import Settings
-from clickstream.hdfs import Hdfs
-from clickstream.ingest import flume, source
-from clickstream.ingest.agent import Agent
+from clickstream.ingest import source
+from clickstream.ingest.flume import agent_config
+from clickstream.ingest.flume.agent import Agent
 from clickstream.ledger import Ledger
-from clickstream.process import wait_until
+from clickstream.runtime.process import wait_until
 from tests.faults import services
 from tests.faults.logs import Log, make
 from tests.faults.services import Services
@@ -120,7 +121,7 @@ class Run:
 
     def agents(self) -> list[str]:
         """The names of all agents, the collector last."""
-        return flume.agents(self.settings)
+        return agent_config.agents(self.settings)
 
     def lift(self) -> None:
         """From here on the recovery is timed."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 import psutil
 
 from clickstream.config import Settings
-from clickstream.process import wait_until
+from clickstream.runtime.process import wait_until
 from clickstream.stack.hdfs import Hdfs
 from clickstream.stack.kafka import Kafka
 from clickstream.stack.service import Service

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from clickstream import config, jars
+from clickstream import config
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError
 from clickstream.home import write_atomic
-from clickstream.java import java_home_env, spark_home
-from clickstream.process import Child
+from clickstream.runtime import jars
+from clickstream.runtime.java import java_home_env, spark_home
+from clickstream.runtime.process import Child
 from clickstream.spark import events, submit
 from clickstream.spark.submit import Job, Watch
 

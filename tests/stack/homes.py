@@ -16,9 +16,11 @@ from unittest import mock
 
 import psutil
 
-from clickstream import cli, command, config, endpoints
+from clickstream import cli, config
+from clickstream.clients import endpoints
 from clickstream.config import Settings
-from clickstream.process import Child
+from clickstream.console import options
+from clickstream.runtime.process import Child
 from clickstream.spark.submit import SHORT_JOB
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -134,7 +136,7 @@ def _as_a_process(settings: Settings) -> Iterator[None]:
         raise TookTooLong
 
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
-    given = command.given
+    given = options.given
     with (
         mock.patch.dict(os.environ, settings.child_env(), clear=True),
         mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO())),
@@ -147,7 +149,7 @@ def _as_a_process(settings: Settings) -> Iterator[None]:
             yield
         finally:
             signal.alarm(0)
-            command.given = given
+            options.given = given
             for number, handler in handlers.items():
                 signal.signal(number, handler)
     if ended:

@@ -4,11 +4,11 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 
-from clickstream import kafka
-from clickstream.batch import master
+from clickstream import master
+from clickstream.clients import kafka
+from clickstream.clients.hdfs import Entry, Hdfs
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError
-from clickstream.hdfs import Entry, Hdfs
 from clickstream.ledger import Ledger
 from tests.truth import Malformed, parse
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from clickstream import kafka
+from clickstream.clients import kafka
 from clickstream.config import Settings
 from clickstream.speed import job
 from clickstream.speed.transform import parse

@@ -11,14 +11,15 @@ from contextlib import contextmanager, suppress
 import psutil
 import pytest
 
-from clickstream import endpoints, kafka
-from clickstream.batch import master
+from clickstream import master
+from clickstream.clients import endpoints, kafka
+from clickstream.clients.hdfs import Hdfs
 from clickstream.errors import NotRunning
-from clickstream.hdfs import Hdfs
 from clickstream.home import set_aside
-from clickstream.ingest import flow, flume, replay
-from clickstream.ingest.agent import Agent
-from clickstream.process import Child, wait_until
+from clickstream.ingest import flow, replay
+from clickstream.ingest.flume import agent_config
+from clickstream.ingest.flume.agent import Agent
+from clickstream.runtime.process import Child, wait_until
 from tests.stack.homes import fresh_home, runner
 from tests.stack.stores import by_offset, closed_lines, in_kafka, offsets, open_files_hold_lines
 from tests.stack.test_ingest import log_of, put
@@ -180,13 +181,13 @@ def wrong_line(right, wrong):
     """Spoils the files that an agent is started with."""
 
     def spoil(settings, monkeypatch, tmp_path):
-        rendered = flume.files
+        rendered = agent_config.files
 
         def files(settings, agent):
             return [file._replace(content=file.content.replace(right, wrong))
                     for file in rendered(settings, agent)]  # fmt: skip
 
-        monkeypatch.setattr(flume, "files", files)
+        monkeypatch.setattr(agent_config, "files", files)
 
     return spoil
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from clickstream import kafka
+from clickstream.clients import kafka
+from clickstream.clients.hdfs import Hdfs
 from clickstream.config import Settings
-from clickstream.hdfs import Hdfs
 from clickstream.views.realtime import RealTime
 from tests.stack.test_speed_layer import BASE, iso, line, produce, stamped
 from tests.truth import attacks, outages, parse

@@ -13,14 +13,15 @@ import sqlalchemy as sa
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from clickstream import config, endpoints, kafka
+from clickstream import config
+from clickstream.audit import collect as audits
+from clickstream.audit.reconcile import ALL
 from clickstream.batch import run as batch
 from clickstream.batch.run import Choice
+from clickstream.clients import endpoints, kafka
+from clickstream.clients.hdfs import Hdfs
 from clickstream.config import Settings
 from clickstream.errors import NoData, UsageError
-from clickstream.hdfs import Hdfs
-from clickstream.ops import audit as audits
-from clickstream.ops.balance import ALL
 from tests.stack.homes import SHARED, fresh_home, runner
 from tests.stack.stores import identity, offsets, well_formed
 from tests.truth import Truth

@@ -7,11 +7,11 @@ import pytest
 
 from clickstream import config, weblog
 from clickstream.batch import run as batch
-from clickstream.batch import slices
-from clickstream.batch.master import closed_files
+from clickstream.batch import view_rows
 from clickstream.batch.run import Choice
+from clickstream.clients.hdfs import Hdfs
 from clickstream.errors import BadInput, ClickstreamError, NotRunning, ServiceFailed
-from clickstream.hdfs import Hdfs
+from clickstream.master import closed_files
 from clickstream.views.batch import BatchViews, Book
 from tests.test_batch_views import day_rows
 from tests.truth import ALL, Truth, ranked
@@ -74,7 +74,7 @@ def views(master) -> Iterator[BatchViews]:
 @pytest.fixture
 def computed(master, views) -> dict[str, list]:
     """What the views hold once a run without Spark has put some rows of each day there."""
-    hdfs, made_with = Hdfs.connect(master), slices.made_with(master)
+    hdfs, made_with = Hdfs.connect(master), view_rows.made_with(master)
     for day in DAYS:
         manifest = closed_files(hdfs, master.hdfs.master, day)
         rows = day_rows(day, ["/x"], manifest=manifest, made_with=made_with)

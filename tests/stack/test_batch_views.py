@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from clickstream import config, endpoints
+from clickstream import config
+from clickstream.clients import endpoints
 from clickstream.errors import ClickstreamError, NotRunning
 from clickstream.stack.mariadb import MariaDB
 from clickstream.views.batch import BatchViews

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clickstream import categories, stamped, weblog
-from clickstream.categories import Categories
+from clickstream import weblog
 from clickstream.config import Settings
-from clickstream.process import wait_until
+from clickstream.runtime.process import wait_until
 from clickstream.views.realtime import counts
-from clickstream.weblog import Format
+from clickstream.weblog import Format, categories, stamped
+from clickstream.weblog.categories import Categories
 from tests.stack import here
 from tests.stack.homes import SHARED, fresh_home, runner
 from tests.stack.stores import by_offset, closed_lines, offsets

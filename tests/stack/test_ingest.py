@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 import psutil
 
-from clickstream.batch import master
-from clickstream.hdfs import Hdfs
+from clickstream import master
+from clickstream.clients.hdfs import Hdfs
 from clickstream.ingest import flow
-from clickstream.ingest.agent import Agent
+from clickstream.ingest.flume.agent import Agent
 from clickstream.ledger import VALID
-from clickstream.process import Child, wait_until
+from clickstream.runtime.process import Child, wait_until
 from tests.stack.conftest import SINGLE
 from tests.stack.homes import fresh_home, runner
 from tests.stack.stores import by_offset, closed_lines, offsets, open_files_hold_lines, well_formed

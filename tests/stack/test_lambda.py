@@ -14,7 +14,7 @@ import pytest
 
 from clickstream import scenario
 from clickstream.config import Settings
-from clickstream.durations import DAY_SECONDS
+from clickstream.days import DAY_SECONDS
 from clickstream.ledger import VALID, Ledger
 from clickstream.views.realtime import RealTime
 from clickstream.views.realtime.reader import day_start

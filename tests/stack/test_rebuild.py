@@ -6,12 +6,12 @@ from functools import partial
 
 import pytest
 
+from clickstream.audit import collect as audits
+from clickstream.clients.hdfs import Hdfs
 from clickstream.config import Settings
-from clickstream.hdfs import Hdfs
-from clickstream.ingest.agents import Agent
+from clickstream.ingest.flume.agents import Agent
+from clickstream.ingest.ledger_rebuild import rebuild as rebuilds
 from clickstream.ledger import Ledger
-from clickstream.ops import audit as audits
-from clickstream.ops import rebuild as rebuilds
 from tests.stack.homes import fresh_home, runner
 from tests.stack.stores import closed_files, identity, in_kafka
 

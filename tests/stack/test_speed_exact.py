@@ -8,7 +8,7 @@ from collections import Counter
 
 from confluent_kafka import Producer
 
-from clickstream import endpoints, kafka
+from clickstream.clients import endpoints, kafka
 from clickstream.config import Settings
 from clickstream.views.realtime import RealTime
 from tests.stack.test_speed_layer import (

@@ -17,10 +17,11 @@ import psutil
 import pytest
 from confluent_kafka import Producer
 
-from clickstream import endpoints, kafka, weblog
+from clickstream import weblog
+from clickstream.clients import endpoints, kafka
 from clickstream.config import Settings
-from clickstream.process import wait_until
-from clickstream.speed import control, progress
+from clickstream.runtime.process import wait_until
+from clickstream.speed import control, driver_status
 from clickstream.views.realtime import RealTime
 from tests.truth import ALL, Truth, ranked
 
@@ -210,7 +211,7 @@ def a_lost_checkpoint_is_refused(fresh: Settings, run) -> None:
 def family(settings: Settings) -> list[psutil.Process]:
     """Every process of the running driver."""
     running = control.child(settings).running()
-    assert running, progress.read(settings)
+    assert running, driver_status.read(settings)
     top = psutil.Process(running.pid)
     return [top, *top.children(recursive=True)]
 
@@ -221,7 +222,7 @@ def ended(processes: list[psutil.Process]) -> bool:
 
 def batch(settings: Settings) -> int:
     """The last batch of the running driver."""
-    status = progress.read(settings)
+    status = driver_status.read(settings)
     return -1 if status is None or status.batch is None else status.batch
 
 

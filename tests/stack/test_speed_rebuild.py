@@ -8,12 +8,12 @@ from collections import Counter
 
 import pytest
 
-from clickstream import kafka
+from clickstream.clients import kafka
+from clickstream.clients.hdfs import Hdfs
 from clickstream.config import Settings
-from clickstream.durations import DAY_SECONDS
-from clickstream.hdfs import Hdfs
+from clickstream.days import DAY_SECONDS
 from clickstream.views.realtime import RealTime, counts
-from clickstream.views.realtime.recount import Recount
+from clickstream.views.realtime.rebuild import Recount
 from clickstream.views.realtime.store import PART_S, part_of
 from tests.stack.test_speed_layer import (
     BASE,

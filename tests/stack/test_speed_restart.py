@@ -14,11 +14,11 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from clickstream import endpoints, kafka
+from clickstream.clients import endpoints, kafka
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning
-from clickstream.process import running_children, wait_until
-from clickstream.speed import control, progress
+from clickstream.runtime.process import running_children, wait_until
+from clickstream.speed import control, driver_status
 from clickstream.stack import local
 from clickstream.views.realtime import RealTime
 from tests.stack.test_speed_layer import (
@@ -240,10 +240,10 @@ def what_is_forgotten_is_told(
 
 
 def waits(settings: Settings) -> bool:
-    status = progress.read(settings)
+    status = driver_status.read(settings)
     return bool(status and status.waiting_since)
 
 
 def counted(settings: Settings) -> int:
-    status = progress.read(settings)
+    status = driver_status.read(settings)
     return sum(each["rows"] for each in status.servers.values()) if status else 0

@@ -8,7 +8,7 @@ import pytest
 from clickstream import faultpoints
 from clickstream.config import Settings
 from clickstream.speed import job
-from clickstream.speed.prepared import Prepared
+from clickstream.speed.prepared_query import Prepared
 from clickstream.views.realtime import RealTime
 from tests.stack.streams import cut, stream
 from tests.stack.test_speed_layer import (

@@ -13,12 +13,14 @@ import psutil
 import pymysql
 import pytest
 
-from clickstream import config, endpoints, jars
+from clickstream import config
+from clickstream.clients import endpoints
+from clickstream.clients.hdfs import Hdfs
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, ServiceFailed
-from clickstream.hdfs import Hdfs
 from clickstream.home import Home
-from clickstream.process import running_children
+from clickstream.runtime import jars
+from clickstream.runtime.process import running_children
 from clickstream.stack import local
 from tests.stack.homes import runner
 

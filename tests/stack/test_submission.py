@@ -9,12 +9,13 @@ from urllib.request import urlopen
 
 import pytest
 
-from clickstream import config, kafka
+from clickstream import config
+from clickstream.clients import kafka
+from clickstream.clients.endpoints import LOOPBACK, free_ports
 from clickstream.config import Settings
-from clickstream.endpoints import LOOPBACK, free_ports
 from clickstream.home import Home
-from clickstream.java import java_home_env, spark_home
-from clickstream.process import Child, wait_until
+from clickstream.runtime.java import java_home_env, spark_home
+from clickstream.runtime.process import Child, wait_until
 from clickstream.spark import submit
 from clickstream.views.batch import BatchViews
 from tests.stack.test_batch_layer import LINES, expected, figures, master_files, put

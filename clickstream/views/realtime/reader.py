@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from clickstream.alerts import Alert
-from clickstream.durations import DAY_SECONDS
+from clickstream.days import DAY_SECONDS
 from clickstream.views.realtime import counts
 from clickstream.views.realtime.counts import Counts, Leaf
 from clickstream.views.realtime.store import Store, alert_of, epoch

@@ -34,8 +34,8 @@ from cassandra.policies import (
 )
 from cassandra.query import PreparedStatement
 
-from clickstream import endpoints
 from clickstream.alerts import Alert
+from clickstream.clients import endpoints
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning
 

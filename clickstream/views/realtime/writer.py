@@ -15,14 +15,14 @@ from cassandra.query import BatchStatement, BatchType, PreparedStatement
 from clickstream import faultpoints
 from clickstream.alerts import Alert, Key
 from clickstream.config import Settings
-from clickstream.durations import DAY_SECONDS
+from clickstream.days import DAY_SECONDS
 from clickstream.errors import ClickstreamError
 from clickstream.views.realtime import counts
 from clickstream.views.realtime.counts import ALL, SLOT_S, Counts, Leaf
 from clickstream.views.realtime.lifecycle import Lifecycle, Offence
-from clickstream.views.realtime.patience import Patience
 from clickstream.views.realtime.reader import EVER, NEVER, change_part, day_of
 from clickstream.views.realtime.recent import Recent, Slot
+from clickstream.views.realtime.retry import Patience
 from clickstream.views.realtime.store import Store, alert_of, alert_values, part_of
 
 STATEMENT_CHARS = 1_000_000

@@ -1,0 +1,363 @@
+"""The audit: every line of every spooled log, accounted for in every store.
+
+The ledger says what there should be; a Spark job says what there is; the source logs are counted
+once more beside it, line end by line end. Nothing is changed.
+"""
+
+import datetime
+import gzip
+import hashlib
+import io
+import json
+import posixpath
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, cast
+
+from clickstream import master
+from clickstream.audit.reconcile import Audit, Books, Log, Stores, balance
+from clickstream.batch.run import Choice
+from clickstream.clients import endpoints, kafka
+from clickstream.clients.hdfs import Entry, Hdfs
+from clickstream.config import Settings
+from clickstream.errors import BadInput, ClickstreamError, NoData, NotRunning, UsageError
+from clickstream.ingest import in_flight
+from clickstream.ingest.spool import spooler
+from clickstream.ledger import UNDATED, Ledger, LogFile
+from clickstream.master import File
+from clickstream.runtime import jars
+from clickstream.spark import stored_lines, submit
+from clickstream.spark.submit import Watch
+from clickstream.views.batch import ALL as VIEWS_ALL
+from clickstream.views.batch import BatchViews
+
+NAME = "audit"
+MODULE = "clickstream.audit.job"
+JARS = "spark-kafka"
+BLOCK_BYTES = 1 << 20
+NAMED = 5
+
+
+class Scope(NamedTuple):
+    """What is looked at: days and servers; None is all of them."""
+
+    days: list[str] | None
+    servers: list[str] | None
+
+    def has(self, day: str) -> bool:
+        """Whether a day is asked for."""
+        return self.days is None or day in self.days
+
+    def has_server(self, server: str) -> bool:
+        """Whether a server is asked for."""
+        return self.servers is None or server in self.servers
+
+
+EVERYTHING = Scope(None, None)
+
+
+class Files(NamedTuple):
+    """The closed files of both directories in HDFS, and the paths of those in use.
+
+    `manifests`: day -> the closed files of every server, as the batch layer knows them.
+    """
+
+    master: list[Entry]
+    quarantine: list[Entry]
+    in_use: list[str]
+    manifests: dict[str, list[File]]
+
+
+def audit(
+    settings: Settings,
+    choice: Choice = Choice(),
+    server: str | None = None,
+    watch: Watch = lambda _: None,
+) -> Audit:
+    """Hold the stores against the ledger; `watch` hears each stage.
+
+    Of chosen days the lines are counted and compared; gaps and the source logs need all days.
+    Raises NoData without a ledger or a day, UsageError for an unknown server, NotRunning.
+    """
+    hdfs = Hdfs.connect(settings)
+    watch("listing")
+    foreign = _foreign(hdfs, settings, server)
+    scope = _scope(hdfs, settings, choice, server, foreign)
+    before = read_books(settings, scope)
+    files = _files(hdfs, settings, scope)
+    stores, notes = _stores(settings, scope, files, before, watch)
+    books = _settled(before, read_books(settings, scope), files)
+    done = balance(books, stores, scope.days is None)
+    others = {
+        "another ledger accounts for": foreign,
+        "these agents do not run, and their channels may hold lines:": (
+            in_flight.unknown(settings) if done.problems else []
+        ),
+    }
+    notes += [*_notes(books, files, stores, scope), *_texts(others)]
+    return done._replace(notes=notes)
+
+
+def read_books(settings: Settings, scope: Scope = EVERYTHING) -> Books:
+    """What the ledger of this home says of the servers asked for; raises NoData without one."""
+    path = _ledger(settings)
+    drained: dict[Log, list[int]] = defaultdict(list)
+    with Ledger.open(path) as ledger:
+        for name, file, offset in ledger.drained():
+            if scope.has_server(name):
+                drained[name, file].append(offset)
+        waiting = in_flight.waiting(settings, ledger.open_chunks())
+        files = [log for log in ledger.files() if scope.has_server(log.server)]
+        counts = [
+            count
+            for count in ledger.counts()
+            if scope.has_server(count.server) and scope.has(count.day)
+        ]
+    flying = {name: text for name, text in waiting.items() if scope.has_server(name)}
+    return Books(files, counts, drained, flying)
+
+
+def _ledger(settings: Settings) -> Path:
+    path = settings.files.ledger
+    if not path.is_file():
+        raise NoData(
+            f"there is no ledger in {settings.home}: nothing was spooled there",
+            "is it lost? clickstream ingest ledger rebuild",
+        )
+    return path
+
+
+def _foreign(hdfs: Hdfs, settings: Settings, server: str | None) -> list[str]:
+    """Servers whose master copy another home accounts for; raises where none is left to audit."""
+    if server and server not in settings.servers:
+        raise UsageError(f"there is no server {server}", f"servers: {', '.join(settings.servers)}")
+    with Ledger.open(_ledger(settings)) as ledger:
+        ours = (None, ledger.uuid)
+    wanted = [server] if server else list(settings.servers)
+    found = [name for name in wanted if spooler.signed_by(hdfs, settings, name) not in ours]
+    if found == wanted:
+        raise ClickstreamError(
+            f"another ledger accounts for the master copy of {', '.join(found)}",
+            "audit it in the home it was made with; where that is lost:"
+            " clickstream ingest ledger rebuild",
+        )
+    return found
+
+
+def count_source(hdfs: Hdfs, log: LogFile) -> int | None:
+    """The lines of a source log, as far as it was spooled, by its line ends alone.
+
+    None where it is gone, or does not begin with what was spooled.
+    """
+    digest, lines, left, last = hashlib.sha256(), 0, log.bytes, b"\n"
+    try:
+        with _opened(hdfs, log.path) as stream:
+            while left > 0 and (block := stream.read(min(left, BLOCK_BYTES))):
+                digest.update(block)
+                lines += block.count(b"\n")
+                left, last = left - len(block), block[-1:]
+    except (OSError, EOFError, zlib.error, BadInput):
+        return None
+    return lines + (last != b"\n") if digest.hexdigest() == log.digest else None
+
+
+@contextmanager
+def _opened(hdfs: Hdfs, path: str) -> Iterator[BinaryIO]:
+    local = path.startswith(spooler.LOCAL)
+    if not local and hdfs.stat(path) is None:
+        raise FileNotFoundError(path)
+    with open(path.removeprefix(spooler.LOCAL), "rb") if local else hdfs.open(path) as raw:
+        stream = io.BufferedReader(cast(io.RawIOBase, raw), BLOCK_BYTES)
+        packed = stream.peek(2)[:2] == b"\x1f\x8b"
+        yield cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if packed else stream
+
+
+@contextmanager
+def _sources(
+    settings: Settings, files: Iterable[LogFile]
+) -> Iterator[Callable[[], dict[Log, int | None]]]:
+    """Counts the source logs meanwhile; the value waits for the counts."""
+    with ThreadPoolExecutor(2) as pool:
+        counts = {
+            (log.server, log.file): pool.submit(count_source, Hdfs.connect(settings), log)
+            for log in files
+        }
+        try:
+            yield lambda: {log: count.result() for log, count in counts.items()}
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _scope(
+    hdfs: Hdfs, settings: Settings, choice: Choice, server: str | None, foreign: list[str]
+) -> Scope:
+    ours = [name for name in settings.servers if name not in foreign]
+    servers = [server] if server else ours if foreign else None
+    if choice == Choice():
+        return Scope(None, servers)
+    books = read_books(settings, Scope(None, servers))
+    known = {count.day for count in books.counts} - {UNDATED}
+    present = sorted(known | set(master.days(hdfs, settings.hdfs.master)))
+    days = choice.days(present, datetime.datetime.now(datetime.UTC).date())
+    if not days:
+        raise NoData("neither the ledger nor the master copy has a line of these days")
+    return Scope(days, servers)
+
+
+def _files(hdfs: Hdfs, settings: Settings, scope: Scope) -> Files:
+    root = settings.hdfs.master
+    days = master.days(hdfs, root)
+    found = [e for day in days if scope.has(day) for e in hdfs.walk(f"{root}/dt={day}")]
+    rejects = list(hdfs.walk(settings.hdfs.quarantine))
+    used = [entry.path for entry in master.among(hdfs, settings, found + rejects)]
+    closed, rejects = master.closed(found), master.closed(rejects)
+    return Files(_of(scope, closed), _of(scope, rejects), used, _manifests(root, closed))
+
+
+def _of(scope: Scope, entries: list[Entry]) -> list[Entry]:
+    """Those below the directories of the servers asked for."""
+    parents = (posixpath.basename(posixpath.dirname(entry.path)) for entry in entries)
+    pairs = zip(entries, parents, strict=True)
+    return [entry for entry, name in pairs if scope.has_server(name.removeprefix("server="))]
+
+
+def _manifests(root: str, entries: list[Entry]) -> dict[str, list[File]]:
+    files: dict[str, list[File]] = defaultdict(list)
+    for entry in entries:
+        path = entry.path.removeprefix(f"{root}/")
+        files[path[3:13]].append(File(path, entry.size, entry.modified_ms))
+    return {day: sorted(found) for day, found in files.items()}
+
+
+def _stores(
+    settings: Settings, scope: Scope, files: Files, books: Books, watch: Watch
+) -> tuple[Stores, list[str]]:
+    """What the stores hold, and notes on them."""
+    offsets = _offsets(settings, scope)
+    cut = _cut(settings, offsets)
+    with _sources(settings, books.files if scope.days is None else []) as sources:
+        rows = _submit(settings, _plan(settings, scope, files, offsets, books), watch)
+        watch("counting the source logs")
+        counted = sources()
+    batch, notes = _batch(settings, files.manifests, scope)
+    rows = [row for row in rows if scope.has(row["day"])]
+    return Stores(rows, frozenset(cut), counted, batch), notes
+
+
+def _offsets(settings: Settings, scope: Scope) -> dict[int, tuple[int, int]]:
+    """First and end offset of the partitions of the servers asked for."""
+    parts = {kafka.partition_of(settings, server) for server in scope.servers or ()}
+    found = kafka.offsets(settings)
+    return {part: ends for part, ends in found.items() if not parts or part in parts}
+
+
+def _cut(settings: Settings, offsets: dict[int, tuple[int, int]]) -> list[str]:
+    """Servers whose partition begins after its first record."""
+    firsts = {part: first for part, (first, _) in offsets.items()}
+    return [name for name in settings.servers if firsts.get(kafka.partition_of(settings, name))]
+
+
+def _plan(
+    settings: Settings,
+    scope: Scope,
+    files: Files,
+    offsets: dict[int, tuple[int, int]],
+    books: Books,
+) -> dict[str, Any]:
+    """What the Spark job is told, as JSON."""
+    root = endpoints.hdfs_url(settings)
+    records = sum(end - first for first, end in offsets.values())
+    drained = [
+        {"server": server, "file": file, "offsets": lines}
+        for (server, file), lines in books.drained.items()
+    ]
+    days = scope.days or [""]
+    return {
+        "master": stored_lines.directories(root, settings.hdfs.master, files.master),
+        "quarantine": stored_lines.directories(root, settings.hdfs.quarantine, files.quarantine),
+        "kafka": {
+            "topic": settings.kafka.topic,
+            "starts": {part: first for part, (first, _) in offsets.items()},
+            "ends": {part: end for part, (_, end) in offsets.items()},
+            "records": records,
+        },
+        "bytes": sum(entry.size for entry in files.master + files.quarantine),
+        "records": records,
+        "values": {
+            "servers": ",".join(settings.servers),
+            "cut": ",".join(_cut(settings, offsets)),
+            "drained": json.dumps(drained),
+            "whole": scope.days is None,
+            "first": days[0] or "0001-01-01",
+            "last": days[-1] or "0001-01-01",
+        },
+    }
+
+
+def _submit(settings: Settings, plan: dict[str, Any], watch: Watch) -> list[dict[str, Any]]:
+    options = submit.options_for(plan["bytes"])
+    job = submit.Job(NAME, MODULE, plan, tuple(jars.files(JARS)), options)
+    rows: list[dict[str, Any]] = submit.submit(settings, job, watch)["rows"]
+    return rows
+
+
+def _settled(before: Books, after: Books, files: Files) -> Books:
+    """The ledger as it was before the stores were read; what moved since is in flight."""
+    moving = {log.server for log in set(after.files) - set(before.files)}
+    told = {name: list(filter(None, [text])) for name, text in before.flight.items()}
+    for name in moving:
+        told.setdefault(name, []).append("lines were spooled meanwhile")
+    if files.in_use:
+        for texts in told.values():
+            texts.append("files in HDFS are open")
+    return before._replace(flight={name: "; ".join(texts) for name, texts in told.items()})
+
+
+def _batch(
+    settings: Settings, present: dict[str, list[File]], scope: Scope
+) -> tuple[dict[tuple[str, str], int], list[str]]:
+    """Requests by server and day of the days that are computed from the present files; notes."""
+    try:
+        with BatchViews.connect(settings) as views:
+            made, visitors = views.made(), views.visitors()
+    except NotRunning as error:
+        return {}, [f"the batch views were not asked: {error.message}"]
+    known = {day: [File(*file) for file in each.files] for day, each in made.items()}
+    fresh = {day for day, files in present.items() if known.get(day) == files}
+    rows = {
+        (row["server"], row["date"]): int(row["requests"])
+        for row in visitors
+        if row["date"] in fresh and row["server"] != VIEWS_ALL
+        if scope.has_server(row["server"])
+    }
+    missing = sorted(present.keys() - known.keys())
+    dirty = sorted((present.keys() & known.keys()) - fresh)
+    texts = {"batch has not computed": missing, "batch is to compute again": dirty}
+    return rows, _texts(texts)
+
+
+def _notes(books: Books, files: Files, stores: Stores, scope: Scope) -> list[str]:
+    sources = stores.sources.items()
+    texts = {
+        "open files in HDFS, whose lines are not all counted:": files.in_use,
+        "in flight:": [f"{server} ({text})" for server, text in books.flight.items() if text],
+        "retention has cut the Kafka partition of": sorted(stores.cut),
+        "the source log is gone, or is another one by now, of": [
+            f"{server} {file}" for (server, file), lines in sources if lines is None
+        ],
+    }
+    only = "of chosen days only the counts are compared; the audit of all days looks for gaps, too"
+    return _texts(texts) + [only] * (scope.days is not None)
+
+
+def _texts(lists: dict[str, list[str]]) -> list[str]:
+    return [f"{text} {_named(names)}" for text, names in lists.items() if names]
+
+
+def _named(names: list[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,52 @@
+"""`clickstream audit`: parse, call, print."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from clickstream.console import options
+
+Form = Annotated[
+    Literal["table", "json", "csv"], typer.Option("--format", help="How rows are printed.")
+]
+
+
+def audit(
+    server: Annotated[str | None, typer.Option(help="One server; all by default.")] = None,
+    date: Annotated[
+        str | None, typer.Option("--date", help="One day, or yesterday (UTC), or latest.")
+    ] = None,
+    first: Annotated[str | None, typer.Option("--from", help="First day.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day.")] = None,
+    conf: options.Conf = None,
+    form: Form = "table",
+) -> None:
+    """Account for every line of every spooled log: source, ledger, Kafka, master copy, quarantine,
+    batch views, and the extra copies in each. Exit code 1 where the books do not balance.
+
+    Run it after `ingest replay --wait`: what is on its way is told as in flight.
+
+    Example: clickstream audit --server weblog1
+    """
+    from clickstream.audit import collect as audits
+    from clickstream.audit import reconcile
+    from clickstream.batch.run import Choice
+    from clickstream.console import output
+    from clickstream.console.escape import printable
+    from clickstream.errors import ClickstreamError
+
+    choice = Choice.parse(date, first, last, False)
+    if choice.note():
+        typer.echo(choice.note(), err=True)
+    with options.stages() as watch:
+        done = audits.audit(options.settings(conf), choice, server, watch)
+    output.show(done.rows, reconcile.TABLE if form == "table" else reconcile.COLUMNS, form)
+    for note in done.notes:
+        typer.echo(f"Note: {printable(note)}", err=True)
+    for problem in done.problems:
+        typer.echo(printable(problem), err=True)
+    if done.problems:
+        raise ClickstreamError(
+            f"the books do not balance: {len(done.problems)} rows differ",
+            "the offsets above are bytes of the logs; what runs: clickstream ingest status",
+        )

@@ -1,0 +1,285 @@
+"""The balance of an audit: what the ledger says, held against what each store holds. Pure.
+
+A line that is missing is *in flight* while something may still bring it, else it is lost.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from clickstream.audit.job import ALTERED, BOTH, NO_STAMP, RANGES
+from clickstream.ledger import VALID, Count, LogFile
+
+ALL = "all"
+COLUMNS = (
+    *("server", "file", "day", "source", "ledger", "valid", "invalid", "rejects"),
+    *("kafka", "master", "quarantine", "batch"),
+    *("kafka_copies", "master_copies", "quarantine_copies", "problem"),
+)
+TABLE = (
+    *("server", "file", "day", "source", "ledger", "valid", "invalid", "kafka", "master"),
+    *("quarantine", "batch", "copies", "problem"),
+)
+_COPIES = ("kafka_copies", "master_copies", "quarantine_copies")
+_SUMMED = ("ids", "kafka", "master", "quarantine", "drained", *_COPIES)
+
+Rows = list[dict[str, Any]]
+Log = tuple[str, str]
+
+
+class Books(NamedTuple):
+    """The ledger's side: logs, their lines by day and reason, drained rejects by log.
+
+    `flight` says for a server what may still bring lines to the stores; "" where nothing does.
+    """
+
+    files: list[LogFile]
+    counts: list[Count]
+    drained: Mapping[Log, list[int]]
+    flight: Mapping[str, str]
+
+
+class Stores(NamedTuple):
+    """The stores' side: the rows of the Spark job, the lines of the source logs, the batch views.
+
+    `cut`: servers whose Kafka partition begins after its first record. `sources` is None for a
+    log that is gone, or another one by now. `batch` holds (server, day) of the days computed from
+    the very files that are there.
+    """
+
+    rows: Rows
+    cut: frozenset[str] = frozenset()
+    sources: Mapping[Log, int | None] = {}
+    batch: Mapping[tuple[str, str], int] = {}
+
+
+class Audit(NamedTuple):
+    """Rows as COLUMNS names them (and `copies`, their sum), problems, and what else is to be said.
+
+    A problem names server, file, day and, where one can be told, the offsets.
+    """
+
+    rows: Rows
+    problems: list[str]
+    notes: list[str]
+
+
+class Range(NamedTuple):
+    """Neighbouring lines of a log with one fault; `lines` of them, from offset to offset."""
+
+    first: int
+    last: int
+    lines: int
+
+
+def balance(books: Books, stores: Stores, whole: bool) -> Audit:
+    """A row per server, log and day; `whole`: all days were read, so gaps can be told."""
+    sums = _sums(books.counts, stores.rows)
+    for log in books.files if whole else ():
+        sums[log.server, log.file, ALL].update()
+    rows = [
+        _row(place, sums[place], stores) | {"problem": _problem(place, sums[place], books, stores)}
+        for place in sorted(sums, key=_order)
+    ]
+    _tell_logs(rows, books, stores, whole)
+    problems = [f"{r['server']} {r['file']} {r['day']}: {r['problem']}" for r in rows]
+    wrong = [text for text, row in zip(problems, rows, strict=True) if row["problem"]]
+    return Audit(rows, wrong, [])
+
+
+def log_faults(log: LogFile | None, found: Rows, flight: str, whole: bool = True) -> list[str]:
+    """What is wrong with a log, with its offsets: the rows of one log; a sentence each kind."""
+    lost = f"in flight ({flight})" if flight else "missing"
+    if log is None:
+        first, stop = min(row["first"] for row in found), max(row["stop"] for row in found)
+        ids = sum(row["ids"] for row in found)
+        return [f"the ledger does not know it: {ids} lines at {first}-{stop}"]
+    told = _holes(log, found, lost) if whole else []
+    return told + [_told(fault, ranges, lost) for fault, ranges in _ranges(found).items()]
+
+
+def _holes(log: LogFile, found: Rows, lost: str) -> list[str]:
+    """Where lines and what the ledger knows of the log do not fit together."""
+    crlf = 2 * sum(row["crlf"] for row in found) > sum(row["ids"] for row in found)
+    gaps = list(_gaps(log, found, 2 if crlf else 1))
+    texts = {
+        f"{lost} in every store, bytes": [_span(a, b - 1) for a, b in gaps if a < b],
+        "a line begins within another, at": [_span(b, b) for a, b in gaps if a >= b],
+        "lines beyond the end that the ledger knows, bytes": [
+            _span(log.bytes, row["stop"]) for row in found if row["stop"] > log.bytes
+        ],
+    }
+    return [f"{text} {_listed(spans)}" for text, spans in texts.items() if spans]
+
+
+def _sums(counts: list[Count], found: Rows) -> dict[tuple[str, str, str], Counter[str]]:
+    """(server, file, day) -> numbers by column; also per log, and per server and day."""
+    sums: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
+    for server, file, day, numbers in (*_booked(counts), *_seen(found)):
+        for place in ((server, file, day), (server, file, ALL), (server, ALL, day)):
+            sums[place].update(numbers)
+    return sums
+
+
+def _booked(counts: list[Count]) -> Iterator[tuple[str, str, str, dict[str, int]]]:
+    for server, file, day, reason, lines in counts:
+        name = "valid" if reason == VALID else f"reject {reason}"
+        yield server, file, day, {name: lines}
+
+
+def _seen(found: Rows) -> Iterator[tuple[str, str, str, dict[str, int]]]:
+    for row in found:
+        if row["file"] == NO_STAMP:
+            numbers = {"master": row["m"], "quarantine": row["q"], "kafka": row["k"]}
+        else:
+            numbers = {name: row[name] for name in _SUMMED}
+        yield row["server"], row["file"], row["day"], numbers
+
+
+def _order(place: tuple[str, str, str]) -> tuple[str, bool, str, bool, str]:
+    server, file, day = place
+    return server, file == ALL, file, day != ALL, day
+
+
+def _row(place: tuple[str, str, str], sums: Counter[str], stores: Stores) -> dict[str, Any]:
+    server, file, day = place
+    rejects = _rejects(sums)
+    return {
+        "server": server,
+        "file": file,
+        "day": day,
+        "source": stores.sources.get((server, file)) if day == ALL else None,
+        "ledger": sums["valid"] + sum(rejects.values()),
+        "valid": sums["valid"],
+        "invalid": sum(rejects.values()),
+        "rejects": ", ".join(f"{reason}={n}" for reason, n in rejects.items()),
+        **{name: sums[name] for name in ("kafka", "master", "quarantine")},
+        "batch": stores.batch.get((server, day)) if file == ALL else None,
+        **{name: sums[name] for name in _COPIES},
+        "copies": sum(sums[name] for name in _COPIES),
+    }
+
+
+def _rejects(sums: Counter[str]) -> dict[str, int]:
+    return {
+        name.removeprefix("reject "): sums[name]
+        for name in sorted(sums)
+        if name.startswith("reject ") and sums[name]
+    }
+
+
+def _problem(place: tuple[str, str, str], sums: Counter[str], books: Books, stores: Stores) -> str:
+    server, file, day = place
+    if file == NO_STAMP:
+        return _unstamped(sums)
+    if file == ALL:
+        computed = stores.batch.get((server, day))
+        if computed is None or computed == sums["master"]:
+            return ""
+        return f"the master copy has {sums['master']} lines, the batch views count {computed}"
+    return _mismatch(sums, server in stores.cut, books.flight.get(server, ""))
+
+
+def _unstamped(sums: Counter[str]) -> str:
+    places = {"the master copy": "master", "the quarantine": "quarantine", "Kafka": "kafka"}
+    told = (f"{sums[key]} in {place}" for place, key in places.items() if sums[key])
+    return f"lines without a stamp: {', '.join(told)}"
+
+
+def _mismatch(sums: Counter[str], cut: bool, flight: str) -> str:
+    """The counts that differ. A drained reject stands in the master copy and the quarantine."""
+    invalid = sum(_rejects(sums).values())
+    held = {
+        f"valid {sums['valid']}, in the master copy": (sums["valid"], sums["master"]),
+        f"invalid {invalid}, in the quarantine": (invalid, sums["quarantine"] - sums["drained"]),
+    }
+    if not cut:
+        held[f"valid {sums['valid']}, in Kafka"] = sums["valid"], sums["kafka"]
+    told = [f"{text} {found}" for text, (booked, found) in held.items() if booked != found]
+    return "; ".join(told) + (f" (in flight: {flight})" if told and flight else "")
+
+
+def _tell_logs(rows: Rows, books: Books, stores: Stores, whole: bool) -> None:
+    """The row of each log says what is wrong with it, by offset where that can be told."""
+    known = {(log.server, log.file): log for log in books.files}
+    found: dict[Log, Rows] = defaultdict(list)
+    for each in sorted(stores.rows, key=lambda each: int(each["bucket"])):
+        found[each["server"], each["file"]].append(each)
+    for row in rows:
+        log = row["server"], row["file"]
+        if row["day"] == ALL and row["file"] not in (ALL, NO_STAMP):
+            flight = books.flight.get(log[0], "")
+            told = log_faults(known.get(log), found[log], flight, whole)
+            told = told or _counted(row["problem"], found[log])
+            row["problem"] = "; ".join([*_source(row), *told])
+
+
+def _source(row: Mapping[str, Any]) -> list[str]:
+    if row["source"] in (None, row["ledger"]):
+        return []
+    return [f"the source log has {row['source']} lines, the ledger {row['ledger']}"]
+
+
+def _counted(problem: str, found: Rows) -> list[str]:
+    """A count that differs without a gap: a blank line of a log looks like the CR of a CRLF."""
+    spots = [_span(offset - 1, offset - 1) for row in found for offset in row["doubtful"]]
+    if not problem or not spots:
+        return [problem] if problem else []
+    return [problem, f"perhaps the blank line at {_listed(spots)}"]
+
+
+def _gaps(log: LogFile, found: Rows, end: int) -> Iterator[tuple[int, int]]:
+    """[start, stop) in bytes that no line covers; start >= stop where lines overlap.
+
+    `end` is how long this log's line ends are, mostly.
+    """
+    inner = [(gap["before"] + end, gap["offset"]) for row in found for gap in row["missing"]]
+    at = -end
+    outer = []
+    for first, stop in _edges(found):
+        if first - at not in (1, 2):
+            outer.append((at + end, first))
+        at = stop
+    if at < log.bytes and log.bytes - at not in ((0,) if log.open_tail else (1, 2)):
+        outer.append((at + end, log.bytes))
+    yield from sorted(inner + outer)
+
+
+def _edges(found: Rows) -> Iterator[tuple[int, int]]:
+    """Where each piece of a log begins and ends, in order."""
+    pieces: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in found:
+        pieces[row["bucket"]].append(row)
+    for rows in pieces.values():
+        yield min(row["first"] for row in rows), max(row["stop"] for row in rows)
+
+
+def _ranges(found: Rows) -> dict[str, list[Range]]:
+    """The ranges of lines with a fault, by fault; their two ends may lie in rows of two days."""
+    ends: dict[tuple[int, int], dict[str, Mapping[str, Any]]] = defaultdict(dict)
+    for row in found:
+        for each in row["wrong"]:
+            place = row["bucket"], each["run"]
+            ends[place] |= {name: each for name in ("starts", "ends") if each[name]}
+    ranges: dict[str, list[Range]] = defaultdict(list)
+    for _, pair in sorted(ends.items()):
+        first, last = pair["starts"], pair["ends"]
+        lines = last["position"] - first["position"] + 1
+        ranges[first["fault"]].append(Range(first["offset"], last["offset"], lines))
+    return ranges
+
+
+def _told(fault: str, ranges: list[Range], lost: str) -> str:
+    text = fault if fault in (ALTERED, BOTH) else f"{lost} in the {fault}".replace("the K", "K")
+    lines = sum(each.lines for each in ranges)
+    spans = [_span(each.first, each.last) for each in ranges]
+    return f"{text}: {lines} line{'s' * (lines > 1)} at {_listed(spans)}"
+
+
+def _span(first: int, last: int) -> str:
+    return str(first) if first >= last else f"{first}-{last}"
+
+
+def _listed(spans: Iterable[str]) -> str:
+    every = list(spans)
+    return ", ".join(every[:RANGES]) + (", …" if len(every) > RANGES else "")

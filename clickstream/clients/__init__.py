@@ -1,0 +1,1 @@
+"""The clients of the services, each in one place, and where each service is reached."""

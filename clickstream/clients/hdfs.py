@@ -1,0 +1,137 @@
+"""HDFS over WebHDFS: the only user of the `hdfs` client."""
+
+import getpass
+import posixpath
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, NamedTuple
+
+import hdfs
+import requests
+
+from clickstream.clients import endpoints
+from clickstream.config import Settings
+from clickstream.errors import BadInput, ClickstreamError, NotRunning
+
+TIMEOUT_SECONDS = (10, 120)
+_OPEN = re.compile(r"(?:^|\s)(/\S+) [0-9]+ bytes, [^/]*?OPENFORWRITE")
+
+
+class Entry(NamedTuple):
+    """A file or directory; `size` in bytes, `modified_ms` since the epoch."""
+
+    path: str
+    name: str
+    size: int
+    is_dir: bool
+    modified_ms: int
+
+
+class Hdfs:
+    """A file system, seen through its NameNode's web address."""
+
+    def __init__(self, web: str, user: str) -> None:
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self.web = web
+        self._user = user
+        self._client = hdfs.InsecureClient(
+            web, user, session=self._session, timeout=TIMEOUT_SECONDS
+        )
+
+    @classmethod
+    def connect(cls, settings: Settings) -> "Hdfs":
+        """The configured file system, or the local stack's; raises NotRunning."""
+        return cls(endpoints.hdfs_web(settings), settings.hdfs.user or getpass.getuser())
+
+    def list(self, path: str) -> list[Entry]:
+        """What lies in a directory, by name; nothing where there is no such directory."""
+        with self._errors(path):
+            found = self._client.list(path, status=True) if self._status(path) else []
+        return sorted(_entry(path, name, status) for name, status in found)
+
+    def walk(self, path: str) -> Iterator[Entry]:
+        """Every file below a directory."""
+        for entry in self.list(path):
+            if entry.is_dir:
+                yield from self.walk(entry.path)
+            else:
+                yield entry
+
+    def stat(self, path: str) -> Entry | None:
+        """The entry of a path, or None."""
+        with self._errors(path):
+            status = self._status(path)
+        parent, name = posixpath.split(path)
+        return _entry(parent, name, status) if status else None
+
+    @contextmanager
+    def open(self, path: str, offset: int = 0) -> Iterator[BinaryIO]:
+        """A file's bytes from an offset on, streamed."""
+        with self._errors(path), self._client.read(path, offset=offset) as raw:
+            raw.auto_close = False  # else the last byte closes it under a buffered reader
+            yield raw
+
+    def write(self, path: str, chunks: Iterable[bytes]) -> None:
+        """A whole file or none: written beside, then renamed. Replaces what was there."""
+        draft = posixpath.join(posixpath.dirname(path), f"_{posixpath.basename(path)}.put")
+        with self._errors(path):
+            self._client.write(draft, iter(chunks), overwrite=True)
+            self._client.delete(path)
+            self._client.rename(draft, path)
+
+    def rename(self, source: str, target: str) -> None:
+        """Rename a file; refused where the target exists."""
+        with self._errors(source):
+            self._client.rename(source, target)
+
+    def delete(self, path: str, recursive: bool = False) -> bool:
+        """Remove a file or directory; False where there was none."""
+        with self._errors(path):
+            return bool(self._client.delete(path, recursive=recursive))
+
+    def open_files(self, path: str) -> tuple[str, ...]:
+        """Files below a directory that are open for writing, whatever their names.
+
+        As the NameNode's fsck tells (WebHDFS does not); none where a cluster does not let us ask.
+        """
+        asked = {"ugi": self._user, "path": path, "openforwrite": "1"}
+        with self._errors(path):
+            answers = (
+                self._session.get(f"{web}/fsck", params=asked, timeout=TIMEOUT_SECONDS)
+                for web in self.web.split(";")
+            )
+            told = next((answer.text for answer in answers if answer.ok), "")
+        return open_in(told)
+
+    def _status(self, path: str) -> dict[str, object] | None:
+        status: dict[str, object] | None = self._client.status(path, strict=False)
+        return status
+
+    @contextmanager
+    def _errors(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except requests.exceptions.RequestException as error:
+            raise NotRunning(
+                f"HDFS does not answer at {self.web}", "is it up? clickstream stack status"
+            ) from error
+        except hdfs.HdfsError as error:
+            kind = BadInput if "not exist" in str(error) else ClickstreamError
+            raise kind(f"HDFS refuses {path}: {str(error).splitlines()[0]}") from None
+
+
+def open_in(told: str) -> tuple[str, ...]:
+    """The files that fsck calls open for writing; it writes one behind the other on one line."""
+    return tuple(_OPEN.findall(told))
+
+
+def _entry(parent: str, name: str, status: dict[str, object]) -> Entry:
+    return Entry(
+        posixpath.join(parent, name),
+        name,
+        int(str(status["length"])),
+        status["type"] == "DIRECTORY",
+        int(str(status["modificationTime"])),
+    )

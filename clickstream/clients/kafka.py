@@ -1,0 +1,169 @@
+"""The topic of stamped lines: the only user of the Kafka client.
+
+One partition per server, in the order of `servers`, so each server's lines keep their order.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from clickstream.clients import endpoints
+from clickstream.config import Settings
+from clickstream.errors import ClickstreamError, NotRunning
+
+TIMEOUT_S = 15
+GROUP = "clickstream-reader"
+MAX_MESSAGE_BYTES = 2 * 2**20
+
+
+class Record(NamedTuple):
+    """A record of the topic; `value` is a stamped line."""
+
+    partition: int
+    offset: int
+    value: bytes
+
+
+def answers(bootstrap: str, timeout_s: float) -> bool:
+    """Whether a broker is there and its group coordinator answers.
+
+    Asked by a consumer and not by an AdminClient: Python crashed once with the latter, whose
+    futures are set by a thread of its own, when the client was dropped right after.
+    """
+    settings = {"bootstrap.servers": bootstrap, "group.id": GROUP, "log_level": 0}
+    consumer = Consumer(settings)
+    try:
+        consumer.committed([TopicPartition("clickstream-ready", 0)], timeout=timeout_s)
+    except KafkaException:
+        return False
+    finally:
+        consumer.close()
+    return True
+
+
+def partition_of(settings: Settings, server: str) -> int:
+    """The topic's partition of a server: its place in the configuration."""
+    return list(settings.servers).index(server)
+
+
+def ensure_topic(settings: Settings) -> None:
+    """Make the topic where it is missing; refuse one with fewer partitions than servers."""
+    topic, wanted = settings.kafka.topic, len(settings.servers)
+    consumer = _consumer(settings)
+    try:
+        known = consumer.list_topics(timeout=TIMEOUT_S).topics
+        if topic not in known:
+            _create(settings)
+        elif len(known[topic].partitions) < wanted:
+            raise ClickstreamError(
+                f"topic {topic} has {len(known[topic].partitions)} partitions for {wanted} servers",
+                "name another one with kafka.topic, or add partitions",
+            )
+    except KafkaException as error:
+        raise _down(settings) from error
+    finally:
+        consumer.close()
+
+
+def offsets(settings: Settings) -> dict[int, tuple[int, int]]:
+    """First and end offset of each partition; raises NotRunning, also without the topic."""
+    consumer = _consumer(settings)
+    try:
+        return {
+            partition: consumer.get_watermark_offsets(
+                TopicPartition(settings.kafka.topic, partition), timeout=TIMEOUT_S
+            )
+            for partition in _partitions(consumer, settings)
+        }
+    except KafkaException as error:
+        raise _down(settings) from error
+    finally:
+        consumer.close()
+
+
+def topic_id(settings: Settings) -> str:
+    """What tells the topic from another one of its name, made after it was deleted.
+
+    Raises NotRunning, also without the topic.
+    """
+    topic = settings.kafka.topic
+    admin = AdminClient(_client(settings))  # held until its future is done, or it fails
+    wanted = TopicCollection([topic])
+    try:
+        found = admin.describe_topics(wanted, request_timeout=TIMEOUT_S)[topic].result(TIMEOUT_S)
+    except KafkaException as error:
+        raise _down(settings) from error
+    return str(found.topic_id)
+
+
+def consume(settings: Settings) -> Iterator[Record]:
+    """Every record up to the present end, partition by partition."""
+    consumer = _consumer(settings)
+    try:
+        for partition, (first, end) in offsets(settings).items():
+            consumer.assign([TopicPartition(settings.kafka.topic, partition, first)])
+            yield from _until(consumer, first, end)
+    finally:
+        consumer.close()
+
+
+def _until(consumer: Consumer, first: int, end: int) -> Iterator[Record]:
+    position = first
+    while position < end:
+        # Asked for more than there are, it waits out its whole time.
+        messages = consumer.consume(min(10_000, end - position), timeout=TIMEOUT_S)
+        if not messages:
+            raise ClickstreamError(f"Kafka stopped answering at offset {position} of {end}")
+        for message in messages:
+            if message.error():
+                raise ClickstreamError(f"Kafka: {message.error()}")
+            record = Record(message.partition() or 0, message.offset() or 0, message.value() or b"")
+            position = record.offset + 1
+            yield record
+
+
+def _create(settings: Settings) -> None:
+    config = {"max.message.bytes": str(MAX_MESSAGE_BYTES), "retention.ms": "-1"}
+    wanted = NewTopic(
+        settings.kafka.topic,
+        num_partitions=len(settings.servers),
+        replication_factor=settings.kafka.replication_factor,
+        config=config,
+    )
+    admin = AdminClient(_client(settings))  # held until its futures are done, or they fail
+    for done in admin.create_topics([wanted]).values():
+        done.result(TIMEOUT_S)
+
+
+def _partitions(consumer: Consumer, settings: Settings) -> list[int]:
+    topic = settings.kafka.topic
+    found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+    if found.error:
+        raise NotRunning(f"there is no topic {topic} yet", "clickstream ingest start makes it")
+    return sorted(found.partitions)
+
+
+def _consumer(settings: Settings) -> Consumer:
+    return Consumer(
+        _client(settings)
+        | {
+            "group.id": GROUP,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+            "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
+        }
+    )
+
+
+def _client(settings: Settings) -> dict[str, str | int | float | bool]:
+    return {
+        "bootstrap.servers": endpoints.kafka_bootstrap(settings),
+        "log_level": 0,
+    }
+
+
+def _down(settings: Settings) -> NotRunning:
+    where = endpoints.kafka_bootstrap(settings)
+    return NotRunning(f"Kafka does not answer at {where}", "is it up? clickstream stack status")

@@ -1,0 +1,113 @@
+"""What every commands.py shares: the global options, the settings made from them, and telling."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from clickstream.errors import ClickstreamError, UsageError
+
+if TYPE_CHECKING:
+    from clickstream.config import Settings
+
+
+PROGRESS_S = 10.0
+SPARK_CONF = "spark.conf"
+
+Conf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--conf", metavar="KEY=VALUE", help="A Spark property, over spark.conf; never a secret."
+    ),
+]
+
+
+class Globals(NamedTuple):
+    """The options before the command's name; `sets` are `section.key=value`."""
+
+    config: Path | None = None
+    home: Path | None = None
+    sets: tuple[str, ...] = ()
+
+
+given = Globals()
+
+
+def settings(conf: Sequence[str] | None = None) -> "Settings":
+    """The settings of the command that runs; read when a command asks, for they cost a moment.
+
+    `conf` are Spark properties of this command (`Conf`), over those of `spark.conf`.
+    """
+    from clickstream import config
+
+    flags = dict(_pair("--set", text, "section.key=value") for text in given.sets)
+    if conf:
+        own = dict(_pair("--conf", text, "spark.key=value") for text in conf)
+        flags[SPARK_CONF] = json.dumps(_table(flags.get(SPARK_CONF, "{}")) | own)
+    return config.load(given.config, given.home, flags)
+
+
+def _pair(option: str, text: str, form: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"{option} {text}: write it as {form}")
+    return key.strip(), value
+
+
+def _table(text: str) -> dict[str, str]:
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError):
+        raise UsageError(f"--set {SPARK_CONF} is no table: {text}") from None
+
+
+def tell(error: BaseException) -> int:
+    """Print an error with its causes and its hint, as `main` does; returns its exit code."""
+    from clickstream.console import program
+    from clickstream.console.escape import printable
+
+    known = isinstance(error, ClickstreamError)
+    sentence = str(error) if known else f"{type(error).__name__}: {error} (--debug shows where)"
+    print(f"Error: {printable(sentence)}", file=sys.stderr)
+    cause = error.__cause__
+    while cause is not None:
+        print(f"  because: {printable(str(cause) or type(cause).__name__)}", file=sys.stderr)
+        cause = cause.__cause__
+    hint = getattr(error, "hint", "")
+    if hint:
+        print(f"  {program.spoken(hint)}", file=sys.stderr)
+    return getattr(error, "exit_code", 1)
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str], None]]:
+    """Shows the stage at work: one changing line on a terminal, a line each elsewhere.
+
+    What follows ": " is how far a stage is; elsewhere that comes every PROGRESS_S at most.
+    """
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines(console.file)
+        return
+    with console.status("") as shown:
+        yield shown.update
+
+
+def _lines(file: IO[str]) -> Callable[[str], None]:
+    last, due = "", 0.0
+
+    def show(stage: str) -> None:
+        nonlocal last, due
+        name, now = stage.partition(": ")[0], time.monotonic()
+        if name != last or now >= due:
+            print(stage, file=file, flush=True)
+            last, due = name, now + PROGRESS_S
+
+    return show

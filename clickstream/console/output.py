@@ -1,0 +1,118 @@
+"""Rows as text: a table to look at, JSON or CSV to go on with. The only place that formats rows."""
+
+import csv
+import io
+import json
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from clickstream.console.escape import printable
+
+Format = Literal["table", "json", "csv"]
+Row = Mapping[str, Any]
+
+BAR_WIDTH = 24
+RULE_WIDTH = 120  # below the head, where no terminal says how wide a line may be
+NAMES = ("pid", "port", "batch", "seq")  # numbers that name something and count nothing
+EIGHTHS = " ▏▎▍▌▋▊▉"
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+def show(
+    rows: Sequence[Row], columns: Sequence[str], form: Format, *, bar: str = "", footer: str = ""
+) -> None:
+    """Print the rows; when there are none, say so on stderr."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    sys.stdout.write(text(rows, columns, form, bar=bar, footer=footer, width=width))
+    if not rows:
+        print("No rows.", file=sys.stderr)
+
+
+def text(
+    rows: Sequence[Row],
+    columns: Sequence[str],
+    form: Format,
+    *,
+    bar: str = "",
+    footer: str = "",
+    width: int | None = None,
+) -> str:
+    """The rows as text that ends with a line end; every character of it is printable.
+
+    `columns` choose and order the keys. In a table, `bar` names the column drawn as bars and
+    `footer` is a line below; `width` is that of the terminal, None where there is none (a pipe):
+    then no colour, and no cell is folded.
+    """
+    chosen = [{key: _clean(row[key]) for key in columns} for row in rows]
+    if form == "json":
+        return _json(chosen)
+    if form == "csv":
+        return _csv(chosen, columns)
+    return _table(chosen, columns, bar, width) + (f"{printable(footer)}\n" if footer else "")
+
+
+def _clean(value: Any) -> Any:
+    return printable(value).replace("\n", "\\n") if isinstance(value, str) else value
+
+
+def _json(rows: Sequence[Row]) -> str:
+    lines = ",\n ".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    return f"[{lines}]\n"
+
+
+def _csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    sheet = io.StringIO()
+    writer = csv.writer(sheet, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_defused(row[key]) for key in columns] for row in rows)
+    return sheet.getvalue()
+
+
+def _defused(value: Any) -> Any:
+    """A text that a spreadsheet would run as a formula becomes text again by an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def _table(rows: Sequence[Row], columns: Sequence[str], bar: str, width: int | None) -> str:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for key in columns:
+        numeric = any(isinstance(row[key], int) for row in rows)
+        table.add_column(key, justify="right" if numeric else "left", overflow="fold")
+    if bar:
+        table.add_column("", overflow="crop", no_wrap=True)
+    for row, drawn in zip(rows, _bars(rows, bar), strict=True):
+        cells = [Text(_cell(key, row[key])) for key in columns]
+        table.add_row(*cells, *([Text(drawn)] if bar else []))
+    page = io.StringIO()
+    Console(file=page, width=width or 1_000_000, force_terminal=width is not None).print(table)
+    lines = [line.rstrip() for line in page.getvalue().splitlines() if line.strip()]
+    if width is None:
+        lines[1] = lines[1][:RULE_WIDTH]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _cell(key: str, value: Any) -> str:
+    if value is None:
+        return "–"
+    amount = type(value) is int and key not in NAMES
+    return f"{value:,}" if amount else str(value)
+
+
+def _bars(rows: Sequence[Row], key: str) -> list[str]:
+    if not key:
+        return [""] * len(rows)
+    most = max((row[key] for row in rows), default=0)
+    return [_drawn(row[key], most) for row in rows]
+
+
+def _drawn(amount: int, most: int) -> str:
+    eighths = round(amount * BAR_WIDTH * 8 / most) if most else 0
+    whole, rest = divmod(max(eighths, 1 if amount else 0), 8)
+    return "█" * whole + (EIGHTHS[rest] if rest else "")

@@ -1,0 +1,169 @@
+"""The whole story in one command: logs with known answers through every stage, and compared."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from clickstream import config, scenario
+from clickstream.batch import run as batch
+from clickstream.clients import kafka
+from clickstream.config import Settings
+from clickstream.console import output
+from clickstream.errors import UsageError
+from clickstream.ingest import flow, replay, replay_display, source
+from clickstream.ingest.flume import agents
+from clickstream.runtime.process import Child, wait_until
+from clickstream.serve import reports
+from clickstream.speed import control as speed
+from clickstream.stack import local
+from clickstream.views.realtime import RealTime
+
+SEED = 2015
+CATCH_UP_S = 120
+SHOWN_ROWS = 12
+TO_TRY = (
+    "report popularity",
+    "report hourly --by-day",
+    "report ddos",
+    "ingest status",
+    "stack status",
+)
+Tell = Callable[[str], None]
+Rows = list[dict[str, Any]]
+
+
+class Comparison(NamedTuple):
+    """A report held against the truth; `difference` is empty where every figure is equal.
+
+    `table` is the report as a user sees it, cut after SHOWN_ROWS.
+    """
+
+    report: str
+    rows: int
+    difference: str
+    table: str
+
+
+def home_of(settings: Settings) -> Path:
+    """The demo's own home, beside the one in use."""
+    return settings.files.demo.root
+
+
+def demo(settings: Settings, keep: bool, tell: Tell) -> list[Comparison]:
+    """Make, ingest, count, report and compare; a comparison for each of the eight reports.
+
+    Everything happens in `home_of(settings)`, made anew; it is stopped in the end unless `keep`.
+    Raises UsageError where the configuration names a store: the demo must not write there.
+    """
+    own = _own_settings(settings)
+    tear_down(own)
+    own.files.empty()
+    kept = False
+    try:
+        compared = _story(own, tell)
+        kept = keep
+    finally:
+        if not kept:
+            tell("stopping everything")
+            tear_down(own)
+    return compared
+
+
+def tear_down(settings: Settings) -> None:
+    """Stop whatever of the demo's home runs."""
+    speed.stop(settings)
+    agents.stop(settings, [])
+    local.down(settings)
+
+
+def compare(settings: Settings, truth: dict[str, Rows]) -> Iterator[Comparison]:
+    """Ask every report as a user would, as JSON, and hold it against the generator's rows."""
+    for name, expected in truth.items():
+        answer = reports.ask(settings, name, reports.Question.parse(settings))
+        found = json.loads(output.text(answer.rows, answer.columns, "json"))
+        yield Comparison(name, len(found), _difference(found, expected), _table(answer))
+
+
+def _own_settings(settings: Settings) -> Settings:
+    named = {
+        "kafka.bootstrap": settings.kafka.bootstrap,
+        "hdfs.url": settings.hdfs.url,
+        "cassandra.hosts": settings.cassandra.hosts,
+        "database.url": settings.database.url.get_secret_value(),
+        "database.reader_url": settings.database.reader_url.get_secret_value(),
+    }
+    for key, value in named.items():
+        if value:
+            raise UsageError(
+                f"the demo makes its own stack, but {key} is configured",
+                "run it without that setting",
+            )
+    return config.load(settings.origin.file, home_of(settings), settings.origin.flags)
+
+
+def _story(settings: Settings, tell: Tell) -> list[Comparison]:
+    with _step(tell, "Kafka, HDFS, Cassandra and MariaDB"):
+        local.up(settings)
+    with _step(tell, "two web logs with known answers, put into HDFS"):
+        truth = _logs(settings)
+    with _step(tell, "agent1, agent2 and agent3 (Flume)"):
+        agents.start(settings, [], tell)
+    with _step(tell, "the speed layer (Spark Structured Streaming)"):
+        driver = speed.launch(settings)
+        speed.wait_first(settings, driver)
+    with _step(tell, "replay of the logs through the agents"), replay_display.shown() as observe:
+        done = replay.replay(settings, replay.Pace(), observe)
+        flow.drain(settings, lambda _: None)
+    tell(f"    {replay_display.summary(done)}")
+    with _step(tell, "the batch layer (Spark SQL)"):
+        batch.run(settings)
+    with _step(tell, "the speed layer to catch up"):
+        _caught_up(settings, driver)
+    return list(compare(settings, truth))
+
+
+def _logs(settings: Settings) -> dict[str, Rows]:
+    made = scenario.generate(settings.files.demo_logs, SEED, servers=list(settings.servers))
+    for server, path in made.paths.items():
+        source.put(settings, path, server)
+    truth: dict[str, Rows] = made.truth["reports"]
+    return truth
+
+
+def _caught_up(settings: Settings, driver: Child) -> None:
+    """Until the real-time views know of every record of the topic."""
+    records = sum(end - first for first, end in kafka.offsets(settings).values())
+    with RealTime.connect(settings) as views:
+        wait_until(
+            lambda: records == sum(s["rows"] for s in views.status()["servers"].values()),
+            CATCH_UP_S,
+            "the speed layer taking the whole topic",
+            check=lambda: speed.check_alive(settings, driver),
+        )
+
+
+@contextmanager
+def _step(tell: Tell, what: str) -> Iterator[None]:
+    began = time.monotonic()
+    tell(f"  … {what}")
+    yield
+    tell(f"  ✓ {what} ({time.monotonic() - began:.1f} s)")
+
+
+def _table(answer: reports.Answer) -> str:
+    shown, left = answer.rows[:SHOWN_ROWS], len(answer.rows) - SHOWN_ROWS
+    table = output.text(shown, answer.columns, "table", bar=answer.bar, footer=answer.layer)
+    return table + (f"… and {left} more rows\n" if left > 0 else "")
+
+
+def _difference(found: Rows, expected: Rows) -> str:
+    if found == expected:
+        return ""
+    pairs = zip(found, expected, strict=False)
+    first = next((pair for pair in pairs if pair[0] != pair[1]), None)
+    if first is None:
+        return f"{len(found)} rows, expected {len(expected)}"
+    return f"found {json.dumps(first[0])}, expected {json.dumps(first[1])}"

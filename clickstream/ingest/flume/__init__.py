@@ -1,0 +1,1 @@
+"""The Flume agents: rendered, started, supervised, asked how they do."""

@@ -1,0 +1,357 @@
+"""One Flume agent as a process: start, ask how its components do, stop."""
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from clickstream.clients import endpoints
+from clickstream.config import Settings
+from clickstream.errors import ClickstreamError, NotRunning, ServiceFailed
+from clickstream.home import write_atomic
+from clickstream.ingest.flume import agent_config, agent_log
+from clickstream.ingest.flume.agent_config import Component
+from clickstream.ingest.spool import unexpected
+from clickstream.ingest.spool.chunks import Spool
+from clickstream.runtime import jars
+from clickstream.runtime.java import java
+from clickstream.runtime.process import Child, Running
+from clickstream.runtime.render import File, write
+from clickstream.weblog import formats
+
+MAIN = "org.apache.flume.node.Application"
+BEANS = "/jolokia/read/org.apache.flume.*:*"
+STOP_SECONDS = 40
+DRAIN_SECONDS = 30
+START_HINT = "start it: clickstream ingest start"
+SPOOLING = Component("source", "spool")
+_OPENS = ("java.lang", "java.nio", "sun.nio.ch", "jdk.internal.ref")
+
+Tell = Callable[[str], None]
+
+
+class Bean(NamedTuple):
+    """What an agent says of one of its components: Flume's counters by their names."""
+
+    component: Component
+    counters: dict[str, Any]
+
+    def number(self, name: str) -> int:
+        """A counter; 0 where the component has none of that name."""
+        return int(self.counters.get(name) or 0)
+
+    def up(self) -> bool:
+        """Whether the component has started, and has neither stopped nor died."""
+        closed = self.component.kind == "channel" and self.counters.get("Open") is False
+        running = self.number("StartTime") > 0 and self.number("StopTime") == 0
+        return running and not closed and not self.died()
+
+    def held(self) -> int:
+        """How many events a channel holds: not yet taken for good, those of earlier runs too."""
+        left = self.number("EventPutSuccessCount") - self.number("EventTakeSuccessCount")
+        return max(self.number("ChannelSize"), left)
+
+    def died(self) -> bool:
+        """Whether it is a spooling source whose thread has ended: these two count nothing else.
+
+        (A full channel counts as ChannelWriteFail, and is tried again.)
+        """
+        fatal = self.number("EventReadFail") + self.number("GenericProcessingFail")
+        return self.component == SPOOLING and fatal > 0
+
+
+class Note(NamedTuple):
+    """What is remembered of an agent's last start, beside its configuration.
+
+    `log_start`: where its lines begin in the log. `digest`: of the files it was started with.
+    `stopped`: somebody wanted it to end, so its absence is no failure.
+    """
+
+    log_start: int = 0
+    digest: str = ""
+    stopped: bool = False
+
+
+class Agent:
+    """One Flume agent of this home."""
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self.name = name
+        self.directory = settings.files.agent(name)
+        self.server = agent_config.server_of(settings, name)
+        self.child = Child(settings.files, name)
+        self._settings = settings
+        self._files = settings.files
+
+    def running(self) -> Running | None:
+        """The agent's process, if it runs."""
+        return self.child.running()
+
+    def start(self, tell: Tell, cancelled: threading.Event | None = None) -> None:
+        """Start it and wait until every declared component is up; else it is ended again.
+
+        Raises ServiceFailed that names what is missing, and ClickstreamError where the start would
+        lose events or judge lines in another way than the ledger, or a port is taken.
+        """
+        self._refuse_stranding()
+        self._refuse_rejudging()
+        files = agent_config.files(self._settings, self.name)
+        write(files, self.directory)
+        self._clear_spool(tell)
+        self._free_ports()
+        self._remember(Note(agent_log.size(self.child.log), _digest(files)))
+        self.child.start(self._argv(), env=self._env(), cwd=self.directory, ports=self._ports())
+        try:
+            self._wait_up(cancelled or threading.Event())
+        except BaseException:
+            self.end()
+            raise
+
+    def stop(self) -> bool:
+        """End it because somebody wants so; False when it did not run."""
+        self.want(False)
+        return self.end()
+
+    def end(self) -> bool:
+        """End it politely, so that the files it writes are closed; False when it did not run."""
+        if self.running() and self.channel_type() == "memory":
+            self._let_drain()
+        return self.child.stop(STOP_SECONDS)
+
+    def want(self, wanted: bool) -> None:
+        """Note whether the agent is wanted: a supervisor lets one rest that is not."""
+        if self.directory.is_dir():
+            self._remember(self.note()._replace(stopped=not wanted))
+
+    def note(self) -> Note:
+        """What is remembered of the last start."""
+        try:
+            return Note(**json.loads(self._files.agent_state(self.name).read_text()))
+        except (OSError, ValueError, TypeError):
+            return Note()
+
+    def beans(self) -> list[Bean]:
+        """The components that the agent has registered; raises NotRunning."""
+        running = self.running()
+        if running is None:
+            raise NotRunning(f"{self.name} is not running", START_HINT)
+        url = f"http://{endpoints.LOOPBACK}:{running.ports['metrics']}{BEANS}"
+        try:
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with opener.open(url, timeout=10) as answer:
+                value = json.load(answer).get("value", {})
+        except (OSError, HTTPException, ValueError) as error:
+            raise NotRunning(f"{self.name} does not answer") from error
+        return [_bean(name, counters) for name, counters in value.items()]
+
+    def channels(self) -> list[Bean]:
+        """The channels that the agent has registered; raises NotRunning."""
+        return [bean for bean in self.beans() if bean.component.kind == "channel"]
+
+    def missing(self) -> list[Component]:
+        """Declared components that are not up; raises NotRunning."""
+        up = {bean.component for bean in self.beans() if bean.up()}
+        return sorted(self.declared() - up)
+
+    def declared(self) -> set[Component]:
+        """The components that its configuration on disk names; none before the first start."""
+        conf = self._conf()
+        return agent_config.components(conf, self.name) if conf else set()
+
+    def channel_type(self) -> str:
+        """`file` or `memory`, as its configuration on disk says; empty before the first start."""
+        return agent_config.channel_type(self._conf(), self.name)
+
+    def blocked_by(self) -> list[Path]:
+        """What lies in its spooling directory and can neither be taken nor passed by."""
+        return unexpected.blocking(self._files.spool(self.server)) if self.server else []
+
+    def trouble(self) -> str:
+        """What is wrong with it, in one sentence; empty when it runs and every part is up."""
+        if self.running() is None:
+            return f"{self.name} is not running{_because(self.last_error())}"
+        if missing := self.missing():
+            return f"{self._are_down(missing)}{_because(self.error_of(missing[0]))}"
+        blocked = "".join(f"{path.name!r} " for path in self.blocked_by()[:1])
+        return f"{self.name}: {blocked}blocks the spooling directory" if blocked else ""
+
+    def last_error(self) -> str:
+        """The last error in its log since its last start, short and safe; empty where none is."""
+        return agent_log.last_error(self.child.log, self.note().log_start)
+
+    def error_of(self, component: Component) -> str:
+        """The last error of a component as far as the log tells it apart, else of the agent."""
+        logger = agent_log.SPOOLING_SOURCE if component == SPOOLING else b""
+        own = agent_log.last_error(self.child.log, self.note().log_start, logger)
+        return own or self.last_error()
+
+    def outdated(self) -> bool:
+        """Whether it runs with another configuration than the settings of now would give it.
+
+        False where that cannot be told: it does not run, or an endpoint is not known.
+        """
+        if self.running() is None:
+            return False
+        try:
+            files = agent_config.files(self._settings, self.name)
+        except NotRunning:
+            return False
+        same = all(_same(self.directory / file.name, file.content) for file in files)
+        return not same or self.note().digest not in ("", _digest(files))
+
+    def _wait_up(self, cancelled: threading.Event) -> None:
+        def up() -> bool:
+            if cancelled.is_set():
+                raise ServiceFailed(f"the start of {self.name} was broken off")
+            with suppress(NotRunning):
+                return not self.missing()
+            return False
+
+        try:
+            self.child.wait_ready(up, self._settings.flume.start_timeout_seconds)
+        except ServiceFailed as failure:
+            what, *_ = failure.message.splitlines()
+            with suppress(NotRunning):
+                what = self._are_down(self.missing()) or what
+            because = _because(self.last_error()) or self.child.tail()
+            raise ServiceFailed(f"{what}{because}", f"log: {self.child.log}") from None
+
+    def _are_down(self, missing: Sequence[Component]) -> str:
+        names = ", ".join(f"{kind} {name}" for kind, name in missing)
+        return (
+            f"{self.name}: {names} {'is' if len(missing) == 1 else 'are'} not up" if names else ""
+        )
+
+    def _refuse_rejudging(self) -> None:
+        """Not another format while chunks wait that the ledger has counted in the one before."""
+        if self.server:
+            spool = Spool(self._files.spool(self.server))
+            formats.check_agent(
+                self._settings, self.server, lambda chunk: spool.state(chunk) != "completed"
+            )
+
+    def _refuse_stranding(self) -> None:
+        """Memory channels in place of file channels: not while these may hold events."""
+        logs = list(self._channels.glob("*/data/log-*"))
+        if self._settings.flume.channel != "memory" or not logs:
+            return
+        for channel in sorted({path.parent.parent.name for path in logs}):
+            held = agent_log.size_at_stop(self.child.log, self.note().log_start, channel)
+            if held != 0:
+                amount = (
+                    "may hold events, for it was killed" if held is None else f"holds {held} events"
+                )
+                raise ClickstreamError(
+                    f"{self.name}'s file channel {channel} {amount}",
+                    "start it with flume.channel=file, drain it with clickstream ingest replay"
+                    " --wait, stop it; then change flume.channel",
+                )
+        shutil.rmtree(self._channels)
+
+    def _clear_spool(self, tell: Tell) -> None:
+        if not self.server:
+            return
+        spool = self._files.spool(self.server)
+        Spool(spool).make()
+        for path, target in unexpected.clear(spool, self.server):
+            tell(f"{path.name!r} does not belong in the spool of {self.server}: moved to {target}")
+        # With the mark of how far a chunk was taken, one taken to its end gives an empty line more;
+        # without it the chunk is taken again, which gives copies only.
+        shutil.rmtree(self._files.tracker(self.name), ignore_errors=True)
+
+    def _let_drain(self) -> None:
+        """What a memory channel holds is lost when the agent ends: let its sinks take it first."""
+        deadline = time.monotonic() + DRAIN_SECONDS
+        with suppress(NotRunning):
+            while any(bean.held() for bean in self.channels()) and time.monotonic() < deadline:
+                time.sleep(0.2)
+
+    @property
+    def _channels(self) -> Path:
+        return self._files.channels(self.name)
+
+    def _remember(self, note: Note) -> None:
+        state = self._files.agent_state(self.name)
+        write_atomic(state, json.dumps(note._asdict()), private=True)
+
+    def _conf(self) -> str:
+        with suppress(FileNotFoundError):
+            return (self.directory / agent_config.CONF).read_text(encoding="utf-8")
+        return ""
+
+    def _ports(self) -> dict[str, int]:
+        known = endpoints.remembered_ports(self._settings.home)
+        ports = {"metrics": known[f"{self.name}_metrics"]}
+        return (
+            ports if self.server else ports | {"avro": agent_config.collector_port(self._settings)}
+        )
+
+    def _free_ports(self) -> None:
+        for purpose, port in self._ports().items():
+            if endpoints.port_open(port):
+                raise ClickstreamError(
+                    f"port {port} ({self.name}, {purpose}) is taken by another process",
+                    "stop it, or set flume.collector_port",
+                )
+
+    def _argv(self) -> list[str]:
+        heap = self._settings.stack.heap_mb
+        megabytes = heap.edge_agent if self.server else heap.collector_agent
+        where = f"host={endpoints.LOOPBACK},port={self._ports()['metrics']}"
+        return [
+            java(),
+            f"-Xms{megabytes}m",
+            f"-Xmx{megabytes}m",
+            # Lines live for milliseconds: a large young generation saves 6 % of the agents' CPU.
+            # It cannot be larger than the heap at the start.
+            f"-Xmn{max(1, megabytes // 2)}m",
+            "-XX:+UseSerialGC",
+            "-XX:MaxDirectMemorySize=128m",
+            "-XX:+ExitOnOutOfMemoryError",  # half an agent is worse than none: it can be restarted
+            "-Djava.net.preferIPv4Stack=true",
+            *(f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in _OPENS),
+            f"-javaagent:{jars.jolokia()}={where},discoveryEnabled=false",
+            f"-Dlog4j2.configurationFile={self.directory}/log4j2.xml",
+            "-cp",
+            f"{self.directory}:{_hadoop_conf()}{jars.classpath('flume')}",
+            MAIN,
+            *("--name", self.name, "--conf-file", str(self.directory / agent_config.CONF)),
+            "--no-reload-conf",
+        ]
+
+    def _env(self) -> dict[str, str]:
+        env = self._settings.child_env()
+        user = self._settings.hdfs.user
+        return env | {"HADOOP_USER_NAME": user} if user else env
+
+
+def _hadoop_conf() -> str:
+    """A cluster's own client configuration, where the environment names one."""
+    place = os.environ.get("HADOOP_CONF_DIR", "")
+    return f"{place}:" if place else ""
+
+
+def _bean(object_name: str, counters: dict[str, Any]) -> Bean:
+    """`org.apache.flume.channel:type=lines` -> its component and counters."""
+    domain, _, rest = object_name.partition(":type=")
+    return Bean(Component(domain.rpartition(".")[2], rest), counters)
+
+
+def _digest(files: Sequence[File]) -> str:
+    return hashlib.sha256("\0".join(file.content for file in files).encode()).hexdigest()
+
+
+def _same(path: Path, content: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == content
+
+
+def _because(error: str) -> str:
+    return f"; its last error: {error}" if error else ""

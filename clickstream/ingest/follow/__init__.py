@@ -1,0 +1,1 @@
+"""Live logs, spooled as they grow."""

@@ -1,0 +1,330 @@
+"""Follow: a log that a web server is writing, spooled line by line as it grows.
+
+The logs of one path are read oldest first: what was rotated away to its end, then what stands at
+the path. Which log a file holds is told by its content (the spooler recognises it); names and
+inodes only find the files.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from clickstream.config import Settings
+from clickstream.errors import BadInput, ClickstreamError, NotRunning, ServiceFailed
+from clickstream.ingest.follow import tail
+from clickstream.ingest.follow.tail import Found, Growing, Key
+from clickstream.ingest.spool.chunks import Limits
+from clickstream.ingest.spool.reading import Reading, Through, Truncated
+from clickstream.ingest.spool.spooler import LOCAL, OpenLog, Spooler
+
+SLICE_S = 0.5
+Tell = Callable[[str], None]
+
+
+@dataclass
+class Following:
+    """What a follow has done so far. `waiting_for` is a sentence's end, empty while it reads."""
+
+    lines: int = 0
+    invalid: int = 0
+    waiting_for: str = ""
+    interrupted: bool = False
+
+
+class Follower:
+    """Follows one path. `step` is to be called again and again; it never waits for anything.
+
+    What it has done is added to `done`; `tell` is told what happens to the log. `busy`: the last
+    step ended because it took long enough, not because all was read.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        spooled: Spooler,
+        server: str,
+        path: Path,
+        tell: Tell,
+        done: Following,
+    ) -> None:
+        self.done = done
+        self.busy = False
+        self._spooler = spooled
+        self._server = server
+        self._path = path
+        self._tell = tell
+        limits = Limits(settings.replay.chunk_lines, settings.replay.chunk_bytes)
+        self._through = Through(spooled, server, limits)
+        self._quiet_s = settings.follow.quiet_seconds
+        self._logs: list[Reading] = []
+        self._live: Key | None = None
+        self._aside: set[tuple[Key, float]] = set()
+        self._started = False
+        self._stale = True
+        self._memory = tail.Memory(settings.files.followed(server, path))
+        self._followed = self._memory.existed or self._in_ledger()
+
+    def close(self) -> None:
+        """Let go of all files."""
+        for log in self._logs:
+            log.growing.close()
+        self._logs.clear()
+
+    def step(self) -> bool:
+        """Look what has become of the path, and spool what there is; whether that was all.
+
+        A step ends after about SLICE_S seconds, or where there is no room. Raises BadInput where
+        the log at the path cannot be taken.
+        """
+        began = time.time()
+        self.busy = False
+        self.done.waiting_for = ""
+        try:
+            looked = self._look()
+            settled = self._read(time.monotonic() + SLICE_S) and looked
+        except NotRunning as error:  # a log replayed from HDFS before is looked up there
+            self.done.waiting_for = f"HDFS ({error.message})"
+            return False
+        self._let_go()
+        if settled and all(map(self._is_live, self._logs)):
+            self._memory.note(began)
+        return settled and not any(log.rest for log in self._logs if self._left(log))
+
+    # What has become of the path.
+
+    def _look(self) -> bool:
+        """Hold all files open that are to be read; False while that cannot be told yet."""
+        try:
+            return self._looked() or self._looked()
+        except tail.Vanished:
+            return False
+        except PermissionError as error:
+            if not self._started:
+                raise BadInput(
+                    f"{error.filename} cannot be read", "follow as a user who may read it"
+                ) from error
+            self.done.waiting_for = f"permission to read {error.filename}"
+            return False
+
+    def _looked(self) -> bool:
+        """Whether nothing has become of it since the last look; else what is new is opened."""
+        live = tail.look(self._path)
+        self._live = live.key if live else None
+        if live is None:
+            self.done.waiting_for = f"{self._path} to appear"
+        if not self._changed():
+            return True
+        if seen := tail.steady(self._path):
+            self._walk(*seen)
+        return False
+
+    def _changed(self) -> bool:
+        """Whether files are to be opened; that stays so until it was done."""
+        gone = [log for log in self._logs if not log.growing.intact()]
+        for log in gone:
+            self._truncated(log)
+        newest = self._newest()
+        if newest:
+            blank = newest.growing.blank
+            newest.growing.first_look()
+            # What was in a blank file before it was truncated may lie in a copy.
+            self._stale |= blank and self._stranger()
+        else:
+            self._stale |= self._live is not None or self._stranger()
+        self._stale |= bool(gone)
+        return self._stale
+
+    def _stranger(self) -> bool:
+        """Whether a rotated log lies there that did not when this was last looked at."""
+        return not _signs(tail.rotated(self._path)) <= self._aside
+
+    def _walk(self, live: Found | None, rotated: list[Found]) -> None:
+        """Open what is new at the path, and what was missed before it. Raises Vanished."""
+        self._live = live.key if live else None
+        self._aside = _signs(rotated)
+        for log in self._logs:
+            if log.growing.path == self._path and not self._is_live(log):
+                log.growing.left()
+        newest = self._newest() or (self._opened(live) if live else None)
+        try:
+            missed = self._missed(newest, rotated) if self._followed else []
+        except BaseException:
+            if newest and newest not in self._logs:
+                newest.growing.close()
+            raise
+        self._renamed(rotated)
+        age = {found.key: number for number, found in enumerate(rotated)}
+        others = [*(log for log in self._logs if log is not newest), *missed]
+        others.sort(key=lambda log: -age.get(log.growing.key, len(age)))
+        self._logs = [*others, *([newest] if newest else [])]
+        self._started = self._followed = True
+        self._stale = False
+
+    def _opened(self, live: Found) -> Reading:
+        log = Reading(tail.opened(live), self._through)
+        if log.growing.packed:
+            log.growing.close()
+            raise BadInput(f"{self._path} is compressed", "put it: clickstream weblog put")
+        log.growing.first_look()
+        if self._stranger():
+            log.growing.close()
+            raise tail.Vanished
+        return log
+
+    def _missed(self, newest: Reading | None, rotated: list[Found]) -> list[Reading]:
+        looked: dict[Key, Reading] = {}
+
+        def knows(growing: Growing) -> bool:
+            growing.first_look()
+            looked[growing.key] = log = Reading(growing, self._through)
+            return self._knows(log)
+
+        held = {log.growing.key: not log.growing.blank for log in self._logs}
+        known = bool(newest and self._knows(newest) and not newest.adds_nothing)
+        missed = tail.missed(rotated, knows, held, known, self._memory.since)
+        return [looked[growing.key] for growing in missed]
+
+    def _knows(self, log: Reading) -> bool:
+        """Whether the ledger knows the log, or a log that it is the beginning of."""
+        try:
+            log.recognise(log.growing.packed)
+        except Truncated:
+            raise tail.Vanished from None
+        except BadInput:
+            # It may be compressed just now; one that stays broken is told when it is read.
+            if log.growing.packed and log.growing.quiet_s() < self._quiet_s:
+                raise tail.Vanished from None
+        return log.open is not None and log.open.known is not None
+
+    def _renamed(self, rotated: list[Found]) -> None:
+        """Note where the logs lie that are read: their lines can be looked up there."""
+        places = {found.key: found.path for found in rotated}
+        for log in self._logs:
+            path = places.get(log.growing.key)
+            if path and path != log.growing.path:
+                self._tell(f"{log.growing.path} was rotated, it is {path.name} now")
+                log.growing.path = path
+                self._moved(log.open, path)
+
+    def _moved(self, log: OpenLog | None, path: Path) -> None:
+        for known in self._spooler.ledger.files(self._server):
+            if log and known.file == log.file:
+                log.path = _uri(path)
+                self._spooler.ledger.moved(known, log.path)
+
+    def _truncated(self, log: Reading) -> None:
+        self._tell(f"{log.growing.path} was truncated; it had been read up to byte {log.offset}")
+        self._drop(log)
+
+    # What is read.
+
+    def _read(self, until: float) -> bool:
+        """Spool what there is, oldest log first; whether that was all."""
+        for log in list(self._logs):
+            try:
+                if not self._drain(log, until):
+                    return False
+            except Truncated:
+                self._truncated(log)
+                return False
+            except BadInput as error:
+                if self._is_live(log):
+                    raise
+                if not self._given_up(log, error):
+                    return False
+        return True
+
+    def _drain(self, log: Reading, until: float) -> bool:
+        if not self._is_live(log):
+            log.growing.first_look()
+        while log.read(self._final(log)):
+            if not self._spool(log):
+                return False
+            if time.monotonic() > until:
+                self.busy = True
+                return False
+        return True
+
+    def _spool(self, log: Reading) -> bool:
+        """Spool what is pending; False where that must wait."""
+        if not self._has_room():
+            return False
+        try:
+            draft = log.spool()
+        except ClickstreamError as error:
+            if not (log.pending and log.pending.big):
+                raise
+            self.done.waiting_for = f"HDFS, to keep a line over 256 KiB ({error.message})"
+            return False
+        lines = draft.counts.total()
+        self.done.lines += lines
+        self.done.invalid += lines - draft.valid
+        return True
+
+    def _has_room(self) -> bool:
+        try:
+            self._spooler.room(_refuse)
+        except _NoRoom as crowded:
+            self.done.waiting_for = str(crowded)
+            return False
+        except (NotRunning, ServiceFailed) as error:
+            self.done.waiting_for = f"the agents ({error.message})"
+            return False
+        return True
+
+    # What is over.
+
+    def _final(self, log: Reading) -> bool:
+        """Whether nothing will be written to it any more, as far as one can tell."""
+        return log.growing.packed or (self._left(log) and log.growing.quiet_s() >= self._quiet_s)
+
+    def _left(self, log: Reading) -> bool:
+        """Whether another log has taken its place at the path."""
+        return not self._is_live(log) and (self._live is not None or log in self._logs[:-1])
+
+    def _is_live(self, log: Reading) -> bool:
+        return log.growing.key == self._live
+
+    def _newest(self) -> Reading | None:
+        return next(filter(self._is_live, self._logs), None)
+
+    def _let_go(self) -> None:
+        for log in list(self._logs):
+            if self._left(log) and self._final(log) and not log.pending and not log.rest:
+                self._drop(log)
+
+    def _given_up(self, log: Reading, error: BadInput) -> bool:
+        """Whether a rotated log that cannot be read is left; it may be compressed just now."""
+        if log.growing.packed and log.growing.quiet_s() < self._quiet_s:
+            log.forget()
+            self.done.waiting_for = f"{log.growing.path} to be compressed whole"
+            return False
+        self._tell(f"{log.growing.path} is left alone: {error.message}")
+        self._drop(log)
+        return True
+
+    def _drop(self, log: Reading) -> None:
+        log.growing.close()
+        self._logs.remove(log)
+
+    def _in_ledger(self) -> bool:
+        begins = _uri(self._path.with_suffix(""))
+        return any(log.path.startswith(begins) for log in self._spooler.ledger.files(self._server))
+
+
+class _NoRoom(Exception):
+    """Spools or channels are crowded; says which."""
+
+
+def _refuse(reason: str) -> None:
+    raise _NoRoom(reason)
+
+
+def _signs(found: list[Found]) -> set[tuple[Key, float]]:
+    """What tells files apart, of which one may have come with the inode of one that went."""
+    return {(each.key, each.modified) for each in found}
+
+
+def _uri(path: Path) -> str:
+    return f"{LOCAL}{path}"

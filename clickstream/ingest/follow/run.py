@@ -1,0 +1,196 @@
+"""`ingest follow`: a follower called again and again, until it is told to end."""
+
+import errno
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+from clickstream.clients.hdfs import Hdfs
+from clickstream.config import Settings
+from clickstream.console import program
+from clickstream.errors import ClickstreamError, NotRunning, UsageError
+from clickstream.ingest import flow
+from clickstream.ingest.follow.follower import Follower, Following, Tell
+from clickstream.ingest.spool import spooler
+from clickstream.ingest.spool.chunks import Spool
+from clickstream.ingest.spool.spooler import Spooler
+from clickstream.ledger import Ledger
+from clickstream.weblog import formats
+
+SIGN_PATIENCE_S = 5.0
+SIGN_AGAIN_S = 30.0
+SPACE_AGAIN_S = 5.0
+
+
+def follow(
+    settings: Settings,
+    server: str,
+    path: Path,
+    observe: Callable[[Following], None],
+    tell: Tell,
+    until_idle_s: float | None = None,
+) -> Following:
+    """Spool the lines of a growing log as they come, until SIGTERM, Ctrl-C, or so long a silence.
+
+    All that was read is spooled before it returns. Raises UsageError for an unknown server,
+    BadInput for a log or a format that cannot be taken, ClickstreamError where another spooler of
+    this server runs, its agent has other settings, or the master copy is another ledger's.
+    """
+    if server not in settings.servers:
+        known = ", ".join(settings.servers)
+        raise UsageError(f"there is no server {server}", f"servers of this configuration: {known}")
+    _check_agent(settings, server, tell)
+    done = Following()
+    with _ending() as ended:
+        run = _Run(settings, server, path.absolute(), observe, tell, until_idle_s, ended)
+        while not run.over(done):
+            time.sleep(SPACE_AGAIN_S)
+    done.interrupted = signal.SIGINT in ended
+    return done
+
+
+def _check_agent(settings: Settings, server: str, tell: Tell) -> None:
+    """Its agent may be away, then lines wait in the spool; but not run with other settings."""
+    try:
+        flow.require_edges(settings, [server])
+    except NotRunning as error:
+        # Chunks of an earlier format may wait for it; a new one must not be noted before.
+        spool = Spool(settings.files.spool(server))
+        formats.check_agent(settings, server, lambda chunk: spool.state(chunk) != "completed")
+        tell(f"{error.message}; lines wait for it in the spool ({program.spoken(error.hint)})")
+
+
+class _Run(NamedTuple):
+    settings: Settings
+    server: str
+    path: Path
+    observe: Callable[[Following], None]
+    tell: Tell
+    until_idle_s: float | None
+    ended: list[int]
+
+    def over(self, done: Following) -> bool:
+        """Follow to the end; False where a disk was full: what was on its way comes again then."""
+        try:
+            with (
+                spooler.opened(self.settings, [self.server]) as spooled,
+                _Sign(self.settings, self.server) as sign,
+                closing(self._follower(spooled, done)) as follower,
+            ):
+                self._steps(spooled, sign, follower)
+        except (OSError, ClickstreamError) as error:
+            if not _disk_full(error):
+                raise
+            self.tell(f"waiting for space: {error}")
+            return bool(self.ended)
+        return True
+
+    def _follower(self, spooled: Spooler, done: Following) -> Follower:
+        return Follower(self.settings, spooled, self.server, self.path, self.tell, done)
+
+    def _steps(self, spooled: Spooler, sign: "_Sign", follower: Follower) -> None:
+        news = _News(self.until_idle_s)
+        while True:
+            sign.check()
+            last = bool(self.ended)  # whatever was written before the signal is still read
+            settled = follower.step()
+            self.observe(follower.done)
+            if last or news.over(follower.done.lines, settled):
+                return
+            if not follower.busy:
+                time.sleep(self.settings.follow.poll_seconds)
+                spooled.tidy()
+
+
+def _disk_full(error: BaseException | None) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    cause = error.__cause__ if isinstance(error, ClickstreamError) else None
+    return getattr(cause, "sqlite_errorname", "") == "SQLITE_FULL"
+
+
+class _News:
+    """Whether there was none for long enough."""
+
+    def __init__(self, until_idle_s: float | None) -> None:
+        self._patience_s = until_idle_s
+        self._lines = 0
+        self._since = time.monotonic()
+
+    def over(self, lines: int, settled: bool) -> bool:
+        if lines != self._lines or not settled:
+            self._lines, self._since = lines, time.monotonic()
+        return self._patience_s is not None and (
+            settled and time.monotonic() - self._since >= self._patience_s
+        )
+
+
+@contextmanager
+def _ending() -> Iterator[list[int]]:
+    """The signals to end that have come; a second one ends at once, as if nobody listened."""
+    came: list[int] = []
+    before: dict[int, Any] = {}
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+        signal.signal(number, before[number])
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        before[each] = signal.signal(each, note)
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Sign:
+    """Looks, beside the following, whether the master copy is of this ledger.
+
+    HDFS may be away or may hang, and lines must not wait for it; at the start it gets a moment.
+    """
+
+    def __init__(self, settings: Settings, server: str) -> None:
+        self._settings = settings
+        self._server = server
+        self._failure: ClickstreamError | None = None
+        self._tried = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> "_Sign":
+        self._thread.start()
+        self._tried.wait(SIGN_PATIENCE_S)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+
+    def check(self) -> None:
+        """Raises what was found to be wrong."""
+        if self._failure:
+            raise self._failure
+
+    def _look(self) -> None:
+        while not self._ended.is_set():
+            answered = self._answered()
+            self._tried.set()
+            if answered:
+                return
+            self._ended.wait(SIGN_AGAIN_S)
+
+    def _answered(self) -> bool:
+        try:
+            hdfs = Hdfs.connect(self._settings)
+            with Ledger.open(self._settings.files.ledger) as ledger:
+                spooler.check_sign(hdfs, self._settings, ledger, self._server)
+        except NotRunning:
+            return False
+        except ClickstreamError as error:
+            self._failure = error
+        return True

@@ -1,0 +1,311 @@
+"""What happens to a growing file: it grows, is renamed, copied and truncated, compressed, removed.
+
+A file is held open while it is read, so neither a new name nor its removal takes away what it
+holds. Nothing here knows of the ledger.
+"""
+
+import io
+import os
+import re
+import stat
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
+
+from clickstream.errors import BadInput
+from clickstream.ingest.spool.logs import GZIP_MAGIC, Opener
+
+MARK_BYTES = 256
+_BLOCK_BYTES = 4 << 20
+_BACK_BYTES = 1 << 16
+_NUMBER = r"[0-9][0-9._T-]*"
+
+Key = tuple[int, int]
+
+
+class Window(io.RawIOBase):
+    """The bytes `[start, stop)` of an open file, as a stream; it ends early where they are gone."""
+
+    def __init__(self, handle: int, start: int, stop: int) -> None:
+        super().__init__()
+        self._handle = handle
+        self._at = start
+        self._stop = stop
+
+    def readable(self) -> bool:
+        """It can be read, and nothing else."""
+        return True
+
+    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
+        """Fill as much of the buffer as there are bytes; 0 at the end."""
+        size = min(len(buffer), self._stop - self._at)
+        got = os.preadv(self._handle, [memoryview(buffer)[:size]], self._at) if size else 0
+        self._at += got
+        return got
+
+
+class Growing:
+    """A log file, held open. Raises OSError where it cannot be opened, BadInput for no file.
+
+    `key` is its inode: it tells an open file from others, and says nothing about content. `packed`:
+    it is compressed, so it does not grow any more.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not block us
+        found = os.fstat(self._handle)
+        if not stat.S_ISREG(found.st_mode):
+            self.close()
+            raise BadInput(f"{path} is not a file")
+        self.key: Key = (found.st_dev, found.st_ino)
+        self._head = self._tail = b""
+        self._tail_at = self._searched = 0
+        self._size = found.st_size
+        self.packed = self._at(0, len(GZIP_MAGIC)) == GZIP_MAGIC
+        age = time.time() - found.st_mtime if self.packed else 0.0
+        self._changed = time.monotonic() - max(0.0, age)
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self._handle)
+
+    @property
+    def size(self) -> int:
+        """Its length in bytes, as of now."""
+        return os.fstat(self._handle).st_size
+
+    @property
+    def blank(self) -> bool:
+        """Whether nothing was seen in it so far; `lines` has none then.
+
+        Only from the first bytes on a truncation can be told: what was in it before that may lie
+        in a copy, so look for one after `first_look`.
+        """
+        return not self._head
+
+    def first_look(self) -> None:
+        """See its first bytes, if there are any."""
+        self._extend_head()
+
+    def quiet_s(self) -> float:
+        """Seconds since it was last seen to change, or was opened (packed: since its mtime)."""
+        if (size := self.size) != self._size:
+            self._size, self._changed = size, time.monotonic()
+        return time.monotonic() - self._changed
+
+    def left(self) -> None:
+        """Another file has taken its place: its silence counts from now."""
+        self._changed = time.monotonic()
+
+    def whole(self) -> int:
+        """Where its last line end stands: the offset behind it, 0 without any."""
+        stop = self.size
+        while stop > 0:
+            start = max(0, stop - _BACK_BYTES)
+            end = self._at(start, stop - start).rfind(b"\n") + 1
+            if end:
+                return start + end
+            stop = start
+        return 0
+
+    def lines(self, offset: int) -> int:
+        """Where a run of whole lines that begins at an offset ends; the offset without any.
+
+        The run is bounded. What has no line end yet is searched once, not again at each call.
+        """
+        if not self._head:
+            return offset
+        self._extend_head()
+        at = max(offset, self._searched)
+        while block := self._at(at, _BLOCK_BYTES):
+            if end := block.rfind(b"\n") + 1:
+                return at + end
+            at += len(block)
+            self._searched = at
+        return offset
+
+    def stream(self, start: int, stop: int) -> BinaryIO:
+        """The bytes `[start, stop)`."""
+        return cast(BinaryIO, io.BufferedReader(Window(self._handle, start, stop), 1 << 17))
+
+    def opener(self, stop: int) -> Opener:
+        """Opens its first `stop` bytes, as often as asked; whatever its name has become."""
+        return lambda: nullcontext(cast(BinaryIO, Window(self._handle, 0, stop)))
+
+    def intact(self) -> bool:
+        """Whether what was read of it still stands in it; not so when it was truncated.
+
+        A file that was truncated and has grown again beyond is told by its first bytes, and by
+        those last read.
+        """
+        head = self._at(0, len(self._head))
+        return head == self._head and self._at(self._tail_at, len(self._tail)) == self._tail
+
+    def reached(self, stop: int) -> bool:
+        """Note that all before `stop` has been read; False where it was truncated meanwhile.
+
+        What was read since `lines` is the log's only if this is True.
+        """
+        at = max(0, stop - MARK_BYTES)
+        tail = self._at(at, stop - at)
+        if not self.intact() or len(tail) < stop - at:
+            return False
+        self._tail_at, self._tail = at, tail
+        return True
+
+    def _extend_head(self) -> None:
+        if len(self._head) < MARK_BYTES:
+            head = self._at(0, MARK_BYTES)
+            if head.startswith(self._head):
+                self._head = head
+
+    def _at(self, offset: int, size: int) -> bytes:
+        return os.pread(self._handle, size, offset)
+
+
+class Found(NamedTuple):
+    """A file in a directory: `key` is its inode, `modified` its mtime in seconds."""
+
+    path: Path
+    key: Key
+    modified: float
+
+
+def look(path: Path) -> Found | None:
+    """What lies at a path; None where nothing does. Raises OSError where that is not to be seen."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return Found(path, (found.st_dev, found.st_ino), found.st_mtime)
+
+
+def rotated(path: Path) -> list[Found]:
+    """The logs that were rotated away from a path, newest first.
+
+    That is access.log.1, access.log-20260101, access.1.log or access-20260101.log beside
+    access.log, each with .gz too; where the same stands plain and compressed, the plain one (it is
+    being compressed).
+    """
+    names = _rotated_names(path)
+    plain = {name for name in names if not name.endswith(".gz")}
+    names = {name: n for name, n in names.items() if name.removesuffix(".gz") not in plain - {name}}
+    found = [look(path.with_name(name)) for name in names]
+    logs = [log for log in found if log and log.path.is_file()]
+    numbers = [names[log.path.name] for log in logs]
+    if all(_is_count(number) for number in numbers):
+        return sorted(logs, key=lambda log: int(names[log.path.name]))
+    if not any(_is_count(number) for number in numbers):
+        return sorted(logs, key=lambda log: names[log.path.name], reverse=True)
+    return sorted(logs, key=lambda log: log.modified, reverse=True)
+
+
+def steady(path: Path) -> tuple[Found | None, list[Found]] | None:
+    """What lies at a path and its rotated logs; None while a rotation is going on: look again."""
+    seen = (look(path), rotated(path))
+    again = (look(path), rotated(path))
+    return seen if _places(seen) == _places(again) else None
+
+
+class Memory:
+    """Remembers, over restarts, up to which time (epoch s) all there was had been read.
+
+    That is the mtime of a file. `existed`: the path was followed before.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self.existed = self._file.exists()
+        if not self.existed:
+            self._file.touch()
+        self.since = self._file.stat().st_mtime
+
+    def note(self, when: float) -> None:
+        """All that was there at that time has been read."""
+        if abs(when - 1 - self.since) > 1:
+            self.since = when - 1  # the kernel's clock for files runs a little behind
+            os.utime(self._file, (self.since, self.since))
+
+
+class Vanished(Exception):
+    """A file was renamed or removed while it was looked at: look again."""
+
+
+def opened(found: Found) -> Growing:
+    """Hold what was found open. Raises Vanished where something else stands there now."""
+    try:
+        growing = Growing(found.path)
+    except FileNotFoundError:
+        raise Vanished from None
+    if growing.key != found.key:
+        growing.close()
+        raise Vanished
+    return growing
+
+
+def missed(
+    rotated: list[Found],
+    knows: Callable[[Growing], bool],
+    held: Mapping[Key, bool],
+    known: bool,
+    since: float,
+) -> list[Growing]:
+    """Which rotated logs (given newest first) are to be read, held open, oldest first.
+
+    `knows`: the log was read before, at least its beginning; `held` are open already (true: not
+    blank); `known`: the log at the path is known; `since`: the time (epoch s) up to which all there
+    was had been read.
+
+    Going back in time: logs newer than the first one known or held were missed, as a whole. That
+    one may have grown, and so may those behind it; one that is not known and was not written since
+    is from before the path was followed. Raises Vanished.
+    """
+    looked: list[Growing] = []
+    wanted: list[tuple[Growing, bool]] = []
+    behind = False
+    try:
+        for found in rotated:
+            if held.get(found.key) or (behind and found.modified < since):
+                known = True
+                break
+            if found.key in held:
+                continue
+            behind = known
+            looked.append(growing := opened(found))
+            mine = knows(growing)
+            sure = mine or growing.blank or found.modified >= since
+            if sure or not known:
+                wanted.append((growing, sure))
+            known = known or mine
+        return [growing for growing, sure in reversed(wanted) if known or sure]
+    except BaseException:
+        wanted.clear()
+        raise
+    finally:
+        for growing in looked:
+            if not any(growing is each for each, sure in wanted if known or sure):
+                growing.close()
+
+
+def _rotated_names(path: Path) -> dict[str, str]:
+    """File name -> its number or date."""
+    stem, ext = re.escape(path.stem), re.escape(path.suffix)
+    name = re.escape(path.name)
+    pattern = re.compile(rf"(?:{name}[.-]({_NUMBER})|{stem}[.-]({_NUMBER}){ext})(?:\.gz)?")
+    with suppress(FileNotFoundError, NotADirectoryError):
+        matches = ((each, pattern.fullmatch(each)) for each in os.listdir(path.parent))
+        return {each: str(match[1] or match[2]) for each, match in matches if match}
+    return {}
+
+
+def _is_count(number: str) -> bool:
+    return number.isdigit() and len(number) < 6
+
+
+def _places(seen: tuple[Found | None, list[Found]]) -> list[tuple[Path, Key]]:
+    live, others = seen
+    return [(log.path, log.key) for log in (live, *others) if log]

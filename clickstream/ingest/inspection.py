@@ -1,0 +1,252 @@
+"""A log looked at before it is taken: its format, how it reads, and what in it is not valid."""
+
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, BinaryIO, NamedTuple, cast
+
+from clickstream import weblog
+from clickstream.config import Settings
+from clickstream.console.escape import excerpt
+from clickstream.errors import BadInput, UsageError
+from clickstream.ingest.spool import logs
+from clickstream.ledger import VALID
+from clickstream.weblog import FORMATS, SNIFFED_LINES, Format, categories, formats
+from clickstream.weblog.categories import Categories
+
+COLUMNS = ("part", "name", "lines", "value")
+TOO_LONG = "too-long"
+
+Rows = list[dict[str, Any]]
+
+
+class Example(NamedTuple):
+    """The first line of its kind: where it begins in the log, its beginning, and all its bytes."""
+
+    offset: int
+    raw: bytes
+    size: int
+
+    def __str__(self) -> str:
+        return f"byte {self.offset}: {excerpt(self.raw, self.size)}"
+
+
+class Scan(NamedTuple):
+    """A log as a format reads it: all its lines, and by reason those that are not valid."""
+
+    lines: int
+    invalid: Counter[str]
+    examples: dict[str, Example]
+    form: Format
+
+
+class Found(NamedTuple):
+    """What was found out about a log, in rows of COLUMNS, and why it would be refused, if so."""
+
+    rows: Rows
+    problem: BadInput | None
+
+
+def scan(opener: logs.Opener, name: str, form: Format, start: int = 0) -> Scan:
+    """Judge every line of a log from the byte `start` on, with bounded memory.
+
+    `start` is where a line begins, or the end of a last line that had no line end yet. Raises
+    BadInput for a broken gzip file.
+    """
+    lines, invalid, examples = 0, Counter[str](), dict[str, Example]()
+    with logs.plain(opener, name) as stream:
+        for line in logs.lines(stream, _begin(stream, start)):
+            lines += 1
+            reason = TOO_LONG if line.big else weblog.judge(line.raw, form).reason
+            if reason:
+                invalid[reason] += 1
+                if reason not in examples:
+                    examples[reason] = _example(line)
+    return Scan(lines, invalid, examples, form)
+
+
+def admit(settings: Settings, server: str, opener: logs.Opener, name: str) -> Scan:
+    """Scan a whole log that is to be taken for a server; raises BadInput where it cannot be."""
+    form = formats.of(settings, server)
+    sniff(opener, name, form)
+    found = scan(opener, name, form)
+    if found.lines == 0:
+        raise BadInput(f"{name} is empty", "there is nothing to put")
+    refuse(settings, server, name, found, look=see_why(shlex.quote(name), server))
+    return found
+
+
+def see_why(file: str, server: str) -> str:
+    """The beginning of a hint: look at the file first."""
+    return f"see why: clickstream weblog check {file} --server {server}; then "
+
+
+def sniff(opener: logs.Opener, name: str, form: Format) -> None:
+    """`weblog.sniff` of a log."""
+    with logs.plain(opener, name) as stream:
+        weblog.sniff((line.raw for line in logs.lines(stream)), name, form)
+
+
+def refuse(
+    settings: Settings,
+    server: str | None,
+    name: str,
+    found: Scan,
+    known: Mapping[str, int] = MappingProxyType({}),
+    look: str = "",
+) -> None:
+    """BadInput where more of a server's log is invalid than `replay.max_invalid_percent`.
+
+    `known` are the lines of the log, by reason (VALID too), that were taken before; `look` begins
+    the hint.
+    """
+    lines = found.lines + sum(known.values())
+    invalid = found.invalid.total() + sum(n for reason, n in known.items() if reason != VALID)
+    if found.invalid and invalid * 100 > settings.replay.max_invalid_percent * lines:
+        key = f"servers.{server}.format" if server else "the format of its server"
+        reason, example = min(found.examples.items(), key=lambda item: item[1].offset)
+        raise BadInput(
+            f"{invalid:,} of the {lines:,} lines of {name} are not valid {found.form.name} lines"
+            f" (the first one: {reason}, {example})",
+            f"{look}set {key}{_better(found)}, or take it as it is with a higher"
+            " replay.max_invalid_percent: rejects are kept in the quarantine",
+        )
+
+
+def check(
+    settings: Settings, file: Path, server: str | None, name: str | None, first: int
+) -> Found:
+    """What a local log is, its first lines field by field, and its rejects.
+
+    It is read in the format named, else in that of the server, else in the one detected. Raises
+    UsageError for an unknown server, BadInput for a file that cannot be read.
+    """
+    opener = local(file)
+    chosen = _chosen(settings, server, name)
+    detected, fitting = detect(opener, str(file))
+    found = scan(opener, str(file), chosen or detected or weblog.COMBINED)
+    about = [
+        _row("log", "detected", None, f"{detected.name if detected else 'none'} ({fitting})"),
+        _row("log", "read as", None, found.form.name),
+        _row("log", "all", found.lines, ""),
+        _row("log", "valid", found.lines - found.invalid.total(), ""),
+    ]
+    rows = [*about, *_first_lines(opener, str(file), found.form, first, settings.categories)]
+    rows += _rejects(found)
+    return Found(rows, _problem(settings, server, opener, str(file), found))
+
+
+def detect(opener: logs.Opener, name: str) -> tuple[Format | None, str]:
+    """The format that fits the first SNIFFED_LINES lines best, and how well it does.
+
+    A line with a virtual host speaks against combined, where its columns would be shifted.
+    """
+    with logs.plain(opener, name) as stream:
+        raws = [line.raw for line in islice(logs.lines(stream), SNIFFED_LINES)]
+    fits = {
+        form: sum(weblog.judge(raw, form).reason is None for raw in raws)
+        for form in (weblog.VHOST_COMBINED, weblog.COMMON, weblog.COMBINED)
+    }
+    scores = fits | {weblog.COMBINED: fits[weblog.COMBINED] - fits[weblog.VHOST_COMBINED]}
+    best = max(scores, key=scores.__getitem__)
+    found = best if scores[best] else None
+    return found, f"{fits[best]:,} of the first {len(raws):,} lines"
+
+
+def local(file: Path) -> logs.Opener:
+    """Opens a regular file; raises BadInput where it is none."""
+    try:
+        regular, directory = file.is_file(), file.is_dir()
+        file.stat()
+        if regular:
+            file.open("rb").close()
+    except OSError as error:
+        raise BadInput(f"{file} cannot be read: {error.strerror}") from None
+    if not regular:
+        what = "a directory" if directory else "no regular file"
+        raise BadInput(f"{file} is {what}", "name a log file")
+    return partial(cast(Any, file.open), "rb")
+
+
+def _begin(stream: BinaryIO, start: int) -> int:
+    """Go to where the first line from `start` on begins."""
+    logs.skip(stream, start - 1)
+    if start and stream.read(1) != b"\n":
+        start += len(stream.readline(2))
+    return start
+
+
+def _example(line: logs.Line) -> Example:
+    if line.big:
+        return Example(line.offset, line.big.read(logs.HEAD_BYTES), line.stop - line.offset)
+    return Example(line.offset, line.raw, len(line.raw))
+
+
+def _better(found: Scan) -> str:
+    """The format that is right, where most rejects have another one of ours."""
+    names = []
+    if found.invalid["other-format"] * 2 > found.invalid.total():
+        raw = found.examples["other-format"].raw
+        names = [form.name for form in FORMATS.values() if not weblog.judge(raw, form).reason]
+    return f' = "{names[-1]}"' if names else ""
+
+
+def _problem(
+    settings: Settings, server: str | None, opener: logs.Opener, name: str, found: Scan
+) -> BadInput | None:
+    try:
+        sniff(opener, name, found.form)
+        refuse(settings, server, name, found)
+    except BadInput as problem:
+        return problem
+    return None if found.lines else BadInput(f"{name} is empty")
+
+
+def _chosen(settings: Settings, server: str | None, name: str | None) -> Format | None:
+    if server is None:
+        return FORMATS[name] if name else None
+    if name:
+        raise UsageError("--server and --as-format exclude each other")
+    if server not in settings.servers:
+        raise UsageError(f"there is no server {server}", f"servers: {', '.join(settings.servers)}")
+    return formats.of(settings, server)
+
+
+def _row(part: str, name: str, lines: int | None, value: str) -> dict[str, Any]:
+    return dict(zip(COLUMNS, (part, name, lines, value), strict=True))
+
+
+def _first_lines(
+    opener: logs.Opener, name: str, form: Format, first: int, mapping: Categories
+) -> Iterator[dict[str, Any]]:
+    with logs.plain(opener, name) as stream:
+        for number, line in enumerate(islice(logs.lines(stream), first), 1):
+            for field, value in _fields(line, form, mapping).items():
+                yield _row(f"line {number}", field, None, value)
+
+
+def _fields(line: logs.Line, form: Format, mapping: Categories) -> dict[str, str]:
+    try:
+        if line.big:
+            raise weblog.Reject(TOO_LONG)
+        entry = weblog.parse(line.raw, form)
+    except weblog.Reject as reject:
+        return {"reject": f"{reject.reason}, {_example(line)}"}
+    fields = entry._asdict() | {"category": categories.of(entry.request, mapping)}
+    order = dict.fromkeys(["vhost", *fields])
+    return {key: _shown(fields[key]) for key in order if fields[key] is not None}
+
+
+def _shown(value: str | int) -> str:
+    return excerpt(value.encode("iso-8859-1")) if isinstance(value, str) else str(value)
+
+
+def _rejects(found: Scan) -> Rows:
+    return [
+        _row("rejects", reason, n, str(found.examples[reason]))
+        for reason, n in found.invalid.most_common()
+    ]

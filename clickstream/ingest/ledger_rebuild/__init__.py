@@ -1,0 +1,1 @@
+"""`ingest ledger rebuild`: a lost ledger, made again from the stored lines."""

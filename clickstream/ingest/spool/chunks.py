@@ -1,0 +1,345 @@
+"""Spooling: lines are stamped, cut into chunks, and appear in a spooling directory by rename."""
+
+import hashlib
+import os
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import accumulate, islice, takewhile
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, cast
+
+from clickstream.clients.hdfs import Hdfs
+from clickstream.errors import ClickstreamError
+from clickstream.home import staged
+from clickstream.ingest.spool.logs import BLOCK_BYTES, PIECE_BYTES, Readable, chomp, long_line
+from clickstream.ledger import MARK_BYTES, UNDATED, VALID, Chunk, mark
+from clickstream.weblog import (
+    BACKSLASH,
+    MAX_LINE_BYTES,
+    NO_TIME,
+    Format,
+    Verdict,
+    judge,
+    line_id,
+    valid_at,
+)
+
+COMPLETED = ".COMPLETED"
+_RUN_LINES, _SHORT_RUN_LINES = 128, 8
+"""How many lines are tried at once; the smaller number where the run before was cut short."""
+_CR = ord("\r")
+_PRINTED = itemgetter(1)
+_DAY, _INSTANT, _STAMP = (
+    itemgetter(Verdict._fields.index(name)) for name in ("day", "instant", "stamp")
+)
+CHUNK_NAME = re.compile(r"[A-Za-z0-9._-]+-[0-9a-f]{16}-[0-9]+-[0-9]+-[0-9]+\.log\Z")
+
+
+class Limits(NamedTuple):
+    """When a draft is full: lines, stamped bytes, and milliseconds of event time (0 = any)."""
+
+    lines: int
+    bytes: int
+    span_s: int = 0
+
+
+@dataclass
+class Draft:
+    """A piece of a log on its way into a chunk: `[start, stop)` in bytes of the log.
+
+    `body` holds the stamped lines; `big` the lines that are too long for an agent, by offset.
+    `counts` is (day, reason) -> lines. `first` and `last` are event seconds, never going back.
+    `digest` is the SHA-256 of the log up to `stop`, `marks` what the ledger notes of it at each
+    line end.
+    """
+
+    start: int
+    stop: int
+    first: int
+    last: int
+    open_tail: bool = False
+    body: bytearray = field(default_factory=bytearray)
+    big: list[tuple[int, BinaryIO]] = field(default_factory=list)
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    digest: str = ""
+    marks: bytearray = field(default_factory=bytearray)
+
+    def full(self, limits: Limits) -> bool:
+        """Whether no further line should be added."""
+        long = limits.span_s and self.last - self.first >= limits.span_s
+        many = self.counts.total() >= limits.lines or len(self.body) >= limits.bytes
+        return bool(many or long)
+
+    def fitting(self, lines: list[bytes], verdicts: list[Verdict], limits: Limits) -> int:
+        """How many of these stamped lines it takes until it is full, but for the limit of lines."""
+        if not limits.span_s and len(self.body) + sum(map(len, lines)) < limits.bytes:
+            return len(lines)
+        size, first, last = len(self.body), self.first, self.last
+        for count, (line, verdict) in enumerate(zip(lines, verdicts, strict=True), 1):
+            size += len(line)
+            last = max(last, verdict.instant)
+            first = first or last
+            if size >= limits.bytes or last - first >= limits.span_s > 0:
+                return count
+        return len(lines)
+
+    def reach(self, instants: list[int]) -> None:
+        """Note the event seconds of valid lines, one after the other."""
+        self.first = self.first or next((each for each in instants if each > 0), 0)
+        self.last = max(self.last, *instants)
+
+    @property
+    def carried(self) -> int:
+        """How many of its lines go into the chunk."""
+        return self.counts.total() - len(self.big)
+
+    @property
+    def valid(self) -> int:
+        """How many of its lines are valid."""
+        return sum(n for (_, reason), n in self.counts.items() if reason == VALID)
+
+
+class Cutter:
+    """Cuts one log into drafts of stamped lines; it knows the running SHA-256 of the log."""
+
+    def __init__(self, server: str, file: str, form: Format, digest: "hashlib._Hash") -> None:
+        identity = line_id(server, file, 0)[:-1]
+        self._stamped = identity.encode() + b"%d\t%b\t%b"
+        self._form = form
+        self._digest = digest
+        self._marks = bytearray()
+
+    def end_tail(self, end: bytes) -> None:
+        """The line end of a last line that was counted without one."""
+        self._digest.update(end)
+        self._marks += mark(self._digest)
+
+    def drafts(
+        self, stream: Readable, offset: int, limits: Limits, last: int = 0, tail: bool = True
+    ) -> Iterator[Draft]:
+        """The drafts of a stream that stands at an offset of the log.
+
+        None is empty, but for one that notes no more than the late end of a counted last line.
+        More of the stream may have been read than a draft holds. Without `tail`, a last line
+        that has no end is left out; `last` is the event second reached before.
+        """
+        ahead = _Ahead(stream)
+        draft = Draft(offset, offset, last, last, marks=self._marks)
+        self._marks = bytearray()
+        while self._fill(draft, ahead, limits, tail):
+            yield self._sealed(draft)
+            draft = Draft(draft.stop, draft.stop, draft.last, draft.last)
+        if draft.counts or draft.marks:
+            yield self._sealed(draft)
+
+    def _fill(self, draft: Draft, ahead: "_Ahead", limits: Limits, tail: bool) -> bool:
+        """Add lines until the draft is full (True) or the stream has no more (False)."""
+        most = _RUN_LINES
+        while not draft.full(limits):
+            pieces = ahead.take(min(most, limits.lines - draft.counts.total()))
+            taken = self._add_run(draft, pieces, limits)
+            most = _RUN_LINES if taken == len(pieces) else _SHORT_RUN_LINES
+            ahead.give_back(pieces[taken:])
+            if taken == 0 and not self._add_odd(draft, ahead, limits, tail):
+                return False
+        return True
+
+    def _add_run(self, draft: Draft, pieces: list[bytes], limits: Limits) -> int:
+        """Add the common lines that these pieces begin with, up to a full draft; how many.
+
+        The hot path: what can be done for all of them at once needs no step of ours for each
+        (bench/README.md).
+        """
+        text = b"".join(pieces)
+        if BACKSLASH in text:
+            pieces = [*takewhile(_is_common, pieces)]
+        matches = cast(Iterator[Any], takewhile(bool, map(self._form.simple.match, pieces)))
+        found = [*takewhile(bool, map(valid_at, map(_PRINTED, matches)))]
+        if not found or (len(text) > MAX_LINE_BYTES < max(map(len, pieces))):
+            return 0
+        verdicts = cast(list[Verdict], found)
+        stops = [*accumulate(map(len, pieces), initial=draft.stop)]
+        ended = [chomp(each) + b"\n" for each in pieces] if _CR in text else pieces
+        stamps = zip(stops, map(_STAMP, verdicts), ended, strict=False)
+        lines = [*map(self._stamped.__mod__, stamps)]
+        taken = draft.fitting(lines, verdicts, limits)
+        draft.body += b"".join(lines[:taken])
+        draft.stop = stops[taken]
+        days = [*map(_DAY, verdicts[:taken])]
+        for day in dict.fromkeys(days):
+            draft.counts[day, VALID] += days.count(day)
+        draft.reach([*map(_INSTANT, verdicts[:taken])])
+        update, digest = self._digest.update, self._digest.digest
+        digests = b"".join([digest() for piece in pieces[:taken] if update(piece) is None])
+        marks = memoryview(digests).cast("Q")[:: self._digest.digest_size // MARK_BYTES]
+        draft.marks += marks.tobytes()
+        return taken
+
+    def _add_odd(self, draft: Draft, ahead: "_Ahead", limits: Limits, tail: bool) -> bool:
+        """Add lines one by one, up to a full draft or a valid line; False at the stream's end."""
+        while piece := ahead.readline(PIECE_BYTES):
+            ended = piece.endswith(b"\n")
+            if not (ended or tail or len(piece) == PIECE_BYTES):
+                break
+            raw = chomp(piece)
+            verdict = judge(raw, self._form)
+            if len(raw) > MAX_LINE_BYTES:
+                ended = self._add_big(draft, piece, ahead)
+            else:
+                self._digest.update(piece)
+                draft.body += self._stamped % (draft.stop, verdict.stamp, raw + b"\n")
+                draft.stop += len(piece)
+                draft.counts[verdict.day or UNDATED, verdict.reason or VALID] += 1
+                if verdict.reason is None:
+                    draft.reach([verdict.instant])
+            if ended:
+                draft.marks += mark(self._digest)
+            draft.open_tail = not ended
+            if (verdict.reason is None and _is_common(piece)) or draft.full(limits):
+                return True
+        return False
+
+    def _add_big(self, draft: Draft, piece: bytes, ahead: "_Ahead") -> bool:
+        """Set a line aside that begins with a piece; whether it has an end."""
+        line = long_line(ahead, piece, draft.stop, self._digest.update)
+        assert line.big
+        draft.counts[UNDATED, "too-long"] += 1
+        draft.big.append((line.offset, line.big))
+        draft.stop = line.stop
+        return line.terminated
+
+    def _sealed(self, draft: Draft) -> Draft:
+        draft.digest = self._digest.hexdigest()
+        return draft
+
+
+class _Ahead:
+    """A stream of lines of which some are read ahead; what is given back comes again."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._read = partial(stream.readline, PIECE_BYTES)
+        self._stream = stream
+        self._rest: list[bytes] = []
+
+    def take(self, most: int) -> list[bytes]:
+        """The next pieces, at most so many; none at the stream's end."""
+        pieces = self._rest or [*islice(iter(self._read, b""), most)]
+        self._rest = pieces[most:]
+        return pieces[:most]
+
+    def give_back(self, pieces: list[bytes]) -> None:
+        """These were taken last."""
+        self._rest[:0] = pieces
+
+    def readline(self, limit: int, /) -> bytes:
+        """The next line, or as much of it as the limit allows."""
+        return self._rest.pop(0) if self._rest else self._stream.readline(limit)
+
+
+def _is_common(piece: bytes) -> bool:
+    """Whether a format's `simple` expression tells if this is a valid line."""
+    return BACKSLASH not in piece
+
+
+class Spool:
+    """A server's spooling directory, and the place beside it where chunks are written."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._staging = staged(directory)
+
+    def make(self) -> None:
+        """Create both directories."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._staging.mkdir(parents=True, exist_ok=True)
+
+    def stage(self, log: str, start: int, stop: int, body: bytes | bytearray) -> None:
+        """Write the stamped lines of the next chunk beside the spooling directory, for good.
+
+        They lie there before the ledger plans the chunk, so a planned chunk needs no log again.
+        """
+        with self._draft(log, start, stop).open("wb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        _sync(self._staging)
+
+    def keep(self, chunk: Chunk) -> None:
+        """Let what was staged appear, whole, with the time that puts it behind its predecessors.
+
+        Flume's spooling source takes the oldest file first and dies on one that changes.
+        """
+        draft = self._draft(chunk.file, chunk.start, chunk.stop)
+        os.utime(draft, (chunk.seq, chunk.seq))
+        draft.rename(self.directory / chunk.name)
+
+    def state(self, chunk: Chunk) -> str:
+        """`waiting`, `completed` or `absent`. Flume renames in between: look in this order."""
+        if (self.directory / chunk.name).exists():
+            return "waiting"
+        return "completed" if self._completed(chunk).exists() else "absent"
+
+    def remove_completed(self, chunk: Chunk) -> None:
+        """Remove what the agent has taken."""
+        self._completed(chunk).unlink(missing_ok=True)
+
+    def recover(self, planned: list[Chunk]) -> None:
+        """After a crash: let planned chunks appear, and remove what is over.
+
+        Raises ClickstreamError for a chunk that somebody has taken away.
+        """
+        for chunk in planned:
+            if self.state(chunk) == "absent":
+                self._again(chunk)
+        for draft in self._staging.iterdir():
+            draft.unlink()
+        names = {chunk.name for chunk in planned}
+        for path in self.directory.glob(f"*{COMPLETED}"):
+            name = path.name.removesuffix(COMPLETED)
+            if CHUNK_NAME.match(name) and name not in names:
+                path.unlink(missing_ok=True)
+
+    def _again(self, chunk: Chunk) -> None:
+        try:
+            self.keep(chunk)
+        except FileNotFoundError:
+            raise ClickstreamError(
+                f"the chunk {chunk.name} is gone from {self.directory}, and no agent has taken it",
+                "put it back; or clickstream ingest ledger rebuild, and replay its log again",
+            ) from None
+
+    def _draft(self, log: str, start: int, stop: int) -> Path:
+        return self._staging / f"{log}-{start}-{stop}"
+
+    def _completed(self, chunk: Chunk) -> Path:
+        return self.directory / (chunk.name + COMPLETED)
+
+
+def _sync(directory: Path) -> None:
+    """Make the names in a directory outlive a power cut."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def quarantine_big(hdfs: Hdfs, directory: str, server: str, file: str, draft: Draft) -> None:
+    """Keep lines that no agent may see, stamped, in the quarantine; may be repeated."""
+    for offset, big in draft.big:
+        name = f"too-long.{file}.{offset}"
+        path = posixpath.join(directory, f"server={server}", name)
+        hdfs.write(path, _big_stamped(line_id(server, file, offset), big))
+
+
+def _big_stamped(identity: str, big: BinaryIO) -> Iterator[bytes]:
+    big.seek(0)
+    yield b"%s\t%s\t%s\t" % (identity.encode(), NO_TIME, NO_TIME)
+    while block := big.read(BLOCK_BYTES):
+        yield block
+    yield b"\n"

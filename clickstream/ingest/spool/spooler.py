@@ -1,0 +1,271 @@
+"""The one door into the spooling directories: logs are recognised, cut, and spooled exactly once.
+
+Each chunk is staged, planned in the ledger, and then appears by rename. So after a crash at any
+moment each line comes once, or again under the same id and chunk name.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
+
+from clickstream import faultpoints
+from clickstream.clients.hdfs import Hdfs
+from clickstream.config import Settings
+from clickstream.errors import BadInput, ClickstreamError
+from clickstream.home import exclusive
+from clickstream.ingest import flow
+from clickstream.ingest.spool import logs
+from clickstream.ingest.spool.chunks import Cutter, Draft, Limits, Spool, quarantine_big
+from clickstream.ingest.spool.logs import Opener, Readable
+from clickstream.ledger import Acceptance, Chunk, Ledger, LogFile
+from clickstream.weblog import COMBINED, Format, formats, judge, stamp
+
+SIGN = "_ledger"
+LOCAL = "file://"
+
+
+class OpenLog:
+    """A log on its way into a spool.
+
+    `file` is its identity, `offset` the next byte to spool. `adds_nothing`: it is a beginning of
+    a known log, or has no whole line yet; once it has grown it must be recognised again.
+    """
+
+    def __init__(
+        self, server: str, file: str, path: str, place: logs.Place, form: Format = COMBINED
+    ) -> None:
+        self.server = server
+        self.file = file
+        self.path = path
+        self.known = place.known
+        self.offset = place.offset
+        self.adds_nothing = place.whole
+        self._open_tail = place.known is not None and place.known.open_tail
+        # A CR that was counted as the line's last byte would belong to the line end now.
+        self._tail_ends = (b"",) if place.last == b"\r" else (b"", b"\n", b"\r\n")
+        self._cutter = Cutter(server, file, form, place.digest)
+
+    def drafts(
+        self, stream: Readable, limits: Limits, last: int = 0, tail: bool = True
+    ) -> Iterator[Draft]:
+        """The drafts of a stream that stands at `offset`; spool each before the next is asked for.
+
+        Without `tail` a last line that has no end is left for later; `last` is the event second
+        reached before. Raises BadInput where a last line, counted without its end, goes on.
+        """
+        if self._open_tail:
+            self._end_tail(stream)
+        yield from self._cutter.drafts(stream, self.offset, limits, last, tail)
+
+    def _end_tail(self, stream: Readable) -> None:
+        """A last line was counted without its end: what follows may only be that end."""
+        end = stream.readline(2)
+        if end not in self._tail_ends:
+            raise BadInput(
+                f"the last line of {self.path}, counted at byte {self.offset}, goes on in the"
+                " grown log",
+                "give it as another log: clickstream weblog put --as NAME",
+            )
+        if end:
+            self._cutter.end_tail(end)
+            self.offset += len(end)
+            self._open_tail = False
+
+
+class Reject(NamedTuple):
+    """A line of the quarantine that may be valid now; it was counted under (`day`, `reason`)."""
+
+    offset: int
+    raw: bytes
+    day: str
+    reason: str
+
+
+class Spooler:
+    """What is spooled in this home, of the servers whose locks are held."""
+
+    def __init__(
+        self, settings: Settings, ledger: Ledger, servers: Sequence[str], hdfs: Hdfs | None
+    ) -> None:
+        self.ledger = ledger
+        self._settings = settings
+        self._hdfs = hdfs
+        self._spools = {name: Spool(settings.files.spool(name)) for name in servers}
+        self._room = flow.Room(settings, ledger, self._spools)
+        for server, spool in self._spools.items():
+            spool.make()
+            spool.recover(ledger.open_chunks(server))
+        self.tidy()
+
+    def recognise(self, server: str, opener: Opener, path: str, tail: bool = True) -> OpenLog:
+        """What the ledger knows of a log, by its content; raises BadInput.
+
+        Without `tail` a last line that has no end is no line yet.
+        """
+        place = logs.place(self.ledger, server, opener, path, self._source, tail)
+        form = formats.of(self._settings, server)
+        if place.known is None:
+            return OpenLog(server, self._new_file(server, opener, path), path, place, form)
+        log = place.known
+        if path != log.path and not place.whole and self._source(log) is None:
+            self.ledger.moved(log, path)
+        return OpenLog(server, log.file, path, place, form)
+
+    def spool(self, log: OpenLog, draft: Draft) -> None:
+        """Let a draft's lines appear as a chunk in the spooling directory; `log` moves on.
+
+        Lines too long for an agent go to the quarantine in HDFS: raises NotRunning without it.
+        """
+        if draft.big:
+            root = self._settings.hdfs.quarantine
+            quarantine_big(self._connected(), root, log.server, log.file, draft)
+        now = LogFile(log.server, log.file, log.path, draft.stop, draft.digest, draft.open_tail)
+        self._appear(
+            now,
+            (draft.start, draft.stop),
+            draft.body,
+            lambda: self.ledger.plan(
+                now, draft.start, draft.counts, bytes(draft.marks), draft.carried
+            ),
+        )
+        log.offset = draft.stop
+
+    def refeed(self, server: str, file: str, rejects: Sequence[Reject]) -> int:
+        """Spool those rejects of a log that are valid now, unaltered, under their ids; how many.
+
+        What was drained before is left out.
+        """
+        form = formats.of(self._settings, server)
+        done = {offset for _, log, offset in self.ledger.drained(server) if log == file}
+        judged = ((each, judge(each.raw, form)) for each in rejects if each.offset not in done)
+        fresh = sorted((each, verdict) for each, verdict in judged if verdict.reason is None)
+        if not fresh:
+            return 0
+        (log,) = (known for known in self.ledger.files(server) if known.file == file)
+        moves = [Acceptance(each.offset, each.day, each.reason, str(v.day)) for each, v in fresh]
+        body = b"".join(
+            stamp(server, file, each.offset, each.raw, form) + b"\n" for each, _ in fresh
+        )
+        bounds = (moves[0].offset, moves[-1].offset + 1)
+        self._appear(log, bounds, body, lambda: self.ledger.accept(log, moves))
+        return len(fresh)
+
+    def room(self, tell: Callable[[str], None]) -> None:
+        """Wait until spools and channels have room; raises ServiceFailed when nothing moves."""
+        self._room.wait(tell)
+
+    def tidy(self) -> dict[str, int]:
+        """Remove the chunks that agents have taken; how many still wait, by server."""
+        return flow.tidy(self.ledger, self._spools)
+
+    def source(self, path: str) -> Opener | None:
+        """What opens a log at a path as the ledger has it; None where there is none any more."""
+        if path.startswith(LOCAL):
+            local = Path(path.removeprefix(LOCAL))
+            return partial(opened_file, local) if local.is_file() else None
+        hdfs = self._connected()
+        return None if hdfs.stat(path) is None else partial(hdfs.open, path)
+
+    def _appear(
+        self,
+        log: LogFile,
+        bounds: tuple[int, int],
+        body: bytes | bytearray,
+        plan: Callable[[], Chunk | None],
+    ) -> None:
+        spool = self._spools[log.server]
+        faultpoints.reached("staging")
+        if body:
+            spool.stage(log.file, *bounds, body)
+        faultpoints.reached("staged")
+        chunk = plan()
+        faultpoints.reached("planned")
+        if chunk:
+            spool.keep(chunk)
+        faultpoints.reached("spooled")
+
+    def _source(self, log: LogFile) -> Opener | None:
+        return self.source(log.path)
+
+    def _new_file(self, server: str, opener: Opener, path: str) -> str:
+        with logs.plain(opener, path) as stream:
+            head = stream.read(logs.HEAD_BYTES)
+        return logs.file_id(server, head, {log.file for log in self.ledger.files(server)})
+
+    def _connected(self) -> Hdfs:
+        if self._hdfs is None:
+            self._hdfs = Hdfs.connect(self._settings)
+        return self._hdfs
+
+
+@contextmanager
+def opened(
+    settings: Settings, servers: Sequence[str], hdfs: Hdfs | None = None
+) -> Iterator[Spooler]:
+    """The spooler of these servers; planned chunks of an earlier run have appeared.
+
+    Where `hdfs` is given, the ledger's sign beside the master copy is checked. Raises
+    ClickstreamError where another spooler of a server runs (its pid is named), or where the master
+    copy is accounted for by another ledger; BadInput for a format that would misread stored lines.
+    """
+    with ExitStack() as stack:
+        for server in servers:
+            stack.enter_context(locked(settings, server))
+        ledger = stack.enter_context(Ledger.open(settings.files.ledger))
+        if hdfs:
+            for server in servers:
+                check_sign(hdfs, settings, ledger, server)
+        made = Spooler(settings, ledger, servers, hdfs)
+        formats.settle(ledger, settings, servers)
+        yield made
+
+
+def opened_file(path: Path) -> BinaryIO:
+    """A local file as an opener gives it."""
+    return cast(BinaryIO, path.open("rb"))
+
+
+def check_sign(hdfs: Hdfs, settings: Settings, ledger: Ledger, server: str) -> None:
+    """Refuse a server's master copy that another ledger accounts for; sign one that is new."""
+    found = signed_by(hdfs, settings, server)
+    if found is None:
+        sign(hdfs, settings, ledger, server)
+    elif found != ledger.uuid:
+        raise ClickstreamError(
+            f"the master copy of {server} at {settings.hdfs.master} is accounted for by another"
+            " ledger",
+            "use the home it was made with; where that is lost: clickstream ingest ledger rebuild",
+        )
+
+
+def sign(hdfs: Hdfs, settings: Settings, ledger: Ledger, server: str) -> None:
+    """Note beside the master copy that this ledger accounts for the server's lines."""
+    hdfs.write(sign_path(settings, server), [ledger.uuid.encode()])
+
+
+def signed_by(hdfs: Hdfs, settings: Settings, server: str) -> str | None:
+    """The UUID of the ledger that accounts for a server; None where there is none yet."""
+    path = sign_path(settings, server)
+    if hdfs.stat(path) is None:
+        return None
+    with hdfs.open(path) as stream:
+        return stream.read().decode()
+
+
+def sign_path(settings: Settings, server: str) -> str:
+    """Where the UUID of the ledger that accounts for a server stands.
+
+    Readers of the master copy pass by names that begin with `_`.
+    """
+    return f"{settings.hdfs.master}/{SIGN}.{server}"
+
+
+@contextmanager
+def locked(settings: Settings, server: str) -> Iterator[None]:
+    """One spooler per server of a home: ClickstreamError names the pid of another one."""
+    busy = f"another replay or follow of {server} is already running in this home"
+    lock = settings.files.spooler_lock(server)
+    with exclusive(lock, busy, "wait for it, or end it"):
+        yield

@@ -1,0 +1,76 @@
+"""The master dataset in HDFS: its days, its closed files, and the files that are still open."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from clickstream.clients.hdfs import Entry, Hdfs
+from clickstream.config import Settings
+
+_DAY = re.compile(r"dt=([0-9]{4}-[0-9]{2}-[0-9]{2})\Z")
+_SERVER = re.compile(r"server=[A-Za-z0-9._-]+\Z")
+_HIDDEN = ("_", ".")
+PREFIX, SUFFIX = "_", ".tmp"
+"""Of the name of a file that the collector writes."""
+
+
+class File(NamedTuple):
+    """A closed file: its path below the master copy, its size in bytes, its time of change."""
+
+    path: str
+    size: int
+    modified_ms: int
+
+
+def days(hdfs: Hdfs, root: str) -> list[str]:
+    """The days that have a partition, in order."""
+    names = [_DAY.match(entry.name) for entry in hdfs.list(root) if entry.is_dir]
+    return sorted(name[1] for name in names if name)
+
+
+def closed(entries: Sequence[Entry]) -> list[Entry]:
+    """The files with something in them that nobody writes."""
+    return [entry for entry in entries if _closed(entry)]
+
+
+def closed_files(hdfs: Hdfs, root: str, day: str) -> list[File]:
+    """A day's files with something in them; names that begin with `_` or `.` are in use."""
+    found = []
+    for server in hdfs.list(f"{root}/dt={day}"):
+        if server.is_dir and _SERVER.match(server.name):
+            found += [_file(day, server.name, entry) for entry in closed(hdfs.list(server.path))]
+    return sorted(found)
+
+
+def in_use(hdfs: Hdfs, settings: Settings) -> list[Entry]:
+    """The files of the master copy and of the quarantine that are open, whatever their names."""
+    return among(hdfs, settings, [e for root in _roots(settings) for e in hdfs.walk(root)])
+
+
+def among(hdfs: Hdfs, settings: Settings, entries: Sequence[Entry]) -> list[Entry]:
+    """Those of the entries that `in_use` would find."""
+    opened = {path for root in _roots(settings) for path in hdfs.open_files(root)}
+    return [
+        entry for entry in entries if _hidden(entry) or (is_stuck(entry) and entry.path in opened)
+    ]
+
+
+def is_stuck(entry: Entry) -> bool:
+    """Whether a file that is open has its final name: nobody will ever close it."""
+    return not entry.name.startswith(PREFIX)
+
+
+def _closed(entry: Entry) -> bool:
+    return not entry.is_dir and entry.size > 0 and not entry.name.startswith(_HIDDEN)
+
+
+def _file(day: str, server: str, entry: Entry) -> File:
+    return File(f"dt={day}/{server}/{entry.name}", entry.size, entry.modified_ms)
+
+
+def _roots(settings: Settings) -> tuple[str, str]:
+    return settings.hdfs.master, settings.hdfs.quarantine
+
+
+def _hidden(entry: Entry) -> bool:
+    return entry.name.startswith(PREFIX) and entry.name.endswith(SUFFIX)

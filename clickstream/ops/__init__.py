@@ -1,1 +1,0 @@
-"""What spans the areas: the demo."""

@@ -1,0 +1,55 @@
+"""The stored lines, as the Spark jobs of the audit and of the rebuild read them."""
+
+import posixpath
+from typing import TYPE_CHECKING, Any
+
+from clickstream import weblog
+from clickstream.clients.hdfs import Entry
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+HEAD = (
+    rf"^{weblog.STAMP_VERSION}:[A-Za-z0-9._-]++:[0-9a-f]{{16}}:[0-9]{{1,18}}\t"
+    r"(?:-?[0-9]{1,18}\t[0-9]{4}-[0-9]{2}-[0-9]{2}|-\t-)\z"
+)
+"""What stands before a line's second TAB but one: id, time and day; nothing else fits."""
+
+PARTITIONS = "dt STRING, server STRING"
+
+
+def directories(root: str, place: str, entries: list[Entry]) -> dict[str, Any]:
+    """What a job is told of a place in HDFS: the directories in which closed files lie."""
+    found = sorted({posixpath.dirname(entry.path) for entry in entries})
+    return {"root": root + place, "directories": [root + path for path in found]}
+
+
+def configure(session: "SparkSession", tasks: int) -> None:
+    """Settings of a job that shuffles lines to so many tasks."""
+    for key, value in {
+        "spark.sql.shuffle.partitions": max(tasks, session.sparkContext.defaultParallelism),
+        "spark.sql.adaptive.enabled": "false",  # It would join tasks that are sized well already.
+        "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
+        "spark.sql.sources.parallelPartitionDiscovery.threshold": 10_000,
+    }.items():
+        session.conf.set(key, str(value))
+
+
+def text(session: "SparkSession", place: dict[str, Any]) -> "DataFrame":
+    """The lines of the closed files of `directories`: value, dt (NULL in the quarantine), server.
+
+    `value` holds a line's bytes as they are, whatever they are. A lone CR ends no line.
+    """
+    if not place["directories"]:
+        return nothing(session, f"value STRING, {PARTITIONS}")
+    reader = session.read.option("lineSep", "\n").option("basePath", place["root"])
+    lines = reader.text(place["directories"])
+    dt = "dt" if "dt" in lines.columns else "CAST(NULL AS STRING) AS dt"
+    return lines.selectExpr("value", dt, "server")
+
+
+def nothing(session: "SparkSession", columns: str) -> "DataFrame":
+    """No rows, with these columns (`name TYPE, ...`)."""
+    typed = (column.split() for column in columns.split(", "))
+    casts = ", ".join(f"CAST(NULL AS {kind}) AS {name}" for name, kind in typed)
+    return session.sql(f"SELECT {casts} WHERE false")

@@ -1,0 +1,123 @@
+"""The speed layer's state, for a terminal and for a pipe."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from clickstream.console.escape import printable
+from clickstream.speed.driver_status import Status, moment
+
+if TYPE_CHECKING:
+    from rich.console import Console, Group
+
+BOOKS = ("rows", "copies", "set_aside", "skipped")
+STARTING = "starting"
+
+Watcher = Callable[[Status | None], None]
+
+
+@contextmanager
+def live() -> Iterator[Watcher]:
+    """What shows the status of now: in place on a terminal, else a line whenever it has changed.
+
+    None is a driver that has told nothing yet.
+    """
+    if not sys.stdout.isatty():
+        yield _plain()
+        return
+    from rich.console import Console
+
+    with board(Console(highlight=False)) as watcher:
+        yield watcher
+
+
+@contextmanager
+def board(console: "Console") -> Iterator[Watcher]:
+    """Shows the status in place."""
+    from rich.live import Live
+
+    with Live(STARTING, console=console, auto_refresh=False) as screen:
+        yield lambda status: screen.update(_picture(status), refresh=True)
+
+
+def live_line(status: Status) -> str:
+    """The status in one line."""
+    if status.batch is None and not status.waiting_since:
+        return "waiting for lines"
+    totals = [f"{book.replace('_', ' ')} {_total(status, book)}" for book in BOOKS]
+    clocks = [f"{name} {moment(each['latest'])}" for name, each in status.servers.items()]
+    return printable("  ".join([*_head(status), *totals, *sorted(clocks)]))
+
+
+def report_text(report: dict[str, Any]) -> str:
+    """`speed status` as text: a line on the driver, one on the views, one per server."""
+    driver = f"runs, pid {report['pid']}" if report["running"] else "not running"
+    complaint = f"; {report['complaint']}" if report["complaint"] else ""
+    batch = "no batch yet" if report["batch"] is None else f"last batch {report['batch']}"
+    lines = [f"speed: {driver}{complaint}", f"views: {batch}"]
+    if report["behind"] is not None:
+        lines.append(
+            f"stream: {report['rows_per_s']:.0f} rows/s, batch of {report['batch_ms']} ms,"
+            f" {report['behind']} behind, {report['alerts']} open alerts"
+        )
+    elif report["running"]:
+        lines.append("stream: no batch since it was started")
+    if report["notice"]:
+        lines.append(f"note: {report['notice']}")
+    for name, each in sorted(report["servers"].items()):
+        books = ", ".join(f"{each[book]} {book.replace('_', ' ')}" for book in BOOKS)
+        lines.append(f"  {name}: {books}; latest {moment(each['latest'])}")
+    return printable("\n".join(lines))
+
+
+def _plain() -> Watcher:
+    shown = {"line": "", "note": ""}
+
+    def show(kind: str, line: str) -> None:
+        if line != shown[kind]:
+            shown[kind] = line
+            print(line, flush=True)
+
+    def watch(status: Status | None) -> None:
+        show("line", live_line(status) if status else STARTING)
+        if status and status.notice:
+            show("note", f"note: {printable(status.notice)}")
+
+    return watch
+
+
+def _picture(status: Status | None) -> "Group | str":
+    if status is None:
+        return STARTING
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("server", *BOOKS, "latest"):
+        table.add_column(name.replace("_", " "), justify="right" if name in BOOKS else "left")
+    for name, each in sorted(status.servers.items()):
+        cells = [name, *(str(each[book]) for book in BOOKS), moment(each["latest"])]
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    notice = [Text(f"note: {printable(status.notice)}")] if status.notice else []
+    return Group(Text("  ".join(_head(status))), table, *notice)
+
+
+def _head(status: Status) -> list[str]:
+    if status.waiting_since:
+        return [f"waiting for Cassandra since {moment(int(status.waiting_since))}"]
+    if status.batch is None:
+        return ["waiting for lines"]
+    return [
+        f"batch {status.batch}",
+        f"{status.rows} rows in {status.batch_ms} ms",
+        f"{status.rows_per_s:.0f} rows/s",
+        f"behind {status.behind}",
+        f"open alerts {status.alerts}",
+    ]
+
+
+def _total(status: Status, book: str) -> int:
+    return sum(each[book] for each in status.servers.values())

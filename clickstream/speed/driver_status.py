@@ -1,0 +1,87 @@
+"""What the driver and the commands tell each other, through small files in the home."""
+
+import json
+from dataclasses import asdict, dataclass, field
+
+from clickstream.config import Settings
+from clickstream.days import instant
+from clickstream.home import write_atomic
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the driver tells of its last batch, and of itself. `behind` counts Kafka records;
+    `batch_ms` is the whole trigger; `started` is ISO UTC. `parts` divides it, in ms: as Spark does,
+    and its `addBatch` into `count` and `store`.
+
+    `servers`: per server rows, copies, set_aside, skipped, and latest (epoch s). `rows_per_s` is 0
+    while no batch comes; `alerts` are the open ones; `notice` says what a user should know of how
+    the stream counts, else nothing. Epoch seconds of the wall clock: `told`, when
+    this was written; `well`, when a batch ended last, or there was none to be made;
+    `waiting_since`, the beginning of the outage while Cassandra is away, else 0.
+    """
+
+    batch: int | None = None
+    rows: int = 0
+    batch_ms: int = 0
+    behind: int = 0
+    started: str = ""
+    servers: dict[str, dict[str, int]] = field(default_factory=dict)
+    rows_per_s: float = 0.0
+    alerts: int = 0
+    parts: dict[str, int] = field(default_factory=dict)
+    notice: str = ""
+    told: float = 0.0
+    well: float = 0.0
+    waiting_since: float = 0.0
+
+    def complaint(self, now: float, limit_s: float) -> str:
+        """Why the stream is not well; empty where it is."""
+        if self.waiting_since:
+            return f"waiting for Cassandra since {moment(int(self.waiting_since))}"
+        if now - self.told > limit_s:
+            return f"the driver has told nothing for {now - self.told:.0f} s"
+        if now - self.well > limit_s:
+            return f"no batch ended for {now - self.well:.0f} s"
+        return ""
+
+
+def checkpoint(settings: Settings) -> str:
+    """The URL of the checkpoint."""
+    return settings.speed.checkpoint or settings.files.checkpoint.as_uri()
+
+
+def read(settings: Settings) -> Status | None:
+    """What the driver told last; None before it told anything."""
+    try:
+        return Status(**json.loads(settings.files.speed_status.read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def write(settings: Settings, status: Status) -> None:
+    """In the driver: tell, in one atomic write."""
+    write_atomic(settings.files.speed_status, json.dumps(asdict(status)))
+
+
+def want_stop(settings: Settings) -> None:
+    """Ask the driver to end."""
+    file = settings.files.speed_stop
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
+
+
+def stop_wanted(settings: Settings) -> bool:
+    """Whether someone asked the driver to end."""
+    return settings.files.speed_stop.exists()
+
+
+def forget(settings: Settings) -> None:
+    """Before a start: nothing is told, nothing is asked."""
+    for leftover in (settings.files.speed_stop, settings.files.speed_status):
+        leftover.unlink(missing_ok=True)
+
+
+def moment(second: int) -> str:
+    """An epoch second as ISO UTC; `-` for none."""
+    return instant(second) if second else "-"

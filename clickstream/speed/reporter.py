@@ -1,0 +1,94 @@
+"""In the driver: what is told of the stream while it runs, batch or no batch."""
+
+import json
+import math
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from clickstream.config import Settings
+from clickstream.speed import driver_status
+from clickstream.speed.driver_status import Status
+from clickstream.views.realtime.retry import Patience
+
+if TYPE_CHECKING:
+    from pyspark.sql.streaming import StreamingQuery
+    from pyspark.sql.streaming.listener import StreamingQueryProgress
+
+QUIET_TRIGGERS = 3
+
+
+class Counted(Protocol):
+    """What is known of the stream's last stored batch: its number, books and open alerts after it,
+    its ms by part, and what a user should know of how it was counted.
+    """
+
+    batch: int | None
+    servers: dict[str, dict[str, int]]
+    alerts: int
+    parts: dict[str, int]
+    notice: str
+
+
+class Teller:
+    """Writes the status file. `tell` is called a few times each second."""
+
+    def __init__(
+        self, settings: Settings, query: "StreamingQuery", stream: Counted, patience: Patience
+    ) -> None:
+        self._settings = settings
+        self._query = query
+        self._stream = stream
+        self._patience = patience
+        self._last = Status()
+        self._changed = self._well = time.time()
+
+    def tell(self) -> None:
+        """Tell how the stream stands now."""
+        now = time.time()
+        if self._stream.batch != self._last.batch and self._take():
+            self._changed = self._well = now
+        elif not self._query.status["isTriggerActive"]:
+            self._well = now
+        quiet = now - self._changed > QUIET_TRIGGERS * self._settings.speed.trigger_seconds
+        status = replace(
+            self._last, told=now, well=self._well, waiting_since=self._patience.since or 0.0
+        )
+        driver_status.write(self._settings, replace(status, rows_per_s=0.0) if quiet else status)
+
+    def _take(self) -> bool:
+        """Whether Spark has reported the last stored batch; it does so a moment after."""
+        batch, last = self._stream.batch, self._query.lastProgress
+        if batch is None or last is None or last.batchId < batch:
+            return False
+        self._last = status_of(last, batch, self._stream)
+        return True
+
+
+def status_of(last: "StreamingQueryProgress", batch: int, stream: Counted) -> Status:
+    """What Spark reports of a batch, and what the stream knows of it."""
+    rate = last.inputRowsPerSecond or 0.0
+    return Status(
+        batch=batch,
+        rows=last.numInputRows,
+        batch_ms=last.durationMs.get("triggerExecution", 0),
+        behind=sum(behind(source.latestOffset, source.endOffset) for source in last.sources),
+        started=last.timestamp,
+        servers=stream.servers,
+        rows_per_s=round(rate, 1) if math.isfinite(rate) else 0.0,
+        alerts=stream.alerts,
+        parts=last.durationMs | stream.parts,
+        notice=stream.notice,
+    )
+
+
+def behind(latest: str, end: str) -> int:
+    """Records between two positions of Spark's Kafka source, JSON of {topic: {partition: offset}}.
+
+    0 where Spark does not say.
+    """
+    return max(0, _position(latest) - _position(end)) if json.loads(latest or "null") else 0
+
+
+def _position(offsets: str) -> int:
+    return sum(sum(partitions.values()) for partitions in json.loads(offsets).values())
