@@ -13,7 +13,7 @@ from clickstream.clients.hdfs import Hdfs
 from clickstream.errors import BadInput, ClickstreamError, NotRunning, ServiceFailed
 from clickstream.master import closed_files
 from clickstream.views.batch import BatchViews, Book
-from tests.test_batch_views import day_rows
+from tests.views.test_batch_views import day_rows
 from tests.truth import ALL, Truth, ranked
 
 LINES = {

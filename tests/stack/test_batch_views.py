@@ -14,7 +14,7 @@ from clickstream.errors import ClickstreamError, NotRunning
 from clickstream.stack.mariadb import MariaDB
 from clickstream.views.batch import BatchViews
 from tests.stack.homes import runner
-from tests.test_batch_views import (
+from tests.views.test_batch_views import (
     day_rows,
     everything,
     test_a_day_is_final_when_every_server_has_the_lines_of_the_books,

@@ -50,7 +50,7 @@ def test_csv_is_refused():
 
 
 def test_each_second_is_asked_for_over_one_connection(monkeypatch, tmp_path):
-    from tests.test_reports import Event, Memory
+    from tests.serve.test_reports import Event, Memory
 
     views, slept = Memory(), []
 
