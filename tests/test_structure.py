@@ -5,7 +5,9 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -14,7 +16,8 @@ from clickstream.cli import app
 
 PACKAGE = Path(clickstream.__file__).parent
 AREAS = {"stack", "ingest", "speed", "batch", "serve"}
-SPANNING = {"ops"}
+SPANNING = {"audit", "demo"}
+"""What may import every area; only `cli` imports it."""
 HEAVY = {"pyspark", "cassandra", "sqlalchemy", "confluent_kafka", "hdfs", "pydantic", "psutil"}
 OWNERS = {
     "hdfs": {"clickstream/clients/hdfs.py"},
@@ -95,6 +98,46 @@ def test_no_path_of_a_home_is_made_elsewhere(path):
         own = base == "self.directory" and path.parent.name == "stack"  # a service's own layout
         assert not below, f"{base} / {name!r}: give it a name in home.Home"
         assert own or name not in names, f"{base} / {name!r}: home.Home has a name for it"
+
+
+def imported_at_the_top(path: Path) -> set[str]:
+    """Our modules that must be there before this one is: not those of types, nor of functions."""
+    own = ast.parse(path.read_text())
+    top = ast.Module([node for node in own.body if not isinstance(node, ast.If)], [])
+    for node in ast.walk(top):
+        if isinstance(node, ast.FunctionDef):
+            node.body = []
+    names = {name for node in ast.walk(top) for name in from_clickstream(node)}
+    return {module for name in names for module in (module_of(name),) if module != ours(path)}
+
+
+def from_clickstream(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("clickstream"):
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def module_of(name: str) -> str:
+    """The module that an imported name is, or is in."""
+    place = PACKAGE.parent.joinpath(*name.split("."))
+    is_module = place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()
+    return name if is_module else name.rpartition(".")[0]
+
+
+def test_no_module_is_in_a_cycle():
+    graph = {ours(path).removesuffix(".__init__"): imported_at_the_top(path) for path in FILES}
+    TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_can_be_read_in_one_go(path):
+    assert len(path.read_text().splitlines()) <= 400
+
+
+def test_functions_are_short():
+    kinds = ast.FunctionDef, ast.AsyncFunctionDef
+    found = (node for path in FILES for node in ast.walk(ast.parse(path.read_text())))
+    lengths = [node.end_lineno - node.lineno + 1 for node in found if isinstance(node, kinds)]
+    assert median(lengths) <= 9
 
 
 def test_every_file_is_read():

@@ -1,8 +1,8 @@
 """The jars of each service: locked by coordinate, size and sha256, in one cache, verified.
 
-`clickstream/runtime/locks/<service>.lock` is the truth. A jar counts as there when it stands in the cache
-and its content was hashed once; after that its size and time of change vouch for it, so a start
-does not read 400 MB again.
+`locks/<service>.lock` is the truth. A jar counts as there when it stands in the cache and its
+content was hashed once; after that its size and time of change vouch for it, so a start does not
+read 400 MB again.
 """
 
 import hashlib

@@ -12,7 +12,7 @@ from clickstream.config import layers
 from clickstream.errors import UsageError
 from clickstream.home import Home
 
-DEFAULTS_FILE = Path(__file__).parent.parent / "configs" / "clickstream.toml"
+DEFAULTS_FILE = Path(__file__).parents[2] / "configs" / "clickstream.toml"
 
 
 @pytest.fixture(autouse=True)

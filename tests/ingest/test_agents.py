@@ -306,5 +306,5 @@ def test_the_policy_is_configuration(tmp_path):
 
 
 def test_the_pattern_of_the_log_is_what_is_read():
-    pattern = (Path(__file__).parent.parent / "configs/flume/log4j2.xml.j2").read_text()
+    pattern = (Path(__file__).parents[2] / "configs/flume/log4j2.xml.j2").read_text()
     assert "%d %p %c{1} %m%n%throwable" in pattern

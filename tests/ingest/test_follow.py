@@ -474,7 +474,7 @@ def test_a_writer_at_work(tmp_path):
     home = Home(tmp_path)
     out = tmp_path / "written"
     argv = [sys.executable, "-m", "tests.growing", str(home.path), str(seed), str(out)]
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     with subprocess.Popen(argv, cwd=root, stdin=subprocess.PIPE, text=True) as process:
         home.begin()
         for lines in (1, 300):  # It begins after a word, and ends after another.

@@ -9,7 +9,7 @@ from clickstream.serve.when import Days, second
 @pytest.mark.parametrize("day", ["2015-02-30", "2015-5-1", "20150518", "2015-W20-1", "today", ""])
 def test_days_that_do_not_exist(day: str) -> None:
     for option in ({"only": day}, {"first": day}, {"last": day}):
-        with pytest.raises(UsageError, match="is no day"):
+        with pytest.raises(UsageError, match="is not a valid date"):
             Days.parse(**option)
 
 

@@ -13,8 +13,8 @@ from clickstream.clients.hdfs import Hdfs
 from clickstream.errors import BadInput, ClickstreamError, NotRunning, ServiceFailed
 from clickstream.master import closed_files
 from clickstream.views.batch import BatchViews, Book
-from tests.views.test_batch_views import day_rows
 from tests.truth import ALL, Truth, ranked
+from tests.views.test_batch_views import day_rows
 
 LINES = {
     "weblog1": b"""\
@@ -190,7 +190,7 @@ def test_the_command_line(master, run, computed):
     assert ("nothing to do" in nothing.stderr, json.loads(nothing.stdout)) == (True, [])
     span = ("--from", "2015-05-20", "--to", "2016-01-01")
     assert "nothing to do" in run("batch", "run", *span).stderr
-    assert "is no day" in run("batch", "run", "--date", "2015-02-30", code=2).stderr
+    assert "is not a valid date" in run("batch", "run", "--date", "2015-02-30", code=2).stderr
     assert "no lines of 2015-05-20" in run("batch", "run", "--date", "2015-05-20", code=1).stderr
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from clickstream import weblog
 from clickstream.errors import BadInput
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 LINE = b'1.2.3.4 - bob [18/May/2015:09:05:59 +0200] "GET /blog/a?b HTTP/1.1" 404 12 "-" "agent"'
 AGENTLESS = LINE[: LINE.index(b' "-"')]
 VHOST = b"www.example.org:80 203.0.113.9 " + LINE[LINE.index(b"- bob") :]
