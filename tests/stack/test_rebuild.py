@@ -105,7 +105,7 @@ def test_a_ledger_made_anew_is_as_good_as_the_lost_one(home, run, tmp_path):
     assert sum(row["copies"] for row in done.rows) == 0
 
 
-def test_behind_a_gap_lines_come_again_as_copies(home, run):
+def test_behind_a_gap_lines_come_again_as_copies(home, run, jobs):
     hdfs = Hdfs.connect(home)
     wanted = b"GET /a/150 "
     for entry in closed_files(home, home.hdfs.master):
@@ -115,7 +115,8 @@ def test_behind_a_gap_lines_come_again_as_copies(home, run):
             if found := [line for line in lines if wanted in line]:
                 (gone,) = found
                 hdfs.write(entry.path, [b"\n".join(line for line in lines if line != gone)])
-    shown = run("ingest", "ledger", "rebuild", "--yes")
+    with jobs():
+        shown = run("ingest", "ledger", "rebuild", "--yes")
     offset = identity(gone)[2]
     assert any(f"is known up to byte {offset - end}," in shown.stderr for end in (1, 2))
     assert "come again" in shown.stderr
