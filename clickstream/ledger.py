@@ -5,7 +5,7 @@ beside the spooling directory already. From then on it will appear there, whatev
 goes once its agent has taken all of it.
 
 A log is known by the SHA-256 of what was spooled of it, and a *mark* of that digest at every line
-end: so a beginning of a known log is recognised though the log itself is gone.
+end: so a beginning of a known log is recognised though the log itself was removed.
 """
 
 import hashlib
@@ -125,7 +125,7 @@ class Ledger:
         if (found := self._value("schema")) != str(SCHEMA):
             raise ClickstreamError(
                 f"the ledger has schema {found}, this version reads {SCHEMA}",
-                "make it anew from the master copy: clickstream ingest ledger rebuild",
+                "recreate it from the master dataset: clickstream ingest ledger rebuild",
             )
 
     @classmethod
@@ -143,7 +143,7 @@ class Ledger:
 
     @property
     def uuid(self) -> str:
-        """Identity of this ledger; the master copy carries it too."""
+        """Identity of this ledger; the master dataset carries it too."""
         return self._value("uuid")
 
     def files(self, server: str | None = None) -> list[LogFile]:
@@ -315,7 +315,7 @@ class Ledger:
             raise ClickstreamError(
                 f"the ledger has fewer than {number} lines of {log.server}/{log.file}, day {day},"
                 f" rejected as {reason}",
-                "make it anew: clickstream ingest ledger rebuild",
+                "recreate it: clickstream ingest ledger rebuild",
             )
 
     def _drain(self, log: LogFile, offsets: Iterable[int]) -> None:

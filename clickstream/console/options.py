@@ -63,7 +63,7 @@ def _table(text: str) -> dict[str, str]:
     try:
         return dict(json.loads(text))
     except (ValueError, TypeError):
-        raise UsageError(f"--set {SPARK_CONF} is no table: {text}") from None
+        raise UsageError(f"--set {SPARK_CONF} is not a table: {text}") from None
 
 
 def tell(error: BaseException) -> int:
@@ -86,7 +86,7 @@ def tell(error: BaseException) -> int:
 
 @contextmanager
 def stages() -> Iterator[Callable[[str], None]]:
-    """Shows the stage at work: one changing line on a terminal, a line each elsewhere.
+    """Shows the present stage: one changing line on a terminal, a line each elsewhere.
 
     What follows ": " is how far a stage is; elsewhere that comes every PROGRESS_S at most.
     """

@@ -292,5 +292,5 @@ def _check_kafka(settings: Settings, ledger: Ledger) -> None:
         if found < valid:
             raise ClickstreamError(
                 f"{server}: {valid} valid lines were spooled, but Kafka received {found}",
-                "was the topic made anew? clickstream stack clean starts over",
+                "was the topic recreated? clickstream stack clean starts over",
             )

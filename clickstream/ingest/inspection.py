@@ -167,7 +167,7 @@ def local(file: Path) -> logs.Opener:
     except OSError as error:
         raise BadInput(f"{file} cannot be read: {error.strerror}") from None
     if not regular:
-        what = "a directory" if directory else "no regular file"
+        what = "a directory" if directory else "not a regular file"
         raise BadInput(f"{file} is {what}", "name a log file")
     return partial(cast(Any, file.open), "rb")
 

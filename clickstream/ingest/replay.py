@@ -77,7 +77,9 @@ def replay(settings: Settings, pace: Pace, observe: Observer) -> Progress:
     # Before a format is noted as that of now: chunks of an earlier one may wait for an agent.
     flow.require_edges(settings, [server for server in sources if sources[server]])
     with spooler.opened(settings, servers, hdfs) as opened:
-        if not any(sources.values()):  # What was planned of logs that are gone has appeared by now.
+        if not any(
+            sources.values()
+        ):  # What was planned of logs that were removed has appeared by now.
             raise NoData(
                 f"there is no log below {settings.hdfs.source}",
                 "put one there: clickstream weblog put FILE --server NAME",

@@ -32,7 +32,7 @@ class Coordinate(NamedTuple):
         """From `organisation:name:revision[:classifier]`; ValueError when it is not that."""
         parts = text.split(":")
         if len(parts) not in (3, 4) or not all(parts):
-            raise ValueError(f"{text!r} is no coordinate")
+            raise ValueError(f"{text!r} is not a coordinate")
         return cls(*parts)
 
     def __str__(self) -> str:

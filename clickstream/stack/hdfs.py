@@ -25,7 +25,7 @@ STATE = "/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState"
 
 
 class Hdfs(Service):
-    """The source logs, the master copy and the quarantine."""
+    """The source logs, the master dataset and the quarantine."""
 
     name = "hdfs"
     title = "HDFS"

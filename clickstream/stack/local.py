@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
 
 class _Cancelled(Exception):
-    """Another service failed, or the user broke off."""
+    """Another service failed, or the user cancelled."""
 
 
 def chosen(settings: Settings, names: Sequence[str] = ()) -> list[Service]:
@@ -112,7 +112,7 @@ def _alone(settings: Settings) -> Iterator[None]:
 
 def _start(services: list[Service]) -> None:
     broken = threading.Event()
-    # Inside out: the others are told to break off, awaited, and only then stopped.
+    # Inside out: the others are asked to cancel, awaited, and only then stopped.
     with (
         Board([service.title for service in services]) as board,
         _stopped_on_failure(services),
@@ -133,7 +133,7 @@ def _start_one(service: Service, board: Board, broken: threading.Event) -> None:
     try:
         service.start(check)
     except _Cancelled:
-        board.say(service.title, "broken off", done=True)
+        board.say(service.title, "cancelled", done=True)
         raise
     except ClickstreamError:
         board.say(service.title, "failed", done=True)

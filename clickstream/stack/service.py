@@ -78,7 +78,7 @@ class Service(ABC):
         return {process: self.child(process).running() for process in self.processes}
 
     def start(self, check: Callable[[], None] = lambda: None) -> None:
-        """Start it and wait until it is ready; `check` may raise to break off.
+        """Start it and wait until it is ready; `check` may raise to cancel.
 
         A process of it that still runs alone is stopped first. Raises ServiceFailed with the end
         of the log.

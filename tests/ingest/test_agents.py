@@ -69,7 +69,7 @@ def test_the_last_error_is_of_this_start_and_the_latest(log):
     assert "SinkRunner" in agent_log.last_error(log, len(FATAL))
     assert agent_log.last_error(log, len(FATAL + REFUSED)) == ""
     assert "SinkRunner" in agent_log.last_error(log, 10**6), (
-        "a log made anew is read from its start"
+        "a log that was recreated is read from its start"
     )
 
 

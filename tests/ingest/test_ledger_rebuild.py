@@ -1,4 +1,4 @@
-"""A log's record made anew from its stamped lines is the one that the spooler made of the log."""
+"""A log's record recreated from its stamped lines is the one that the spooler made of the log."""
 
 import hashlib
 from io import BytesIO
@@ -24,7 +24,7 @@ logs = st.builds(
 
 
 def stored(log: bytes) -> list[Stored]:
-    """What the master copy and the quarantine hold of a log."""
+    """What the master dataset and the quarantine hold of a log."""
     found, offset = [], 0
     for piece in BytesIO(log):
         raw = piece.removesuffix(b"\n").removesuffix(b"\r") if piece[-1:] == b"\n" else piece

@@ -115,7 +115,7 @@ class World:
             self.learn(server, content, len(content))
 
     def planned(self, server):
-        """How far the ledger got with the log at work: the sizes it knows that are no whole log."""
+        """How far the ledger got with the present log: the sizes it knows that are no whole log."""
         with Ledger.open(self.settings.files.ledger) as ledger:
             return {log.bytes: log.digest for log in ledger.files(server)}
 
@@ -248,7 +248,7 @@ def test_every_fault_point_is_survived_in_a_process_of_its_own(tmp_path):
     for point in POINTS:
         home = Home(tmp_path / point)
         assert ended(child(spool, home.root, log, fault=f"{point}:2")) == -signal.SIGKILL
-        # What an agent has taken and the ledger knows is gone, so look before the second run.
+        # What an agent has taken and the ledger knows is removed, so look before the second run.
         with Ledger.open(home.ledger) as ledger:
             before = ledger.totals().total()
             assert before in (7, 14)
@@ -333,7 +333,7 @@ def test_a_chunk_that_somebody_took_away_is_named(home):
     (chunk,) = home.files.spool("weblog1").iterdir()
     chunk.unlink()
     with (
-        pytest.raises(ClickstreamError, match=f"{chunk.name} is gone"),
+        pytest.raises(ClickstreamError, match=f"{chunk.name} was removed"),
         spooler.opened(home, ["weblog1"]),
     ):
         pass

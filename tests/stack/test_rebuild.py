@@ -1,4 +1,4 @@
-"""A ledger made anew on real services: as good as the lost one."""
+"""A ledger recreated on real services: as good as the lost one."""
 
 import gzip
 import json

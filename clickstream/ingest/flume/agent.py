@@ -210,7 +210,7 @@ class Agent:
     def _wait_up(self, cancelled: threading.Event) -> None:
         def up() -> bool:
             if cancelled.is_set():
-                raise ServiceFailed(f"the start of {self.name} was broken off")
+                raise ServiceFailed(f"the start of {self.name} was cancelled")
             with suppress(NotRunning):
                 return not self.missing()
             return False

@@ -93,7 +93,7 @@ def _idle(agent: Agent, tell: Tell) -> bool:
 
 
 def _start_edges(edges: Sequence[Agent], tell: Tell) -> None:
-    """Side by side; when one fails or the user breaks off, none is left half started."""
+    """Side by side; when one fails or the user cancels, none is left half started."""
     cancelled = threading.Event()
     with ThreadPoolExecutor(max(len(edges), 1)) as pool:
         try:

@@ -39,7 +39,7 @@ def follow(
 
     All that was read is spooled before it returns. Raises UsageError for an unknown server,
     BadInput for a log or a format that cannot be taken, ClickstreamError where another spooler of
-    this server runs, its agent has other settings, or the master copy is another ledger's.
+    this server runs, its agent has other settings, or the master dataset is another ledger's.
     """
     if server not in settings.servers:
         known = ", ".join(settings.servers)
@@ -150,7 +150,7 @@ def _ending() -> Iterator[list[int]]:
 
 
 class _Sign:
-    """Looks, beside the following, whether the master copy is of this ledger.
+    """Looks, beside the following, whether the master dataset is of this ledger.
 
     HDFS may be away or may hang, and lines must not wait for it; at the start it gets a moment.
     """

@@ -26,7 +26,7 @@ Key = tuple[int, int]
 
 
 class Window(io.RawIOBase):
-    """The bytes `[start, stop)` of an open file, as a stream; it ends early where they are gone."""
+    """The bytes `[start, stop)` of an open file, as a stream; it ends early in a shorter file."""
 
     def __init__(self, handle: int, start: int, stop: int) -> None:
         super().__init__()

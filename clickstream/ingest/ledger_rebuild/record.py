@@ -1,4 +1,4 @@
-"""A log's record, made anew from its stamped lines: bytes, digest, marks, counts.
+"""A log's record, recreated from its stamped lines: bytes, digest, marks, counts.
 
 A line's end is told by where the next line begins, so that of the last line is not known. A log
 is known up to the first line that is missing, or of which two copies differ.
@@ -24,7 +24,7 @@ _ENDS = {1: b"\n", 2: b"\r\n"}
 
 
 class Stored(NamedTuple):
-    """A stamped line of the master copy (MASTER) or of the quarantine; one of maybe many copies.
+    """A stamped line of the master dataset (MASTER) or of the quarantine; one of maybe many copies.
 
     `day` is that of its stamp; `raw` has no line end.
     """

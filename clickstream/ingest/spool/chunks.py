@@ -309,7 +309,7 @@ class Spool:
             self.keep(chunk)
         except FileNotFoundError:
             raise ClickstreamError(
-                f"the chunk {chunk.name} is gone from {self.directory}, and no agent has taken it",
+                f"the chunk {chunk.name} was removed from {self.directory}, but no agent took it",
                 "put it back; or clickstream ingest ledger rebuild, and replay its log again",
             ) from None
 

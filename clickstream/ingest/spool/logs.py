@@ -105,7 +105,7 @@ def place(
     The longest known log that this one begins with is continued. A log that is a beginning of a
     known one adds nothing: its last line end must bear the known log's mark. What stands behind
     that line end is no line yet where there is no `tail`; else `source` opens the known log to
-    compare with. Raises BadInput where that one is gone.
+    compare with. Raises BadInput where that one was removed.
     """
     known = sorted(ledger.files(server), key=lambda log: log.bytes)
     best = Place(None, 0, hashlib.sha256())
@@ -164,7 +164,7 @@ def _begins(
     if same is None:
         raise BadInput(
             f"the last line, at byte {end}, is cut off, and it cannot be told whether the rest of"
-            f" it stands in a log spooled before ({log.path}), which is gone",
+            f" it stands in a log spooled before ({log.path}), which was removed",
             "give the whole log, or end it with a whole line",
         )
     return same

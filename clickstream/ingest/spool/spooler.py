@@ -206,9 +206,9 @@ def opened(
 ) -> Iterator[Spooler]:
     """The spooler of these servers; planned chunks of an earlier run have appeared.
 
-    Where `hdfs` is given, the ledger's sign beside the master copy is checked. Raises
-    ClickstreamError where another spooler of a server runs (its pid is named), or where the master
-    copy is accounted for by another ledger; BadInput for a format that would misread stored lines.
+    Where `hdfs` is given, the owner of the master dataset is checked. Raises ClickstreamError where
+    another spooler of a server runs (its pid is named), or where another ledger owns the master
+    dataset; BadInput for a format that would misread stored lines.
     """
     with ExitStack() as stack:
         for server in servers:
@@ -228,20 +228,20 @@ def opened_file(path: Path) -> BinaryIO:
 
 
 def check_sign(hdfs: Hdfs, settings: Settings, ledger: Ledger, server: str) -> None:
-    """Refuse a server's master copy that another ledger accounts for; sign one that is new."""
+    """Refuse a server's master dataset that another ledger accounts for; sign one that is new."""
     found = signed_by(hdfs, settings, server)
     if found is None:
         sign(hdfs, settings, ledger, server)
     elif found != ledger.uuid:
         raise ClickstreamError(
-            f"the master copy of {server} at {settings.hdfs.master} is accounted for by another"
+            f"the master dataset of {server} at {settings.hdfs.master} is accounted for by another"
             " ledger",
             "use the home it was made with; where that is lost: clickstream ingest ledger rebuild",
         )
 
 
 def sign(hdfs: Hdfs, settings: Settings, ledger: Ledger, server: str) -> None:
-    """Note beside the master copy that this ledger accounts for the server's lines."""
+    """Note beside the master dataset that this ledger accounts for the server's lines."""
     hdfs.write(sign_path(settings, server), [ledger.uuid.encode()])
 
 
@@ -257,7 +257,7 @@ def signed_by(hdfs: Hdfs, settings: Settings, server: str) -> str | None:
 def sign_path(settings: Settings, server: str) -> str:
     """Where the UUID of the ledger that accounts for a server stands.
 
-    Readers of the master copy pass by names that begin with `_`.
+    Readers of the master dataset pass by names that begin with `_`.
     """
     return f"{settings.hdfs.master}/{SIGN}.{server}"
 
