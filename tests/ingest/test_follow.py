@@ -24,7 +24,7 @@ from clickstream import config
 from clickstream.errors import BadInput, ClickstreamError, UsageError
 from clickstream.ingest.follow import run, tail
 from clickstream.ingest.follow.follower import Follower, Following
-from clickstream.ingest.follow.tail import Growing
+from clickstream.ingest.follow.tail import TailedFile
 from clickstream.ingest.spool import spooler
 from clickstream.ingest.spool.chunks import Spool
 from clickstream.ledger import Ledger
@@ -261,7 +261,7 @@ def test_a_log_from_before_is_not_missed_where_the_known_one_was_removed(home, w
 
 
 @pytest.mark.parametrize("rotation", ["rename", "copytruncate"])
-def test_a_compressed_copy_adds_nothing(home, writer, rotation):
+def test_a_compressed_copy_has_nothing_new(home, writer, rotation):
     lived(home, writer, ("write", 3), ("step",), (rotation,), ("write", 2), ("step",))
     writer.compress(1)
     home.settle()
@@ -281,7 +281,7 @@ def test_a_tail_is_held_back_until_its_end_comes(home, writer):
 
 def test_the_tail_of_a_rotated_log_counts_when_nothing_more_comes(home, writer):
     lived(home, writer, ("cut",), ("rename",), ("write", 1))
-    assert not home.follower.step(), "a tail that will count soon is not settled"
+    assert not home.follower.step(), "a partial line that will count soon is not settled"
     home.check([writer.lines[0], writer.lines[2]])
     home.finish()
     home.check(writer.lines)
@@ -307,13 +307,13 @@ def test_a_counted_tail_that_goes_on_is_told_and_left_alone(home, writer):
     assert len(home.spooled()) == 3
 
 
-def test_a_counted_tail_that_goes_on_at_once_is_told_too(home, writer, monkeypatch):
+def test_a_counted_partial_line_that_goes_on_at_once_is_reported_too(home, writer, monkeypatch):
     lived(home, writer, ("cut",), ("rename",), ("write", 1), ("step",))
     spool = spooler.Spooler.spool
 
-    def spool_and_write(self, log, draft):
-        spool(self, log, draft)
-        if draft.open_tail:
+    def spool_and_write(self, log, chunk):
+        spool(self, log, chunk)
+        if chunk.open_tail:
             writer.end(writer.old)
 
     monkeypatch.setattr(spooler.Spooler, "spool", spool_and_write)
@@ -322,7 +322,7 @@ def test_a_counted_tail_that_goes_on_at_once_is_told_too(home, writer, monkeypat
     assert len(home.spooled()) == 3
 
 
-def test_a_broken_compressed_log_is_told_and_left_alone(home, writer):
+def test_a_broken_compressed_log_is_reported_and_left_alone(home, writer):
     lived(home, writer, ("write", 300))
     home.settle()
     home.end()
@@ -376,7 +376,7 @@ def test_a_line_that_is_too_long_waits_for_hdfs_alone(home, writer, monkeypatch)
     assert len(home.spooled()) == 2
     kept = {}
     monkeypatch.setattr(
-        spooler, "quarantine_big", lambda hdfs, root, server, file, draft: kept.update(draft.big)
+        spooler, "quarantine_big", lambda hdfs, root, server, file, chunk: kept.update(chunk.big)
     )
     monkeypatch.setattr(spooler.Hdfs, "connect", lambda settings: None)
     home.settle()
@@ -400,7 +400,7 @@ def test_a_truncation_amid_a_run_of_lines_is_noticed(home, writer, monkeypatch):
     lived(home, writer, W)
     home.settle()
     writer.write(2)
-    stream = Growing.stream
+    stream = TailedFile.stream
     turns = iter([writer.copytruncate])
 
     def truncated(self, start, stop):
@@ -409,7 +409,7 @@ def test_a_truncation_amid_a_run_of_lines_is_noticed(home, writer, monkeypatch):
             writer.write(3)
         return stream(self, start, stop)
 
-    monkeypatch.setattr(Growing, "stream", truncated)
+    monkeypatch.setattr(TailedFile, "stream", truncated)
     home.settle()
     home.check(writer.lines)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clickstream.ingest.ledger_rebuild.record import MASTER, QUARANTINE, Record, Stored, record
-from clickstream.ingest.spool.chunks import Cutter, Limits
+from clickstream.ingest.spool.chunks import Chunker, Limits
 from clickstream.ledger import Ledger, LogFile, mark
 from clickstream.weblog import COMBINED, COMMON, MAX_LINE_BYTES, VHOST_COMBINED, judge
 
@@ -37,9 +37,9 @@ def stored(log: bytes) -> list[Stored]:
 
 def spooled(log: bytes):
     """The record that the spooler makes: the log's end, digest, marks and counts."""
-    cutter = Cutter(SERVER, FILE, COMBINED, hashlib.sha256())
-    (draft,) = cutter.drafts(BytesIO(log), 0, Limits(10**6, 2**40))
-    return draft
+    chunker = Chunker(SERVER, FILE, COMBINED, hashlib.sha256())
+    (chunk,) = chunker.chunks(BytesIO(log), 0, Limits(10**6, 2**40))
+    return chunk
 
 
 def marks(made: Record) -> bytes:
@@ -48,14 +48,14 @@ def marks(made: Record) -> bytes:
 
 @given(logs)
 def test_a_record_made_anew_is_the_spoolers(log):
-    made, draft, last = record(stored(log), COMBINED), spooled(log), stored(log)[-1]
+    made, chunk, last = record(stored(log), COMBINED), spooled(log), stored(log)[-1]
     assert made.digest.digest() == hashlib.sha256(log[: made.bytes]).digest()
     if last.raw.endswith(b"\r"):
         assert (made.bytes, made.behind) == (last.offset, 1)
     else:
         assert log[made.bytes :] in (b"", b"\n", b"\r\n")
-        assert (made.counts, made.behind) == (draft.counts, 0)
-    whole = bytes(draft.marks)
+        assert (made.counts, made.behind) == (chunk.counts, 0)
+    whole = bytes(chunk.marks)
     assert whole.startswith(marks(made))
     assert len(whole) - len(marks(made)) <= 16
 

@@ -17,7 +17,7 @@ from clickstream.errors import BadInput, ClickstreamError
 from clickstream.home import exclusive
 from clickstream.ingest import flow
 from clickstream.ingest.spool import logs
-from clickstream.ingest.spool.chunks import Cutter, Draft, Limits, Spool, quarantine_big
+from clickstream.ingest.spool.chunks import Chunker, Limits, PendingChunk, Spool, quarantine_big
 from clickstream.ingest.spool.logs import Opener, Readable
 from clickstream.ledger import Acceptance, Chunk, Ledger, LogFile
 from clickstream.weblog import COMBINED, Format, formats, judge, stamp
@@ -29,35 +29,41 @@ LOCAL = "file://"
 class OpenLog:
     """A log on its way into a spool.
 
-    `file` is its identity, `offset` the next byte to spool. `adds_nothing`: it is a beginning of
+    `file` is its identity, `offset` the next byte to spool. `nothing_new`: it is a beginning of
     a known log, or has no whole line yet; once it has grown it must be recognised again.
     """
 
     def __init__(
-        self, server: str, file: str, path: str, place: logs.Place, form: Format = COMBINED
+        self,
+        server: str,
+        file: str,
+        path: str,
+        recognition: logs.Recognition,
+        form: Format = COMBINED,
     ) -> None:
         self.server = server
         self.file = file
         self.path = path
-        self.known = place.known
-        self.offset = place.offset
-        self.adds_nothing = place.whole
-        self._open_tail = place.known is not None and place.known.open_tail
+        self.known = recognition.known
+        self.offset = recognition.offset
+        self.nothing_new = recognition.nothing_new
+        self._open_tail = recognition.known is not None and recognition.known.open_tail
         # A CR that was counted as the line's last byte would belong to the line end now.
-        self._tail_ends = (b"",) if place.last == b"\r" else (b"", b"\n", b"\r\n")
-        self._cutter = Cutter(server, file, form, place.digest)
+        self._tail_ends = (b"",) if recognition.last == b"\r" else (b"", b"\n", b"\r\n")
+        self._chunker = Chunker(server, file, form, recognition.digest)
 
-    def drafts(
-        self, stream: Readable, limits: Limits, last: int = 0, tail: bool = True
-    ) -> Iterator[Draft]:
-        """The drafts of a stream that stands at `offset`; spool each before the next is asked for.
+    def chunks(
+        self, stream: Readable, limits: Limits, last: int = 0, accept_partial_line: bool = True
+    ) -> Iterator[PendingChunk]:
+        """The chunks of a stream that stands at `offset`; spool each before the next is asked for.
 
-        Without `tail` a last line that has no end is left for later; `last` is the event second
-        reached before. Raises BadInput where a last line, counted without its end, goes on.
+        Without `accept_partial_line` a last line that has no end is left for later; `last` is the
+        event second reached before. Raises BadInput where a last line, counted without its end,
+        goes on.
         """
         if self._open_tail:
             self._end_tail(stream)
-        yield from self._cutter.drafts(stream, self.offset, limits, last, tail)
+        yield from self._chunker.chunks(stream, self.offset, limits, last, accept_partial_line)
 
     def _end_tail(self, stream: Readable) -> None:
         """A last line was counted without its end: what follows may only be that end."""
@@ -69,7 +75,7 @@ class OpenLog:
                 "give it as another log: clickstream weblog put --as NAME",
             )
         if end:
-            self._cutter.end_tail(end)
+            self._chunker.end_tail(end)
             self.offset += len(end)
             self._open_tail = False
 
@@ -99,38 +105,42 @@ class Spooler:
             spool.recover(ledger.open_chunks(server))
         self.tidy()
 
-    def recognise(self, server: str, opener: Opener, path: str, tail: bool = True) -> OpenLog:
-        """What the ledger knows of a log, by its content; raises BadInput.
+    def recognise(
+        self, server: str, opener: Opener, path: str, accept_partial_line: bool = True
+    ) -> OpenLog:
+        """Find a log in the ledger by its content; raises BadInput.
 
-        Without `tail` a last line that has no end is no line yet.
+        Without `accept_partial_line` a last line that has no end is left for later.
         """
-        place = logs.place(self.ledger, server, opener, path, self._source, tail)
+        recognition = logs.recognise(
+            self.ledger, server, opener, path, self._source, accept_partial_line
+        )
         form = formats.of(self._settings, server)
-        if place.known is None:
-            return OpenLog(server, self._new_file(server, opener, path), path, place, form)
-        log = place.known
-        if path != log.path and not place.whole and self._source(log) is None:
+        if recognition.known is None:
+            return OpenLog(server, self._new_file(server, opener, path), path, recognition, form)
+        log = recognition.known
+        if path != log.path and not recognition.nothing_new and self._source(log) is None:
             self.ledger.moved(log, path)
-        return OpenLog(server, log.file, path, place, form)
+        return OpenLog(server, log.file, path, recognition, form)
 
-    def spool(self, log: OpenLog, draft: Draft) -> None:
-        """Let a draft's lines appear as a chunk in the spooling directory; `log` moves on.
+    def spool(self, log: OpenLog, chunk: PendingChunk) -> None:
+        """Let a chunk's lines appear as a chunk in the spooling directory; `log` moves on.
 
         Lines too long for an agent go to the quarantine in HDFS: raises NotRunning without it.
         """
-        if draft.big:
+        if chunk.big:
             root = self._settings.hdfs.quarantine
-            quarantine_big(self._connected(), root, log.server, log.file, draft)
-        now = LogFile(log.server, log.file, log.path, draft.stop, draft.digest, draft.open_tail)
+            quarantine_big(self._connected(), root, log.server, log.file, chunk)
+        now = LogFile(log.server, log.file, log.path, chunk.stop, chunk.digest, chunk.open_tail)
         self._appear(
             now,
-            (draft.start, draft.stop),
-            draft.body,
+            (chunk.start, chunk.stop),
+            chunk.body,
             lambda: self.ledger.plan(
-                now, draft.start, draft.counts, bytes(draft.marks), draft.carried
+                now, chunk.start, chunk.counts, bytes(chunk.marks), chunk.carried
             ),
         )
-        log.offset = draft.stop
+        log.offset = chunk.stop
 
     def refeed(self, server: str, file: str, rejects: Sequence[Reject]) -> int:
         """Spool those rejects of a log that are valid now, unaltered, under their ids; how many.
