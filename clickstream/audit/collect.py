@@ -138,7 +138,7 @@ def _foreign(hdfs: Hdfs, settings: Settings, server: str | None) -> list[str]:
     with Ledger.open(_ledger(settings)) as ledger:
         ours = (None, ledger.uuid)
     wanted = [server] if server else list(settings.servers)
-    found = [name for name in wanted if spooler.signed_by(hdfs, settings, name) not in ours]
+    found = [name for name in wanted if spooler.owner(hdfs, settings, name) not in ours]
     if found == wanted:
         raise ClickstreamError(
             f"another ledger accounts for the master dataset of {', '.join(found)}",

@@ -593,10 +593,10 @@ def test_a_master_copy_of_another_ledger_ends_it(home, writer, monkeypatch):
     writer.write(1)
 
     def other(*_):
-        raise ClickstreamError("the master dataset is accounted for by another ledger")
+        raise ClickstreamError("the master dataset belongs to another ledger")
 
     monkeypatch.setattr(run.Hdfs, "connect", lambda settings: None)
-    monkeypatch.setattr(spooler, "check_sign", other)
+    monkeypatch.setattr(spooler, "check_owner", other)
     with pytest.raises(ClickstreamError, match="another ledger"):
         following(home, idle=5)
     assert home.spooled() == []

@@ -22,8 +22,8 @@ from clickstream.ingest.spool.spooler import Spooler
 from clickstream.ledger import Ledger
 from clickstream.weblog import formats
 
-SIGN_PATIENCE_S = 5.0
-SIGN_AGAIN_S = 30.0
+FIRST_CHECK_S = 5.0
+RECHECK_S = 30.0
 SPACE_AGAIN_S = 5.0
 
 
@@ -79,10 +79,10 @@ class _Run(NamedTuple):
         try:
             with (
                 spooler.opened(self.settings, [self.server]) as spooled,
-                _Sign(self.settings, self.server) as sign,
+                OwnershipCheck(self.settings, self.server) as ownership,
                 closing(self._follower(spooled, done)) as follower,
             ):
-                self._steps(spooled, sign, follower)
+                self._steps(spooled, ownership, follower)
         except (OSError, ClickstreamError) as error:
             if not _disk_full(error):
                 raise
@@ -93,10 +93,10 @@ class _Run(NamedTuple):
     def _follower(self, spooled: Spooler, done: Following) -> Follower:
         return Follower(self.settings, spooled, self.server, self.path, self.tell, done)
 
-    def _steps(self, spooled: Spooler, sign: "_Sign", follower: Follower) -> None:
+    def _steps(self, spooled: Spooler, ownership: "OwnershipCheck", follower: Follower) -> None:
         news = _News(self.until_idle_s)
         while True:
-            sign.check()
+            ownership.check()
             last = bool(self.ended)  # whatever was written before the signal is still read
             settled = follower.step()
             self.observe(follower.done)
@@ -149,8 +149,8 @@ def _ending() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-class _Sign:
-    """Looks, beside the following, whether the master dataset is of this ledger.
+class OwnershipCheck:
+    """Checks, beside the following, that this ledger owns the master dataset.
 
     HDFS may be away or may hang, and lines must not wait for it; at the start it gets a moment.
     """
@@ -163,32 +163,32 @@ class _Sign:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
-    def __enter__(self) -> "_Sign":
+    def __enter__(self) -> "OwnershipCheck":
         self._thread.start()
-        self._tried.wait(SIGN_PATIENCE_S)
+        self._tried.wait(FIRST_CHECK_S)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
 
     def check(self) -> None:
-        """Raises what was found to be wrong."""
+        """Raise the failure of the check, if it has failed."""
         if self._failure:
             raise self._failure
 
     def _look(self) -> None:
         while not self._ended.is_set():
-            answered = self._answered()
+            answered = self._check_owner()
             self._tried.set()
             if answered:
                 return
-            self._ended.wait(SIGN_AGAIN_S)
+            self._ended.wait(RECHECK_S)
 
-    def _answered(self) -> bool:
+    def _check_owner(self) -> bool:
         try:
             hdfs = Hdfs.connect(self._settings)
             with Ledger.open(self._settings.files.ledger) as ledger:
-                spooler.check_sign(hdfs, self._settings, ledger, self._server)
+                spooler.check_owner(hdfs, self._settings, ledger, self._server)
         except NotRunning:
             return False
         except ClickstreamError as error:

@@ -49,7 +49,7 @@ def rebuild(settings: Settings, servers: Sequence[str] = (), watch: Watch = lamb
         _swap(settings, draft)
         with Ledger.open(settings.files.ledger) as ledger:
             for server in servers:
-                spooler.sign(hdfs, settings, ledger, server)
+                spooler.claim(hdfs, settings, ledger, server)
     return rows
 
 

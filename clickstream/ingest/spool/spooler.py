@@ -22,7 +22,7 @@ from clickstream.ingest.spool.logs import Opener, Readable
 from clickstream.ledger import Acceptance, Chunk, Ledger, LogFile
 from clickstream.weblog import COMBINED, Format, formats, judge, stamp
 
-SIGN = "_ledger"
+_OWNER_FILE = "_ledger"
 LOCAL = "file://"
 
 
@@ -226,7 +226,7 @@ def opened(
         ledger = stack.enter_context(Ledger.open(settings.files.ledger))
         if hdfs:
             for server in servers:
-                check_sign(hdfs, settings, ledger, server)
+                check_owner(hdfs, settings, ledger, server)
         made = Spooler(settings, ledger, servers, hdfs)
         formats.settle(ledger, settings, servers)
         yield made
@@ -237,39 +237,38 @@ def opened_file(path: Path) -> BinaryIO:
     return cast(BinaryIO, path.open("rb"))
 
 
-def check_sign(hdfs: Hdfs, settings: Settings, ledger: Ledger, server: str) -> None:
-    """Refuse a server's master dataset that another ledger accounts for; sign one that is new."""
-    found = signed_by(hdfs, settings, server)
-    if found is None:
-        sign(hdfs, settings, ledger, server)
-    elif found != ledger.uuid:
+def check_owner(hdfs: Hdfs, settings: Settings, ledger: Ledger, server: str) -> None:
+    """Refuse a server's master dataset that another ledger owns; claim one that is new."""
+    current = owner(hdfs, settings, server)
+    if current is None:
+        claim(hdfs, settings, ledger, server)
+    elif current != ledger.uuid:
         raise ClickstreamError(
-            f"the master dataset of {server} at {settings.hdfs.master} is accounted for by another"
-            " ledger",
+            f"the master dataset of {server} at {settings.hdfs.master} belongs to another ledger",
             "use the home it was made with; where that is lost: clickstream ingest ledger rebuild",
         )
 
 
-def sign(hdfs: Hdfs, settings: Settings, ledger: Ledger, server: str) -> None:
-    """Note beside the master dataset that this ledger accounts for the server's lines."""
-    hdfs.write(sign_path(settings, server), [ledger.uuid.encode()])
+def claim(hdfs: Hdfs, settings: Settings, ledger: Ledger, server: str) -> None:
+    """Record beside the master dataset that this ledger owns the server's lines."""
+    hdfs.write(owner_path(settings, server), [ledger.uuid.encode()])
 
 
-def signed_by(hdfs: Hdfs, settings: Settings, server: str) -> str | None:
-    """The UUID of the ledger that accounts for a server; None where there is none yet."""
-    path = sign_path(settings, server)
+def owner(hdfs: Hdfs, settings: Settings, server: str) -> str | None:
+    """The UUID of the ledger that owns a server's lines; None where there is none yet."""
+    path = owner_path(settings, server)
     if hdfs.stat(path) is None:
         return None
     with hdfs.open(path) as stream:
         return stream.read().decode()
 
 
-def sign_path(settings: Settings, server: str) -> str:
-    """Where the UUID of the ledger that accounts for a server stands.
+def owner_path(settings: Settings, server: str) -> str:
+    """The path of the file with the UUID of the ledger that owns a server's lines.
 
     Readers of the master dataset pass by names that begin with `_`.
     """
-    return f"{settings.hdfs.master}/{SIGN}.{server}"
+    return f"{settings.hdfs.master}/{_OWNER_FILE}.{server}"
 
 
 @contextmanager
