@@ -107,7 +107,7 @@ def read_books(settings: Settings, scope: Scope = EVERYTHING) -> Books:
     path = _ledger(settings)
     drained: dict[Log, list[int]] = defaultdict(list)
     with Ledger.open(path) as ledger:
-        for name, file, offset in ledger.drained():
+        for name, file, offset in ledger.reprocessed():
             if scope.has_server(name):
                 drained[name, file].append(offset)
         waiting = in_flight.waiting(settings, ledger.open_chunks())

@@ -258,7 +258,7 @@ def _replay_rejects(settings: "Settings", wait: bool) -> None:
     from clickstream.ingest import flow, rejects, replay_display
 
     with replay_display.shown() as observe:
-        done = rejects.drain(settings, observe)
+        done = rejects.reprocess(settings, observe)
         if wait:
             flow.drain(settings, lambda where: observe(_waiting(done, where)))
     typer.echo(f"{done.lines} lines taken out of the quarantine")

@@ -232,10 +232,10 @@ def _first_lines(
 def _fields(line: logs.Line, form: Format, mapping: Categories) -> dict[str, str]:
     try:
         if line.big:
-            raise weblog.Reject(TOO_LONG)
+            raise weblog.InvalidLine(TOO_LONG)
         entry = weblog.parse(line.raw, form)
-    except weblog.Reject as reject:
-        return {"reject": f"{reject.reason}, {_example(line)}"}
+    except weblog.InvalidLine as error:
+        return {"reject": f"{error.reason}, {_example(line)}"}
     fields = entry._asdict() | {"category": categories.of(entry.request, mapping)}
     order = dict.fromkeys(["vhost", *fields])
     return {key: _shown(fields[key]) for key in order if fields[key] is not None}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from clickstream.ingest.ledger_rebuild.record import MASTER, QUARANTINE, Record, Stored, record
 from clickstream.ingest.spool.chunks import Chunker, Limits
-from clickstream.ledger import Ledger, LogFile, mark
+from clickstream.ledger import Ledger, LogFile, line_end_checksum
 from clickstream.weblog import COMBINED, COMMON, MAX_LINE_BYTES, VHOST_COMBINED, judge
 
 SERVER, FILE = "weblog1", "0123456789abcdef"
@@ -36,14 +36,14 @@ def stored(log: bytes) -> list[Stored]:
 
 
 def spooled(log: bytes):
-    """The record that the spooler makes: the log's end, digest, marks and counts."""
+    """The record that the spooler makes: the log's end, digest, checksums and counts."""
     chunker = Chunker(SERVER, FILE, COMBINED, hashlib.sha256())
     (chunk,) = chunker.chunks(BytesIO(log), 0, Limits(10**6, 2**40))
     return chunk
 
 
-def marks(made: Record) -> bytes:
-    return b"".join(digests for _, digests in made.marks.rows())
+def checksums(made: Record) -> bytes:
+    return b"".join(digests for _, digests in made.checksums.rows())
 
 
 @given(logs)
@@ -55,9 +55,9 @@ def test_a_record_made_anew_is_the_spoolers(log):
     else:
         assert log[made.bytes :] in (b"", b"\n", b"\r\n")
         assert (made.counts, made.behind) == (chunk.counts, 0)
-    whole = bytes(chunk.marks)
-    assert whole.startswith(marks(made))
-    assert len(whole) - len(marks(made)) <= 16
+    whole = bytes(chunk.checksums)
+    assert whole.startswith(checksums(made))
+    assert len(whole) - len(checksums(made)) <= 16
 
 
 @given(logs, st.data())
@@ -89,12 +89,12 @@ def test_a_line_whose_copies_differ_ends_what_is_known():
     assert (made.counts.total(), made.behind) == (2, 3)
 
 
-def test_a_line_in_both_places_was_drained_and_counts_as_valid():
+def test_a_line_in_both_stores_was_reprocessed_and_counts_as_valid():
     line = stored(OK % (1, b"g") + b"\n")[0]
     rejected = line._replace(store=QUARANTINE, day="-")
     made = record([line, line, rejected], COMBINED)
     assert dict(made.counts) == {("2015-05-18", ""): 1}
-    assert list(made.drained) == [0]
+    assert list(made.reprocessed) == [0]
 
 
 @pytest.mark.parametrize(
@@ -119,11 +119,11 @@ def test_a_restored_ledger_knows_the_log_and_each_of_its_line_ends(tmp_path):
     known = LogFile(SERVER, FILE, "/gone", made.bytes, made.digest.hexdigest(), made.open_tail)
     digest, stop = hashlib.sha256(), 0
     with Ledger.open(tmp_path / "ledger.db") as ledger:
-        ledger.restore(known, made.counts, made.marks.rows(), made.drained)
+        ledger.restore(known, made.counts, made.checksums.rows(), made.reprocessed)
         assert ledger.files() == [known]
         assert ledger.totals(SERVER).total() == 10_000
         for number, piece in enumerate(list(BytesIO(log))[:-1]):
             digest.update(piece)
             stop += len(piece)
             if number % 999 == 0:
-                assert ledger.has_mark(known, stop, mark(digest))
+                assert ledger.has_checksum(known, stop, line_end_checksum(digest))

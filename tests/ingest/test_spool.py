@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clickstream.ingest.spool.chunks import Chunker, Limits, Spool
-from clickstream.ledger import MARK_BYTES, VALID, Chunk
+from clickstream.ledger import CHECKSUM_BYTES, VALID, Chunk
 from clickstream.weblog import COMBINED, MAX_LINE_BYTES, judge, stamp
 
 GOOD = b'1.2.3.4 - - [18/May/2015:09:05:%02d +0000] "GET / HTTP/1.1" 200 1'
@@ -88,7 +88,7 @@ def test_runs_of_any_lines_are_cut_as_one_by_one(runs, lines, size, span):
             assert chunk.stop == at
             assert (bytes(chunk.body), chunk.counts) == (body, counts)
             assert (chunk.first, chunk.last, chunk.open_tail) == (first, last, False)
-            assert len(chunk.marks) == counts.total() * MARK_BYTES
+            assert len(chunk.checksums) == counts.total() * CHECKSUM_BYTES
             chunk = None
     assert next(chunks, None) is None
 
@@ -97,13 +97,13 @@ def test_a_chunk_knows_the_digest_of_the_log_up_to_its_end():
     long = b"x" * (MAX_LINE_BYTES + 1)
     content = GOOD % 1 + b"\r\n" + long + b"\n" + GOOD % 2 + b"\n" + b"tail"
     for lines in (1, 2, 9):
-        marks = b""
+        checksums = b""
         for chunk in cut(content, Limits(lines, 10**6)):
             assert chunk.digest == hashlib.sha256(content[: chunk.stop]).hexdigest()
-            marks += chunk.marks
+            checksums += chunk.checksums
         ends = [at + 1 for at, byte in enumerate(content) if byte == 10]
-        assert marks == b"".join(
-            hashlib.sha256(content[:end]).digest()[:MARK_BYTES] for end in ends
+        assert checksums == b"".join(
+            hashlib.sha256(content[:end]).digest()[:CHECKSUM_BYTES] for end in ends
         )
 
 

@@ -23,7 +23,7 @@ from clickstream.errors import BadInput, ClickstreamError
 from clickstream.home import Home
 from clickstream.ingest.spool import logs, spooler
 from clickstream.ingest.spool.chunks import COMPLETED, Limits
-from clickstream.ingest.spool.spooler import LOCAL, Reject
+from clickstream.ingest.spool.spooler import LOCAL, ReprocessCandidate
 from clickstream.ledger import VALID, Ledger
 from tests.children import child, ended, spool
 from tests.examples import examples
@@ -353,16 +353,16 @@ def test_rejects_that_are_valid_now_move_once(home):
         log = spooled(opened, b"junk\n" + GOOD % 1 + b"\nmore junk\n")
         line = GOOD % 2
         rejects = [
-            Reject(0, line, "-", "not-a-log-line"),
-            Reject(10**3, b"still junk", "-", "not-a-log-line"),
+            ReprocessCandidate(0, line, "-", "not-a-log-line"),
+            ReprocessCandidate(10**3, b"still junk", "-", "not-a-log-line"),
         ]
-        assert opened.refeed("weblog1", log.file, rejects) == 1
-        assert opened.refeed("weblog1", log.file, rejects) == 0
+        assert opened.reprocess("weblog1", log.file, rejects) == 1
+        assert opened.reprocess("weblog1", log.file, rejects) == 0
         assert opened.ledger.totals() == {VALID: 2, "not-a-log-line": 1}
-        assert list(opened.ledger.drained()) == [("weblog1", log.file, 0)]
+        assert list(opened.ledger.reprocessed()) == [("weblog1", log.file, 0)]
         newest = max(home.files.spool("weblog1").iterdir(), key=lambda path: path.stat().st_mtime)
         assert newest.read_bytes().split(b"\t", 3)[3] == line + b"\n"
-        wrong = [Reject(5, GOOD % 3, "2015-05-18", "bad-status")]
+        wrong = [ReprocessCandidate(5, GOOD % 3, "2015-05-18", "bad-status")]
         with pytest.raises(ClickstreamError, match="fewer than 1 lines"):
-            opened.refeed("weblog1", log.file, wrong)
+            opened.reprocess("weblog1", log.file, wrong)
         assert opened.ledger.totals() == {VALID: 2, "not-a-log-line": 1}

@@ -17,7 +17,7 @@ from typing import BinaryIO, NamedTuple, cast
 from clickstream.errors import BadInput
 from clickstream.ingest.spool.logs import GZIP_MAGIC, Opener
 
-MARK_BYTES = 256
+SAMPLE_BYTES = 256
 _BLOCK_BYTES = 4 << 20
 _BACK_BYTES = 1 << 16
 _NUMBER = r"[0-9][0-9._T-]*"
@@ -149,7 +149,7 @@ class TailedFile:
 
         What was read since `lines_end` is the log's only if this is True.
         """
-        at = max(0, stop - MARK_BYTES)
+        at = max(0, stop - SAMPLE_BYTES)
         tail = self._at(at, stop - at)
         if not self.intact() or len(tail) < stop - at:
             return False
@@ -157,8 +157,8 @@ class TailedFile:
         return True
 
     def _extend_head(self) -> None:
-        if len(self._head) < MARK_BYTES:
-            head = self._at(0, MARK_BYTES)
+        if len(self._head) < SAMPLE_BYTES:
+            head = self._at(0, SAMPLE_BYTES)
             if head.startswith(self._head):
                 self._head = head
 

@@ -61,8 +61,8 @@ def restore(
     path = f"{settings.hdfs.source}/{server}/{NO_PATH}"
     log = LogFile(server, file, path, made.bytes, made.digest.hexdigest(), made.open_tail)
     if made.bytes:
-        ledger.restore(log, made.counts, made.marks.rows(), made.drained)
-    made.marks.close()
+        ledger.restore(log, made.counts, made.checksums.rows(), made.reprocessed)
+    made.checksums.close()
     return row_of(log, made)
 
 
@@ -76,7 +76,7 @@ def row_of(log: LogFile, made: Record) -> dict[str, Any]:
         "lines": made.counts.total(),
         "valid": valid,
         "invalid": made.counts.total() - valid,
-        "drained": len(made.drained),
+        "drained": len(made.reprocessed),
         "behind": made.behind,
     }
 

@@ -17,7 +17,7 @@ from clickstream.clients.hdfs import Hdfs
 from clickstream.errors import ClickstreamError
 from clickstream.home import staged
 from clickstream.ingest.spool.logs import BLOCK_BYTES, PIECE_BYTES, Readable, chomp, long_line
-from clickstream.ledger import MARK_BYTES, UNDATED, VALID, Chunk, mark
+from clickstream.ledger import CHECKSUM_BYTES, UNDATED, VALID, Chunk, line_end_checksum
 from clickstream.weblog import (
     BACKSLASH,
     MAX_LINE_BYTES,
@@ -54,8 +54,8 @@ class PendingChunk:
 
     `body` holds the stamped lines; `big` the lines that are too long for an agent, by offset.
     `counts` is (day, reason) -> lines. `first` and `last` are event seconds, never going back.
-    `digest` is the SHA-256 of the log up to `stop`, `marks` what the ledger notes of it at each
-    line end.
+    `digest` is the SHA-256 of the log up to `stop`, `checksums` those that the ledger keeps
+    of it, one for each line end.
     """
 
     start: int
@@ -67,7 +67,7 @@ class PendingChunk:
     big: list[tuple[int, BinaryIO]] = field(default_factory=list)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     digest: str = ""
-    marks: bytearray = field(default_factory=bytearray)
+    checksums: bytearray = field(default_factory=bytearray)
 
     def full(self, limits: Limits) -> bool:
         """Whether no further line should be added."""
@@ -112,12 +112,12 @@ class Chunker:
         self._stamped = identity.encode() + b"%d\t%b\t%b"
         self._form = form
         self._digest = digest
-        self._marks = bytearray()
+        self._checksums = bytearray()
 
     def end_tail(self, end: bytes) -> None:
         """The line end of a last line that was counted without one."""
         self._digest.update(end)
-        self._marks += mark(self._digest)
+        self._checksums += line_end_checksum(self._digest)
 
     def chunks(
         self,
@@ -134,12 +134,12 @@ class Chunker:
         a last line that has no end is left out; `last` is the event second reached before.
         """
         lookahead = _Lookahead(stream)
-        chunk = PendingChunk(offset, offset, last, last, marks=self._marks)
-        self._marks = bytearray()
+        chunk = PendingChunk(offset, offset, last, last, checksums=self._checksums)
+        self._checksums = bytearray()
         while self._fill(chunk, lookahead, limits, accept_partial_line):
             yield self._sealed(chunk)
             chunk = PendingChunk(chunk.stop, chunk.stop, chunk.last, chunk.last)
-        if chunk.counts or chunk.marks:
+        if chunk.counts or chunk.checksums:
             yield self._sealed(chunk)
 
     def _fill(
@@ -189,8 +189,8 @@ class Chunker:
         chunk.reach([*map(_INSTANT, verdicts[:taken])])
         update, digest = self._digest.update, self._digest.digest
         digests = b"".join([digest() for piece in pieces[:taken] if update(piece) is None])
-        marks = memoryview(digests).cast("Q")[:: self._digest.digest_size // MARK_BYTES]
-        chunk.marks += marks.tobytes()
+        checksums = memoryview(digests).cast("Q")[:: self._digest.digest_size // CHECKSUM_BYTES]
+        chunk.checksums += checksums.tobytes()
         return taken
 
     def _append_single_lines(
@@ -217,7 +217,7 @@ class Chunker:
                 if verdict.reason is None:
                     chunk.reach([verdict.instant])
             if ended:
-                chunk.marks += mark(self._digest)
+                chunk.checksums += line_end_checksum(self._digest)
             chunk.open_tail = not ended
             if (verdict.reason is None and _is_common(piece)) or chunk.full(limits):
                 return True

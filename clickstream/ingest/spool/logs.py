@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO, NamedTuple, Protocol, cast
 
 from clickstream.errors import BadInput
-from clickstream.ledger import Ledger, LogFile, mark
+from clickstream.ledger import Ledger, LogFile, line_end_checksum
 from clickstream.weblog import MAX_LINE_BYTES
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -103,7 +103,7 @@ def recognise(
     """Recognise a log by its content among those that the ledger knows of its server.
 
     The longest known log that this one begins with is continued. A log that is a beginning of a
-    known one adds nothing: its last line end must bear the known log's mark. What stands behind
+    known one adds nothing: its last line end must have the known log's checksum. What stands behind
     that line end is no line yet without `accept_partial_line`; else `source` opens the known log to
     compare with. Raises BadInput where that one was removed.
     """
@@ -158,7 +158,7 @@ def _begins(
 ) -> bool:
     """Whether the known log begins with all that was read."""
     end = reading.line_end
-    if end and not ledger.has_mark(log, end, mark(reading.line_digest)):
+    if end and not ledger.has_checksum(log, end, line_end_checksum(reading.line_digest)):
         return False
     if end == reading.at or not accept_partial_line:
         return end > 0

@@ -80,7 +80,7 @@ class OpenLog:
             self._open_tail = False
 
 
-class Reject(NamedTuple):
+class ReprocessCandidate(NamedTuple):
     """A line of the quarantine that may be valid now; it was counted under (`day`, `reason`)."""
 
     offset: int
@@ -137,19 +137,19 @@ class Spooler:
             (chunk.start, chunk.stop),
             chunk.body,
             lambda: self.ledger.plan(
-                now, chunk.start, chunk.counts, bytes(chunk.marks), chunk.carried
+                now, chunk.start, chunk.counts, bytes(chunk.checksums), chunk.carried
             ),
         )
         log.offset = chunk.stop
 
-    def refeed(self, server: str, file: str, rejects: Sequence[Reject]) -> int:
+    def reprocess(self, server: str, file: str, candidates: Sequence[ReprocessCandidate]) -> int:
         """Spool those rejects of a log that are valid now, unaltered, under their ids; how many.
 
-        What was drained before is left out.
+        Lines that were reprocessed before are left out.
         """
         form = formats.of(self._settings, server)
-        done = {offset for _, log, offset in self.ledger.drained(server) if log == file}
-        judged = ((each, judge(each.raw, form)) for each in rejects if each.offset not in done)
+        done = {offset for _, log, offset in self.ledger.reprocessed(server) if log == file}
+        judged = ((each, judge(each.raw, form)) for each in candidates if each.offset not in done)
         fresh = sorted((each, verdict) for each, verdict in judged if verdict.reason is None)
         if not fresh:
             return 0
