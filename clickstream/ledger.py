@@ -274,13 +274,13 @@ class Ledger:
                 numbers[count.reason != VALID] += count.lines
         return [(*key, valid, rejects) for key, (valid, rejects) in books.items()]
 
-    def noted(self, key: str) -> str | None:
-        """What `note` has kept under that key; None where it has not."""
+    def metadata(self, key: str) -> str | None:
+        """The value stored under a key; None where there is none."""
         row = self._sql.execute("SELECT value FROM meta WHERE key = ?", (f"note.{key}",)).fetchone()
         return None if row is None else str(row[0])
 
-    def note(self, key: str, value: str) -> None:
-        """Keep a value under a key."""
+    def set_metadata(self, key: str, value: str) -> None:
+        """Store a value under a key."""
         with self._sql:
             row = (f"note.{key}", value)
             self._sql.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", row)

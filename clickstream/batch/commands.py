@@ -60,7 +60,7 @@ def run(
     if every is None:
         turn()
     else:
-        batch.repeat(turn, seconds("--every", every), options.tell)
+        batch.repeat(turn, seconds("--every", every), options.report_error)
 
 
 @app.command()

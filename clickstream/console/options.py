@@ -1,4 +1,4 @@
-"""What every commands.py shares: the global options, the settings made from them, and telling."""
+"""The shared parts of every commands.py: global options, settings, stages and errors."""
 
 import json
 import sys
@@ -66,7 +66,7 @@ def _table(text: str) -> dict[str, str]:
         raise UsageError(f"--set {SPARK_CONF} is not a table: {text}") from None
 
 
-def tell(error: BaseException) -> int:
+def report_error(error: BaseException) -> int:
     """Print an error with its causes and its hint, as `main` does; returns its exit code."""
     from clickstream.console import program
     from clickstream.console.escape import printable

@@ -283,7 +283,7 @@ def follow(
 
     settings = options.settings()
     with display.shown() as shown:
-        done = follows.follow(settings, server, log, shown.observe, shown.tell, until_idle)
+        done = follows.follow(settings, server, log, shown.observe, shown.notify, until_idle)
     typer.echo(display.summary(done))
     if done.interrupted:
         raise KeyboardInterrupt

@@ -171,13 +171,13 @@ class _Batch:
     def spool(self) -> None:
         """Spool what waits, one chunk for each log."""
         for (server, file), lines in self._waiting.items():
-            self._spooler.room(self._tell)
+            self._spooler.room(self._notify)
             self._progress.lines += self._spooler.reprocess(server, file, lines)
-            self._tell("")
+            self._notify("")
         self._waiting.clear()
         self._lines = self._bytes = 0
 
-    def _tell(self, waiting_for: str) -> None:
+    def _notify(self, waiting_for: str) -> None:
         self._progress.waiting_for = waiting_for
         self._observe(self._progress)
 

@@ -123,10 +123,10 @@ class _Run:
         while (left := clock.left(chunk)) > 0:
             self._observe(self._progress)
             time.sleep(min(left, 0.2))
-        self._spooler.room(self._tell)
+        self._spooler.room(self._notify)
         self._progress.waiting_for = ""
 
-    def _tell(self, reason: str) -> None:
+    def _notify(self, reason: str) -> None:
         self._progress.waiting_for = reason
         self._observe(self._progress)
 
@@ -165,7 +165,7 @@ class _Run:
 
     def _admitted(self, server: str, opener: logs.Opener, path: str) -> OpenLog:
         """Where the log stands, once what is new in it has been looked at; raises BadInput."""
-        self._tell(f"the look at {path}")
+        self._notify(f"the look at {path}")
         form = formats.of(self._settings, server)
         inspection.sniff(opener, path, form)
         log = self._spooler.recognise(server, opener, path)

@@ -34,7 +34,7 @@ class Hdfs(Service):
         "datanode": ("datanode", "datanode_http", "datanode_ipc"),
     }
 
-    def elsewhere(self) -> str:
+    def external_address(self) -> str:
         """The file system of `hdfs.url`."""
         return self.settings.hdfs.url
 

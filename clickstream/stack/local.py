@@ -52,10 +52,10 @@ def chosen(settings: Settings, names: Sequence[str] = ()) -> list[Service]:
 def up(settings: Settings, names: Sequence[str] = ()) -> list[str]:
     """Start what does not run, side by side; returns the names of the services it started.
 
-    Services that the configuration places elsewhere are left alone. When one fails, those that
-    this call started are stopped again, and ServiceFailed tells the first failure.
+    External services, whose address the configuration names, are left alone. When one fails, those
+    that this call started are stopped again, and ServiceFailed names the first failure.
     """
-    local = [service for service in chosen(settings, names) if not service.elsewhere()]
+    local = [service for service in chosen(settings, names) if not service.external_address()]
     settings.files.claim(settings.files.configured(settings.alerts.file))
     with _alone(settings):
         wanted = [service for service in local if not all(service.running().values())]
@@ -71,7 +71,7 @@ def up(settings: Settings, names: Sequence[str] = ()) -> list[str]:
 def down(settings: Settings) -> list[str]:
     """Stop every service, last started first; returns the names of those that ran.
 
-    One that cannot be stopped does not save the others; it is told at the end.
+    One that cannot be stopped does not save the others; it is reported at the end.
     """
     if not settings.files.is_ours:
         return []
@@ -180,7 +180,8 @@ def _stop(services: Sequence[Service]) -> list[str]:
 
 def _row(service: Service, process: str, running: Running | None) -> Row:
     if running is None:
-        state = f"elsewhere: {service.elsewhere()}" if service.elsewhere() else "stopped"
+        address = service.external_address()
+        state = f"elsewhere: {address}" if address else "stopped"
         return Row(service.name, process, state, None, None, None)
     port = next(iter(running.ports.values()), None)
     return Row(service.name, process, "running", running.pid, port, running.memory_mb())

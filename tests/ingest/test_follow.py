@@ -42,13 +42,15 @@ class Home:
         self.settings = config.load(home=place / "home", flags=own | flags)
         self.path = place / "logs" / "access.log"
         self.path.parent.mkdir(parents=True)
-        self.told: list[str] = []
+        self.messages: list[str] = []
         self._open = ExitStack()
 
     def begin(self) -> Follower:
         self._open.close()
         spooled = self._open.enter_context(spooler.opened(self.settings, [SERVER]))
-        made = Follower(self.settings, spooled, SERVER, self.path, self.told.append, Following())
+        made = Follower(
+            self.settings, spooled, SERVER, self.path, self.messages.append, Following()
+        )
         self.follower = self._open.enter_context(closing(made))
         return self.follower
 
@@ -56,7 +58,7 @@ class Home:
         for _ in range(100):
             if self.follower.step():
                 return
-        raise AssertionError(f"never settled: {self.follower.done} {self.told}")
+        raise AssertionError(f"never settled: {self.follower.done} {self.messages}")
 
     def finish(self) -> None:
         """As after a long silence."""
@@ -75,8 +77,8 @@ class Home:
     def check(self, written: list[bytes]) -> None:
         """Every line is spooled once, and counted once."""
         found = self.spooled()
-        assert len({each for each, _ in found}) == len(found), self.told
-        assert Counter(raw for _, raw in found) == Counter(written), self.told
+        assert len({each for each, _ in found}) == len(found), self.messages
+        assert Counter(raw for _, raw in found) == Counter(written), self.messages
         with Ledger.open(self.settings.files.ledger) as ledger:
             assert ledger.totals(SERVER).total() == len(written)
 
@@ -303,7 +305,7 @@ def test_a_counted_tail_that_goes_on_is_told_and_left_alone(home, writer):
     writer.end(old)
     home.begin()
     home.finish()
-    assert any("goes on" in text for text in home.told)
+    assert any("goes on" in text for text in home.messages)
     assert len(home.spooled()) == 3
 
 
@@ -318,7 +320,7 @@ def test_a_counted_partial_line_that_goes_on_at_once_is_reported_too(home, write
 
     monkeypatch.setattr(spooler.Spooler, "spool", spool_and_write)
     home.finish()
-    assert any("goes on" in text for text in home.told)
+    assert any("goes on" in text for text in home.messages)
     assert len(home.spooled()) == 3
 
 
@@ -337,7 +339,7 @@ def test_a_broken_compressed_log_is_reported_and_left_alone(home, writer):
     assert not home.follower.step(), "it may be compressed just now: what is newer waits"
     assert len(home.spooled()) == 300
     home.finish()
-    assert any("broken gzip" in text for text in home.told)
+    assert any("broken gzip" in text for text in home.messages)
     home.check(writer.lines[:300] + writer.lines[301:])
 
 
@@ -496,7 +498,7 @@ def following(home, ending=None, idle=None, server=SERVER):
         if done.lines and ending:
             os.kill(os.getpid(), ending)
 
-    return run.follow(home.settings, server, home.path, observe, home.told.append, idle)
+    return run.follow(home.settings, server, home.path, observe, home.messages.append, idle)
 
 
 def test_a_silence_ends_it(home, writer):
@@ -560,7 +562,7 @@ def test_a_full_disk_is_waited_for(home, writer, monkeypatch, where):
     monkeypatch.setattr(run, "SPACE_AGAIN_S", 0.01)
     writer.write(3)
     assert following(home, idle=0.05).lines == (3 if where == "stage" else 0)
-    assert any("No space left" in text for text in home.told)
+    assert any("No space left" in text for text in home.messages)
     home.check(writer.lines)
 
 
@@ -575,7 +577,7 @@ def test_one_follow_of_a_server_but_two_of_two(home, writer):
 def test_a_new_format_is_refused_while_lines_of_the_earlier_one_wait(home, writer):
     writer.write(1)
     following(home, idle=0)
-    assert any("agent1 is not running" in text for text in home.told)
+    assert any("agent1 is not running" in text for text in home.messages)
     home.settings.servers[SERVER].format = "common"
     with pytest.raises(BadInput, match="judged as combined wait for its agent"):
         following(home, idle=0)

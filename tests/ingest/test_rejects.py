@@ -82,7 +82,7 @@ def test_a_reject_is_what_was_stamped():
     assert (found.day, found.reason) == ("2015-05-18", "other-format")
 
 
-def test_what_is_valid_by_now_is_told():
+def test_a_line_that_is_valid_by_now_is_marked():
     assert [each.reason for each in read(stamped(7, COMBINED), form=weblog.COMBINED)] == [
         "valid-now"
     ]
@@ -186,8 +186,8 @@ class Door:
     def __init__(self):
         self.taken = []
 
-    def room(self, tell):
-        tell("room")
+    def room(self, notify):
+        notify("room")
 
     def reprocess(self, server, file, lines):
         self.taken.append((server, file, [(each.offset, each.reason) for each in lines]))

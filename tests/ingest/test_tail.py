@@ -268,7 +268,7 @@ def test_the_memory_of_when_all_was_read(tmp_path, log):
     home = Home(tmp_path)
     first = tail.Memory(home.followed("weblog1", log))
     assert not first.existed
-    first.note(5_000.0)
+    first.remember(5_000.0)
     again = tail.Memory(home.followed("weblog1", log))
     assert again.existed
     assert again.since == 4_999.0

@@ -1,7 +1,7 @@
 """Follow: a log that a web server is writing, spooled line by line as it grows.
 
 The logs of one path are read oldest first: what was rotated away to its end, then what stands at
-the path. Which log a file holds is told by its content (the spooler recognises it); names and
+the path. The spooler recognises a log by its content; names and
 inodes only find the files.
 """
 
@@ -19,7 +19,7 @@ from clickstream.ingest.spool.reading import LogReader, SpoolTarget, Truncated
 from clickstream.ingest.spool.spooler import LOCAL, OpenLog, Spooler
 
 SLICE_S = 0.5
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Following:
 class Follower:
     """Follows one path. `step` is to be called again and again; it never waits for anything.
 
-    What it has done is added to `done`; `tell` is told what happens to the log. `busy`: the last
+    What it has done is added to `done`; `notify` receives what happens to the log. `busy`: the last
     step ended because it took long enough, not because all was read.
     """
 
@@ -45,7 +45,7 @@ class Follower:
         spooled: Spooler,
         server: str,
         path: Path,
-        tell: Tell,
+        notify: Notify,
         done: Following,
     ) -> None:
         self.done = done
@@ -53,7 +53,7 @@ class Follower:
         self._spooler = spooled
         self._server = server
         self._path = path
-        self._tell = tell
+        self._notify = notify
         limits = Limits(settings.replay.chunk_lines, settings.replay.chunk_bytes)
         self._target = SpoolTarget(spooled, server, limits)
         self._quiet_s = settings.follow.quiet_seconds
@@ -88,13 +88,13 @@ class Follower:
             return False
         self._let_go()
         if settled and all(map(self._is_live, self._logs)):
-            self._memory.note(began)
+            self._memory.remember(began)
         return settled and not any(log.rest for log in self._logs if self._left(log))
 
     # What has become of the path.
 
     def _look(self) -> bool:
-        """Hold all files open that are to be read; False while that cannot be told yet."""
+        """Hold all files open that are to be read; False while that is uncertain."""
         try:
             return self._looked() or self._looked()
         except tail.Vanished:
@@ -192,7 +192,7 @@ class Follower:
         except Truncated:
             raise tail.Vanished from None
         except BadInput:
-            # It may be compressed just now; one that stays broken is told when it is read.
+            # It may be compressed just now; one that stays broken is reported when it is read.
             if log.tailed.packed and log.tailed.quiet_s() < self._quiet_s:
                 raise tail.Vanished from None
         return log.open is not None and log.open.known is not None
@@ -203,7 +203,7 @@ class Follower:
         for log in self._logs:
             path = places.get(log.tailed.key)
             if path and path != log.tailed.path:
-                self._tell(f"{log.tailed.path} was rotated, it is {path.name} now")
+                self._notify(f"{log.tailed.path} was rotated, it is {path.name} now")
                 log.tailed.path = path
                 self._moved(log.open, path)
 
@@ -214,7 +214,7 @@ class Follower:
                 self._spooler.ledger.moved(known, log.path)
 
     def _truncated(self, log: LogReader) -> None:
-        self._tell(f"{log.tailed.path} was truncated; it had been read up to byte {log.offset}")
+        self._notify(f"{log.tailed.path} was truncated; it had been read up to byte {log.offset}")
         self._drop(log)
 
     # What is read.
@@ -276,7 +276,7 @@ class Follower:
     # What is over.
 
     def _final(self, log: LogReader) -> bool:
-        """Whether nothing will be written to it any more, as far as one can tell."""
+        """Whether nothing will be written to it any more, as far as one can notify."""
         return log.tailed.packed or (self._left(log) and log.tailed.quiet_s() >= self._quiet_s)
 
     def _left(self, log: LogReader) -> bool:
@@ -300,7 +300,7 @@ class Follower:
             log.forget()
             self.done.waiting_for = f"{log.tailed.path} to be compressed whole"
             return False
-        self._tell(f"{log.tailed.path} is left alone: {error.message}")
+        self._notify(f"{log.tailed.path} is left alone: {error.message}")
         self._drop(log)
         return True
 

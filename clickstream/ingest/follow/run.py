@@ -1,4 +1,4 @@
-"""`ingest follow`: a follower called again and again, until it is told to end."""
+"""`ingest follow`: a follower called again and again, until it is to end."""
 
 import errno
 import signal
@@ -15,7 +15,7 @@ from clickstream.config import Settings
 from clickstream.console import program
 from clickstream.errors import ClickstreamError, NotRunning, UsageError
 from clickstream.ingest import flow
-from clickstream.ingest.follow.follower import Follower, Following, Tell
+from clickstream.ingest.follow.follower import Follower, Following, Notify
 from clickstream.ingest.spool import spooler
 from clickstream.ingest.spool.chunks import Spool
 from clickstream.ingest.spool.spooler import Spooler
@@ -32,7 +32,7 @@ def follow(
     server: str,
     path: Path,
     observe: Callable[[Following], None],
-    tell: Tell,
+    notify: Notify,
     until_idle_s: float | None = None,
 ) -> Following:
     """Spool the lines of a growing log as they come, until SIGTERM, Ctrl-C, or so long a silence.
@@ -44,17 +44,17 @@ def follow(
     if server not in settings.servers:
         known = ", ".join(settings.servers)
         raise UsageError(f"there is no server {server}", f"servers of this configuration: {known}")
-    _check_agent(settings, server, tell)
+    _check_agent(settings, server, notify)
     done = Following()
     with _ending() as ended:
-        run = _Run(settings, server, path.absolute(), observe, tell, until_idle_s, ended)
+        run = _Run(settings, server, path.absolute(), observe, notify, until_idle_s, ended)
         while not run.over(done):
             time.sleep(SPACE_AGAIN_S)
     done.interrupted = signal.SIGINT in ended
     return done
 
 
-def _check_agent(settings: Settings, server: str, tell: Tell) -> None:
+def _check_agent(settings: Settings, server: str, notify: Notify) -> None:
     """Its agent may be away, then lines wait in the spool; but not run with other settings."""
     try:
         flow.require_edges(settings, [server])
@@ -62,7 +62,7 @@ def _check_agent(settings: Settings, server: str, tell: Tell) -> None:
         # Chunks of an earlier format may wait for it; a new one must not be noted before.
         spool = Spool(settings.files.spool(server))
         formats.check_agent(settings, server, lambda chunk: spool.state(chunk) != "completed")
-        tell(f"{error.message}; lines wait for it in the spool ({program.spoken(error.hint)})")
+        notify(f"{error.message}; lines wait for it in the spool ({program.spoken(error.hint)})")
 
 
 class _Run(NamedTuple):
@@ -70,7 +70,7 @@ class _Run(NamedTuple):
     server: str
     path: Path
     observe: Callable[[Following], None]
-    tell: Tell
+    notify: Notify
     until_idle_s: float | None
     ended: list[int]
 
@@ -86,12 +86,12 @@ class _Run(NamedTuple):
         except (OSError, ClickstreamError) as error:
             if not _disk_full(error):
                 raise
-            self.tell(f"waiting for space: {error}")
+            self.notify(f"waiting for space: {error}")
             return bool(self.ended)
         return True
 
     def _follower(self, spooled: Spooler, done: Following) -> Follower:
-        return Follower(self.settings, spooled, self.server, self.path, self.tell, done)
+        return Follower(self.settings, spooled, self.server, self.path, self.notify, done)
 
     def _steps(self, spooled: Spooler, ownership: "OwnershipCheck", follower: Follower) -> None:
         news = _News(self.until_idle_s)

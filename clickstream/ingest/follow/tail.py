@@ -81,7 +81,7 @@ class TailedFile:
     def blank(self) -> bool:
         """Whether nothing was seen in it so far; `lines_end` sees no line then.
 
-        Only from the first bytes on a truncation can be told: what was in it before that may lie
+        A truncation can only be noticed from the first bytes on: what was in it before that may lie
         in a copy, so look for one after `first_look`.
         """
         return not self._head
@@ -138,14 +138,14 @@ class TailedFile:
     def intact(self) -> bool:
         """Whether what was read of it still stands in it; not so when it was truncated.
 
-        A file that was truncated and has grown again beyond is told by its first bytes, and by
-        those last read.
+        A file that was truncated and has grown again beyond is recognised by its first
+        bytes, and by those last read.
         """
         head = self._at(0, len(self._head))
         return head == self._head and self._at(self._tail_at, len(self._tail)) == self._tail
 
     def reached(self, stop: int) -> bool:
-        """Note that all before `stop` has been read; False where it was truncated meanwhile.
+        """Record that all before `stop` was read; False where it was truncated meanwhile.
 
         What was read since `lines_end` is the log's only if this is True.
         """
@@ -224,7 +224,7 @@ class Memory:
             self._file.touch()
         self.since = self._file.stat().st_mtime
 
-    def note(self, when: float) -> None:
+    def remember(self, when: float) -> None:
         """All that was there at that time has been read."""
         if abs(when - 1 - self.since) > 1:
             self.since = when - 1  # the kernel's clock for files runs a little behind

@@ -42,7 +42,7 @@ def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> d
     stored_lines.text(session, plan["quarantine"]).createOrReplaceTempView("quarantine")
     events.report(stage=f"sorting {plan['bytes'] / 1e6:,.1f} MB")
     with Ledger.open(Path(plan["ledger"])) as ledger:
-        formats.settle(ledger, settings, plan["servers"])
+        formats.record_formats(ledger, settings, plan["servers"])
         rows = [
             row
             for (server, file), lines in groupby(_sorted(session), lambda each: each[1:3])

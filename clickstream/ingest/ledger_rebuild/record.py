@@ -1,6 +1,6 @@
 """A log's record, recreated from its stamped lines: bytes, digest, checksums, counts.
 
-A line's end is told by where the next line begins, so that of the last line is not known. A log
+A line ends where the next one begins, so the end of the last line is not known. A log
 is known up to the first line that is missing, or of which two copies differ.
 """
 
@@ -109,7 +109,7 @@ class Record:
             return False
         end = _ENDS.get((after or 0) - line.stop, b"")
         if not end and line.raw.endswith(b"\r"):
-            return False  # Nobody could tell this CR from one of the line end.
+            return False  # This CR cannot be distinguished from one of the line end.
         self.digest.update(line.raw + end)
         self.bytes = line.stop + len(end)
         self.open_tail = not end

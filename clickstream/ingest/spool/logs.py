@@ -165,7 +165,7 @@ def _begins(
     same = _same_start(log, reading, source(log))
     if same is None:
         raise BadInput(
-            f"the last line, at byte {end}, is cut off, and it cannot be told whether the rest of"
+            f"the last line, at byte {end}, is cut off, and it is unknown whether the rest of"
             f" it stands in a log spooled before ({log.path}), which was removed",
             "give the whole log, or end it with a whole line",
         )
@@ -216,7 +216,7 @@ def long_line(
 ) -> Line:
     """A line over the limit that begins with a piece, kept in a temporary file where it is big.
 
-    `read` is told each piece.
+    `read` is called with each piece.
     """
     big = cast(BinaryIO, tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES))  # noqa: SIM115
     size = 0

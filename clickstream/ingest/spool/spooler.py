@@ -162,9 +162,9 @@ class Spooler:
         self._appear(log, bounds, body, lambda: self.ledger.accept(log, moves))
         return len(fresh)
 
-    def room(self, tell: Callable[[str], None]) -> None:
+    def room(self, notify: Callable[[str], None]) -> None:
         """Wait until spools and channels have room; raises ServiceFailed when nothing moves."""
-        self._room.wait(tell)
+        self._room.wait(notify)
 
     def tidy(self) -> dict[str, int]:
         """Remove the chunks that agents have taken; how many still wait, by server."""
@@ -228,7 +228,7 @@ def opened(
             for server in servers:
                 check_owner(hdfs, settings, ledger, server)
         made = Spooler(settings, ledger, servers, hdfs)
-        formats.settle(ledger, settings, servers)
+        formats.record_formats(ledger, settings, servers)
         yield made
 
 
