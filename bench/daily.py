@@ -65,7 +65,7 @@ class Result(NamedTuple):
 
 
 class Place:
-    """A master copy of one case in a home of its own, and the same lines as plain logs."""
+    """A master dataset of one case in a home of its own, and the same lines as plain logs."""
 
     def __init__(self, place: Path, base: Settings, case: Case) -> None:
         self.case = case

@@ -21,8 +21,9 @@ def audit(
     conf: options.Conf = None,
     form: Form = "table",
 ) -> None:
-    """Account for every line of every spooled log: source, ledger, Kafka, master copy, quarantine,
-    batch views, and the extra copies in each. Exit code 1 where the books do not balance.
+    """Account for every line of every spooled log: source, ledger, Kafka, master dataset,
+    quarantine, batch views, and the extra copies in each. Exit code 1 where the books do not
+    balance.
 
     Run it after `ingest replay --wait`: what is on its way is told as in flight.
 

@@ -92,7 +92,7 @@ def run(
     formats.check_home(settings)
     with _alone(settings), BatchViews.connect(settings) as views:
         publish(settings, views)
-        watch("listing the master copy")
+        watch("listing the master dataset")
         found = _chosen(settings, choice)
         made = views.made(None if choice.stale_only else list(found))
         plan = _stale(settings, found, made) if choice.stale_only else found
@@ -138,11 +138,11 @@ def summary(views: BatchViews, days: list[str]) -> Rows:
 
 
 def status(settings: Settings) -> Rows:
-    """A row for each day of the master copy or of the views: date, state, final, why, lines, …
+    """A row for each day of the master dataset or of the views: date, state, final, why, lines, …
 
     `state`: `fresh`; `dirty`: its closed files are not those that were read, or it was made with
-    other settings, as `why` tells; `missing`: not computed; `gone`: computed, but the master copy
-    has no closed file of it any more. `rejects` are those of the books.
+    other settings, as `why` tells; `missing`: not computed; `gone`: computed, but the master
+    dataset has no closed file of it any more. `rejects` are those of the books.
     """
     with BatchViews.connect(settings) as views:
         runs = {row["date"]: row for row in views.runs()}
@@ -226,4 +226,4 @@ def _not_after(days: list[str], last: datetime.date) -> list[str]:
 
 def _no_data(day: str, present: list[str]) -> NoData:
     span = f"its days are {present[0]} to {present[-1]}" if present else "it is empty"
-    return NoData(f"the master copy has no lines of {day}: {span}", "clickstream batch status")
+    return NoData(f"the master dataset has no lines of {day}: {span}", "clickstream batch status")

@@ -32,7 +32,7 @@ def spoken(message: str) -> str:
 
 
 def install(package: str) -> str:
-    """The command that installs a package of our requirements for the Python at work."""
+    """The command that installs a package of our requirements for the Python in use."""
     wanted = shlex.quote(_requirement(package))
     if find_spec("pip") is None:  # as in an environment made by uv
         return f"install {wanted} into {sys.prefix}"

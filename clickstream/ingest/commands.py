@@ -258,7 +258,7 @@ def _replay_rejects(settings: "Settings", wait: bool) -> None:
     from clickstream.ingest import flow, rejects, replay_display
 
     with replay_display.shown() as observe:
-        done = rejects.drain(settings, observe)
+        done = rejects.reprocess(settings, observe)
         if wait:
             flow.drain(settings, lambda where: observe(_waiting(done, where)))
     typer.echo(f"{done.lines} lines taken out of the quarantine")
@@ -283,7 +283,7 @@ def follow(
 
     settings = options.settings()
     with display.shown() as shown:
-        done = follows.follow(settings, server, log, shown.observe, shown.tell, until_idle)
+        done = follows.follow(settings, server, log, shown.observe, shown.notify, until_idle)
     typer.echo(display.summary(done))
     if done.interrupted:
         raise KeyboardInterrupt

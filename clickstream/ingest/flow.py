@@ -20,7 +20,7 @@ from clickstream.weblog import formats
 INTERVAL_S = 0.2
 CLOSING_S = 5.0
 ASK_INTERVAL_S = 1.0
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 class Backlog(NamedTuple):
@@ -74,11 +74,11 @@ class Room:
         self._spools = spools
         self._channels = _Channels(settings)
 
-    def wait(self, tell: Tell) -> None:
+    def wait(self, notify: Notify) -> None:
         """Wait for room; raises ServiceFailed when nothing moves for a while."""
         watch = _watch(self._settings)
         while backlog := self._crowded() or self._full():
-            tell(backlog.where)
+            notify(backlog.where)
             watch.see(backlog)
             time.sleep(INTERVAL_S)
 
@@ -141,7 +141,7 @@ def fills(settings: Settings) -> dict[str, float]:
     return {each.name: each.fill for each in _Channels(settings).all()}
 
 
-def drain(settings: Settings, tell: Tell) -> None:
+def drain(settings: Settings, notify: Notify) -> None:
     """Return when every spooled line is in Kafka and in a closed master or quarantine file.
 
     In the order in which lines travel, and twice: an agent may have died and come back behind our
@@ -162,7 +162,7 @@ def drain(settings: Settings, tell: Tell) -> None:
             _OpenFiles(settings).backlog,
         ]
         for stage in (*stages, *stages):
-            _wait_empty(stage, settings, tell)
+            _wait_empty(stage, settings, notify)
         _check_kafka(settings, ledger)
 
 
@@ -219,7 +219,7 @@ def _watch(settings: Settings) -> _Watch:
 
 
 def _reason(settings: Settings) -> str:
-    """Why nothing moves, as far as that can be told: a store, else an agent, is in trouble."""
+    """Name the reason why nothing moves, if it is known: a store, else an agent, in trouble."""
     try:
         kafka.offsets(settings)
         Hdfs.connect(settings).stat(settings.hdfs.master)
@@ -237,10 +237,10 @@ def _reason(settings: Settings) -> str:
     return f"; the last error is {latest}'s: {errors[latest]}" if errors[latest] else ""
 
 
-def _wait_empty(stage: Callable[[], Backlog], settings: Settings, tell: Tell) -> None:
+def _wait_empty(stage: Callable[[], Backlog], settings: Settings, notify: Notify) -> None:
     watch = _watch(settings)
     while (backlog := _asked(stage)).size > 0:
-        tell(backlog.where)
+        notify(backlog.where)
         watch.see(backlog)
         time.sleep(INTERVAL_S)
 
@@ -292,5 +292,5 @@ def _check_kafka(settings: Settings, ledger: Ledger) -> None:
         if found < valid:
             raise ClickstreamError(
                 f"{server}: {valid} valid lines were spooled, but Kafka received {found}",
-                "was the topic made anew? clickstream stack clean starts over",
+                "was the topic recreated? clickstream stack clean starts over",
             )

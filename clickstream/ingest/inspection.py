@@ -167,7 +167,7 @@ def local(file: Path) -> logs.Opener:
     except OSError as error:
         raise BadInput(f"{file} cannot be read: {error.strerror}") from None
     if not regular:
-        what = "a directory" if directory else "no regular file"
+        what = "a directory" if directory else "not a regular file"
         raise BadInput(f"{file} is {what}", "name a log file")
     return partial(cast(Any, file.open), "rb")
 
@@ -232,10 +232,10 @@ def _first_lines(
 def _fields(line: logs.Line, form: Format, mapping: Categories) -> dict[str, str]:
     try:
         if line.big:
-            raise weblog.Reject(TOO_LONG)
+            raise weblog.InvalidLine(TOO_LONG)
         entry = weblog.parse(line.raw, form)
-    except weblog.Reject as reject:
-        return {"reject": f"{reject.reason}, {_example(line)}"}
+    except weblog.InvalidLine as error:
+        return {"reject": f"{error.reason}, {_example(line)}"}
     fields = entry._asdict() | {"category": categories.of(entry.request, mapping)}
     order = dict.fromkeys(["vhost", *fields])
     return {key: _shown(fields[key]) for key in order if fields[key] is not None}

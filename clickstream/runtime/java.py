@@ -66,7 +66,7 @@ def spark_home() -> Path:
 
 
 def version(java: Path) -> str:
-    """The feature version of a Java binary, "17"; empty when it cannot be told."""
+    """The feature version of a Java binary, "17"; empty when it is unknown."""
     release = java.resolve().parent.parent / "release"
     text = release.read_text(errors="replace") if release.is_file() else _asked(java)
     _, _, rest = text.partition('JAVA_VERSION="' if release.is_file() else 'version "')

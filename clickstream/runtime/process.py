@@ -69,7 +69,7 @@ def signals_handled(handler: Any, numbers: Sequence[signal.Signals]) -> Iterator
 
 @dataclass(frozen=True)
 class Running:
-    """A child that runs, as its state file tells. `created` is the kernel's start time, epoch s."""
+    """A running child, as its state file has it. `created`: the kernel's start time, epoch s."""
 
     name: str
     pid: int

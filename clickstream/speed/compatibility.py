@@ -58,7 +58,7 @@ def check(settings: Settings, views: RealTime) -> None:
     differing = differences(stored, of(settings), status["servers"]) if stored else []
     if differing == [TOPIC_ID]:
         raise ClickstreamError(
-            f"the topic {settings.kafka.topic} was deleted and made anew since lines of it were"
+            f"the topic {settings.kafka.topic} was deleted and recreated since lines of it were"
             " counted; some may be lost",
             LOST,
         )

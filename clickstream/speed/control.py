@@ -132,7 +132,9 @@ def refuse_at_work(settings: Settings) -> None:
         )
     rebuild = Child(settings.files, REBUILD)
     if running := rebuild.running():
-        raise ClickstreamError(f"speed rebuild is at work (pid {running.pid})", "wait for its end")
+        raise ClickstreamError(
+            f"speed rebuild is already running (pid {running.pid})", "wait for its end"
+        )
 
 
 def report(settings: Settings) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class Cassandra(Service):
     title = "Cassandra"
     processes: ClassVar[Processes] = {"cassandra": ("cassandra", "cassandra_storage")}
 
-    def elsewhere(self) -> str:
+    def external_address(self) -> str:
         """The ring of `cassandra.hosts`."""
         return ",".join(self.settings.cassandra.hosts)
 

@@ -118,7 +118,7 @@ def lock(
         list[str] | None, typer.Argument(metavar="SERVICE", help="Only these; all by default.")
     ] = None,
 ) -> None:
-    """Resolve the services' jars anew and write their locks (for maintainers, in a checkout).
+    """Resolve the services' jars again and write their locks (for maintainers, in a checkout).
 
     Example: clickstream stack lock kafka
     """

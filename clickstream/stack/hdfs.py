@@ -25,7 +25,7 @@ STATE = "/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState"
 
 
 class Hdfs(Service):
-    """The source logs, the master copy and the quarantine."""
+    """The source logs, the master dataset and the quarantine."""
 
     name = "hdfs"
     title = "HDFS"
@@ -34,7 +34,7 @@ class Hdfs(Service):
         "datanode": ("datanode", "datanode_http", "datanode_ipc"),
     }
 
-    def elsewhere(self) -> str:
+    def external_address(self) -> str:
         """The file system of `hdfs.url`."""
         return self.settings.hdfs.url
 

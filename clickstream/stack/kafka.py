@@ -21,7 +21,7 @@ class Kafka(Service):
     title = "Kafka"
     processes: ClassVar[Processes] = {"kafka": ("kafka", "kafka_controller")}
 
-    def elsewhere(self) -> str:
+    def external_address(self) -> str:
         """The brokers of `kafka.bootstrap`."""
         return self.settings.kafka.bootstrap
 

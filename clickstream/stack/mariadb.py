@@ -58,7 +58,7 @@ class MariaDB(Service):
     title = "MariaDB"
     processes: ClassVar[Processes] = {"mariadb": ("mariadb",)}
 
-    def elsewhere(self) -> str:
+    def external_address(self) -> str:
         """The database of `database.url` (its password masked)."""
         given = self.settings.database.url.get_secret_value()
         return repr(database_url(self.settings)) if given else ""
@@ -105,7 +105,7 @@ class MariaDB(Service):
             return False
         return True
 
-    def settle(self) -> None:
+    def after_start(self) -> None:
         """The statements held the password: they are not needed any more."""
         (self.directory / "start.sql").unlink()
 

@@ -40,8 +40,8 @@ class Service(ABC):
         self.directory = settings.files.service(self.name)
 
     @abstractmethod
-    def elsewhere(self) -> str:
-        """Where the configuration says this service is, when it is not ours to run; else empty."""
+    def external_address(self) -> str:
+        """The configured address of the service, when it is not ours to run; else empty."""
 
     @abstractmethod
     def prepare(self) -> None:
@@ -55,8 +55,8 @@ class Service(ABC):
     def ready(self, process: str) -> bool:
         """Whether one of its processes does its work; asked until it does."""
 
-    def settle(self) -> None:  # noqa: B027 - most services need nothing
-        """What is left to do once it is ready."""
+    def after_start(self) -> None:  # noqa: B027 - most services need nothing
+        """Do what remains once it is ready."""
 
     @property
     def ports(self) -> dict[str, int]:
@@ -78,7 +78,7 @@ class Service(ABC):
         return {process: self.child(process).running() for process in self.processes}
 
     def start(self, check: Callable[[], None] = lambda: None) -> None:
-        """Start it and wait until it is ready; `check` may raise to break off.
+        """Start it and wait until it is ready; `check` may raise to cancel.
 
         A process of it that still runs alone is stopped first. Raises ServiceFailed with the end
         of the log.
@@ -92,7 +92,7 @@ class Service(ABC):
         }
         for process, child in children.items():
             child.wait_ready(partial(self._ready, process, check), self._patience)
-        self.settle()
+        self.after_start()
 
     def stop(self) -> bool:
         """End its processes, the last one first; False when none ran."""

@@ -120,7 +120,7 @@ _MONTHS = {
 _EPOCH_DAY = datetime.date(1970, 1, 1).toordinal()
 
 
-class Reject(BadInput):
+class InvalidLine(BadInput):
     """A line that is not valid; `reason` is one of REASONS."""
 
     def __init__(self, reason: str) -> None:
@@ -176,11 +176,11 @@ class Verdict(NamedTuple):
 
 
 def parse(raw: bytes, form: Format = COMBINED) -> Entry:
-    """The fields of a line without its line end; raises Reject."""
+    """The fields of a line without its line end; raises InvalidLine."""
     match = form.compiled.match(raw)
     reason = judge(raw, form).reason
     if match is None or reason is not None:
-        raise Reject(reason or "")
+        raise InvalidLine(reason or "")
     time = cast(Verdict, valid_at(raw[match.start(4) : match.end(8)]))
     text = [None if g is None else g.decode("iso-8859-1") for g in match.groups()]
     host, ident, user, _, hour, minute, _, _, request, status, size, *quoted = text

@@ -21,7 +21,7 @@ Copies = dict[Key, dict[int, list[bytes]]]
 class Account(NamedTuple):
     """Everything that a home ever replayed. `lost`, `doubled` and `altered` must be 0.
 
-    `lost`: lines that are missing in Kafka, in the master copy, in the quarantine or in the
+    `lost`: lines that are missing in Kafka, in the master dataset, in the quarantine or in the
     ledger. `doubled`: ids that no line of the logs has (or that stand where they should not), and
     lines that the ledger counts too often. `altered`: copies that differ from the log's bytes.
     Extra copies under the same id are allowed. `problems` are other things left wrong.

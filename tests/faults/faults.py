@@ -78,7 +78,7 @@ def kill_replay(run: Run) -> None:
 
 
 def kafka(run: Run) -> None:
-    """The broker hangs, or is killed, for a minute; meanwhile the master copy is completed."""
+    """The broker hangs, or is killed, for a minute; meanwhile the master dataset is completed."""
     run.until_collected(run.moment())
     with _outage(run, "kafka"):
         services.pause(OUTAGE_S)

@@ -165,6 +165,6 @@ def test_the_locks_of_this_package_are_whole(service: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a:b", "a:b:c:d:e", "a::c"])
-def test_what_is_no_coordinate_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="no coordinate"):
+def test_an_invalid_coordinate_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a coordinate"):
         Coordinate.parse(text)

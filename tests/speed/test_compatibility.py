@@ -109,7 +109,7 @@ def test_a_topic_made_anew_is_refused_and_told_as_such(load, monkeypatch):
     checkpoint(settings, "q", 1)
     views = counted(settings)
     monkeypatch.setattr(kafka, "topic_id", lambda _: "another")
-    with pytest.raises(ClickstreamError, match="deleted and made anew") as refusal:
+    with pytest.raises(ClickstreamError, match="deleted and recreated") as refusal:
         compatibility.check(settings, views)
     assert "speed reset" in refusal.value.hint
 

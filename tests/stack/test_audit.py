@@ -209,10 +209,12 @@ def test_a_line_removed_and_another_doubled(home):
         failed = runner(home)("audit", "--format", "json", code=1)
     rows = {(r["server"], r["file"], r["day"]): r for r in json.loads(failed.stdout)}
     row = rows[server, file, ALL]
-    assert row["problem"] == f"missing in the master copy: 1 line at {offset}"
+    assert row["problem"] == f"missing in the master dataset: 1 line at {offset}"
     assert (row["master_copies"], row["kafka_copies"]) == (1, 0)
     assert row["master"] == row["valid"] - 1
-    assert f"{server} {file} all: missing in the master copy: 1 line at {offset}" in failed.stderr
+    assert (
+        f"{server} {file} all: missing in the master dataset: 1 line at {offset}" in failed.stderr
+    )
     assert "do not balance" in failed.stderr
     assert {key[1] for key, row in rows.items() if row["problem"]} == {file}
 
@@ -274,7 +276,7 @@ def test_lines_of_nobody(home):
     told = "\n".join(done.problems)
     assert "weblog1 ffffffffffffffff all: the ledger does not know it: 1 lines at 0-" in told
     assert "lines beyond the end that the ledger knows" in told
-    assert "weblog2 ? all: lines without a stamp: 1 in the master copy" in told
+    assert "weblog2 ? all: lines without a stamp: 1 in the master dataset" in told
 
 
 def test_a_line_missing_in_kafka_alone_and_what_retention_has_cut(home):
@@ -298,7 +300,7 @@ def test_a_line_missing_in_kafka_alone_and_what_retention_has_cut(home):
     )
 
 
-def test_the_batch_views_are_held_against_the_master_copy(home):
+def test_the_batch_views_are_held_against_the_master_dataset(home):
     batch.run(home)
     done = audits.audit(home)
     assert done.problems == []

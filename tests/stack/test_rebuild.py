@@ -1,4 +1,4 @@
-"""A ledger made anew on real services: as good as the lost one."""
+"""A ledger recreated on real services: as good as the lost one."""
 
 import gzip
 import json
@@ -38,7 +38,7 @@ LOGS = {"weblog1": log_of(300, b"one"), "weblog2": log_of(300, b"two")}
 
 @pytest.fixture(scope="module")
 def home(settings, tmp_path_factory):
-    """A home with a log of each server, and one whose rejects were drained after a change."""
+    """A home with a log of each server, and one whose rejects were reprocessed after a change."""
     place = tmp_path_factory.mktemp("rebuild")
     for made in fresh_home(settings, place / "home"):
         run = runner(made)

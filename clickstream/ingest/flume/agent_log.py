@@ -52,7 +52,7 @@ def size(log: Path) -> int:
 
 @contextmanager
 def _mapped(log: Path, start: int) -> Iterator[tuple[bytes | mmap.mmap, int]]:
-    """The log, and where to begin: a log that is shorter than that was made anew."""
+    """The log, and where to begin: a log that is shorter than that was recreated."""
     length = size(log)
     if length == 0:
         yield b"", 0

@@ -1,4 +1,4 @@
-"""What happens to a growing file: it grows, is renamed, copied and truncated, compressed, removed.
+"""What happens to a tailed file: it grows, is renamed, copied and truncated, compressed, removed.
 
 A file is held open while it is read, so neither a new name nor its removal takes away what it
 holds. Nothing here knows of the ledger.
@@ -17,7 +17,7 @@ from typing import BinaryIO, NamedTuple, cast
 from clickstream.errors import BadInput
 from clickstream.ingest.spool.logs import GZIP_MAGIC, Opener
 
-MARK_BYTES = 256
+SAMPLE_BYTES = 256
 _BLOCK_BYTES = 4 << 20
 _BACK_BYTES = 1 << 16
 _NUMBER = r"[0-9][0-9._T-]*"
@@ -26,7 +26,7 @@ Key = tuple[int, int]
 
 
 class Window(io.RawIOBase):
-    """The bytes `[start, stop)` of an open file, as a stream; it ends early where they are gone."""
+    """The bytes `[start, stop)` of an open file, as a stream; it ends early in a shorter file."""
 
     def __init__(self, handle: int, start: int, stop: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Window(io.RawIOBase):
         return got
 
 
-class Growing:
+class TailedFile:
     """A log file, held open. Raises OSError where it cannot be opened, BadInput for no file.
 
     `key` is its inode: it tells an open file from others, and says nothing about content. `packed`:
@@ -79,9 +79,9 @@ class Growing:
 
     @property
     def blank(self) -> bool:
-        """Whether nothing was seen in it so far; `lines` has none then.
+        """Whether nothing was seen in it so far; `lines_end` sees no line then.
 
-        Only from the first bytes on a truncation can be told: what was in it before that may lie
+        A truncation can only be noticed from the first bytes on: what was in it before that may lie
         in a copy, so look for one after `first_look`.
         """
         return not self._head
@@ -100,7 +100,7 @@ class Growing:
         """Another file has taken its place: its silence counts from now."""
         self._changed = time.monotonic()
 
-    def whole(self) -> int:
+    def last_line_end(self) -> int:
         """Where its last line end stands: the offset behind it, 0 without any."""
         stop = self.size
         while stop > 0:
@@ -111,7 +111,7 @@ class Growing:
             stop = start
         return 0
 
-    def lines(self, offset: int) -> int:
+    def lines_end(self, offset: int) -> int:
         """Where a run of whole lines that begins at an offset ends; the offset without any.
 
         The run is bounded. What has no line end yet is searched once, not again at each call.
@@ -138,18 +138,18 @@ class Growing:
     def intact(self) -> bool:
         """Whether what was read of it still stands in it; not so when it was truncated.
 
-        A file that was truncated and has grown again beyond is told by its first bytes, and by
-        those last read.
+        A file that was truncated and has grown again beyond is recognised by its first
+        bytes, and by those last read.
         """
         head = self._at(0, len(self._head))
         return head == self._head and self._at(self._tail_at, len(self._tail)) == self._tail
 
     def reached(self, stop: int) -> bool:
-        """Note that all before `stop` has been read; False where it was truncated meanwhile.
+        """Record that all before `stop` was read; False where it was truncated meanwhile.
 
-        What was read since `lines` is the log's only if this is True.
+        What was read since `lines_end` is the log's only if this is True.
         """
-        at = max(0, stop - MARK_BYTES)
+        at = max(0, stop - SAMPLE_BYTES)
         tail = self._at(at, stop - at)
         if not self.intact() or len(tail) < stop - at:
             return False
@@ -157,8 +157,8 @@ class Growing:
         return True
 
     def _extend_head(self) -> None:
-        if len(self._head) < MARK_BYTES:
-            head = self._at(0, MARK_BYTES)
+        if len(self._head) < SAMPLE_BYTES:
+            head = self._at(0, SAMPLE_BYTES)
             if head.startswith(self._head):
                 self._head = head
 
@@ -224,7 +224,7 @@ class Memory:
             self._file.touch()
         self.since = self._file.stat().st_mtime
 
-    def note(self, when: float) -> None:
+    def remember(self, when: float) -> None:
         """All that was there at that time has been read."""
         if abs(when - 1 - self.since) > 1:
             self.since = when - 1  # the kernel's clock for files runs a little behind
@@ -235,25 +235,25 @@ class Vanished(Exception):
     """A file was renamed or removed while it was looked at: look again."""
 
 
-def opened(found: Found) -> Growing:
+def opened(found: Found) -> TailedFile:
     """Hold what was found open. Raises Vanished where something else stands there now."""
     try:
-        growing = Growing(found.path)
+        tailed = TailedFile(found.path)
     except FileNotFoundError:
         raise Vanished from None
-    if growing.key != found.key:
-        growing.close()
+    if tailed.key != found.key:
+        tailed.close()
         raise Vanished
-    return growing
+    return tailed
 
 
 def missed(
     rotated: list[Found],
-    knows: Callable[[Growing], bool],
+    knows: Callable[[TailedFile], bool],
     held: Mapping[Key, bool],
     known: bool,
     since: float,
-) -> list[Growing]:
+) -> list[TailedFile]:
     """Which rotated logs (given newest first) are to be read, held open, oldest first.
 
     `knows`: the log was read before, at least its beginning; `held` are open already (true: not
@@ -264,8 +264,8 @@ def missed(
     one may have grown, and so may those behind it; one that is not known and was not written since
     is from before the path was followed. Raises Vanished.
     """
-    looked: list[Growing] = []
-    wanted: list[tuple[Growing, bool]] = []
+    looked: list[TailedFile] = []
+    wanted: list[tuple[TailedFile, bool]] = []
     behind = False
     try:
         for found in rotated:
@@ -275,20 +275,20 @@ def missed(
             if found.key in held:
                 continue
             behind = known
-            looked.append(growing := opened(found))
-            mine = knows(growing)
-            sure = mine or growing.blank or found.modified >= since
+            looked.append(tailed := opened(found))
+            mine = knows(tailed)
+            sure = mine or tailed.blank or found.modified >= since
             if sure or not known:
-                wanted.append((growing, sure))
+                wanted.append((tailed, sure))
             known = known or mine
-        return [growing for growing, sure in reversed(wanted) if known or sure]
+        return [tailed for tailed, sure in reversed(wanted) if known or sure]
     except BaseException:
         wanted.clear()
         raise
     finally:
-        for growing in looked:
-            if not any(growing is each for each, sure in wanted if known or sure):
-                growing.close()
+        for tailed in looked:
+            if not any(tailed is each for each, sure in wanted if known or sure):
+                tailed.close()
 
 
 def _rotated_names(path: Path) -> dict[str, str]:

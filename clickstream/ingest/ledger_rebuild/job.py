@@ -42,7 +42,7 @@ def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> d
     stored_lines.text(session, plan["quarantine"]).createOrReplaceTempView("quarantine")
     events.report(stage=f"sorting {plan['bytes'] / 1e6:,.1f} MB")
     with Ledger.open(Path(plan["ledger"])) as ledger:
-        formats.settle(ledger, settings, plan["servers"])
+        formats.record_formats(ledger, settings, plan["servers"])
         rows = [
             row
             for (server, file), lines in groupby(_sorted(session), lambda each: each[1:3])
@@ -61,8 +61,8 @@ def restore(
     path = f"{settings.hdfs.source}/{server}/{NO_PATH}"
     log = LogFile(server, file, path, made.bytes, made.digest.hexdigest(), made.open_tail)
     if made.bytes:
-        ledger.restore(log, made.counts, made.marks.rows(), made.drained)
-    made.marks.close()
+        ledger.restore(log, made.counts, made.checksums.rows(), made.reprocessed)
+    made.checksums.close()
     return row_of(log, made)
 
 
@@ -76,7 +76,7 @@ def row_of(log: LogFile, made: Record) -> dict[str, Any]:
         "lines": made.counts.total(),
         "valid": valid,
         "invalid": made.counts.total() - valid,
-        "drained": len(made.drained),
+        "drained": len(made.reprocessed),
         "behind": made.behind,
     }
 

@@ -1,4 +1,4 @@
-"""A new ledger, made of the master copy and the quarantine, where the old one is lost or another's.
+"""A new ledger, made of the master dataset and the quarantine, for one that is lost.
 
 Whatever is still on its way would be missing in it, so nothing may be.
 """
@@ -30,7 +30,7 @@ Rows = list[dict[str, Any]]
 
 
 def rebuild(settings: Settings, servers: Sequence[str] = (), watch: Watch = lambda _: None) -> Rows:
-    """Make the ledger anew, of some servers or of all; a row for each log, as COLUMNS names it.
+    """Recreate the ledger, of some servers or of all; a row for each log, as COLUMNS names it.
 
     `behind`: lines behind a gap, which the new ledger does not know. The old ledger is kept beside
     it. Raises ClickstreamError while anything is on its way, NoData where nothing is stored.
@@ -49,7 +49,7 @@ def rebuild(settings: Settings, servers: Sequence[str] = (), watch: Watch = lamb
         _swap(settings, draft)
         with Ledger.open(settings.files.ledger) as ledger:
             for server in servers:
-                spooler.sign(hdfs, settings, ledger, server)
+                spooler.claim(hdfs, settings, ledger, server)
     return rows
 
 
@@ -64,7 +64,7 @@ def _known(settings: Settings, servers: Sequence[str]) -> list[str]:
 def _stored(
     hdfs: Hdfs, settings: Settings, servers: Sequence[str]
 ) -> tuple[list[Entry], list[Entry]]:
-    """Every file of these servers in the master copy and in the quarantine."""
+    """Every file of these servers in the master dataset and in the quarantine."""
     days = [entry.path for entry in hdfs.list(settings.hdfs.master) if entry.is_dir]
     valid, rejects = (
         [e for root in roots for server in servers for e in hdfs.walk(f"{root}/server={server}")]
@@ -95,7 +95,7 @@ def _refuse_flight(settings: Settings, servers: Sequence[str], used: list[Entry]
 
 def _refuse(reason: str) -> None:
     raise ClickstreamError(
-        f"the ledger cannot be made anew: {reason}",
+        f"the ledger cannot be recreated: {reason}",
         "let the agents finish first: clickstream ingest start, then wait for ingest status to"
         " show empty channels",
     )
