@@ -71,7 +71,7 @@ def demo(
 ) -> None:
     """The whole story: every stage on real services, each figure compared with known answers.
 
-    Works in a home of its own beside the one in use, made anew each time.
+    Works in a home of its own beside the one in use, recreated each time.
 
     Example: clickstream demo --keep
     """

@@ -55,7 +55,8 @@ def home_of(settings: Settings) -> Path:
 def demo(settings: Settings, keep: bool, tell: Tell) -> list[Comparison]:
     """Make, ingest, count, report and compare; a comparison for each of the eight reports.
 
-    Everything happens in `home_of(settings)`, made anew; it is stopped in the end unless `keep`.
+    Everything happens in `home_of(settings)`, which is recreated, and stopped in the end unless
+    `keep`.
     Raises UsageError where the configuration names a store: the demo must not write there.
     """
     own = _own_settings(settings)

@@ -151,7 +151,7 @@ def _foreign(hdfs: Hdfs, settings: Settings, server: str | None) -> list[str]:
 def count_source(hdfs: Hdfs, log: LogFile) -> int | None:
     """The lines of a source log, as far as it was spooled, by its line ends alone.
 
-    None where it is gone, or does not begin with what was spooled.
+    None where it was removed, or does not begin with what was spooled.
     """
     digest, lines, left, last = hashlib.sha256(), 0, log.bytes, b"\n"
     try:
@@ -325,7 +325,7 @@ def _batch(
         with BatchViews.connect(settings) as views:
             made, visitors = views.made(), views.visitors()
     except NotRunning as error:
-        return {}, [f"the batch views were not asked: {error.message}"]
+        return {}, [f"the batch views were not read: {error.message}"]
     known = {day: [File(*file) for file in each.files] for day, each in made.items()}
     fresh = {day for day, files in present.items() if known.get(day) == files}
     rows = {
@@ -336,7 +336,7 @@ def _batch(
     }
     missing = sorted(present.keys() - known.keys())
     dirty = sorted((present.keys() & known.keys()) - fresh)
-    texts = {"batch has not computed": missing, "batch is to compute again": dirty}
+    texts = {"batch has not computed": missing, "batch has to compute again": dirty}
     return rows, _texts(texts)
 
 
@@ -346,7 +346,7 @@ def _notes(books: Books, files: Files, stores: Stores, scope: Scope) -> list[str
         "open files in HDFS, whose lines are not all counted:": files.in_use,
         "in flight:": [f"{server} ({text})" for server, text in books.flight.items() if text],
         "retention has cut the Kafka partition of": sorted(stores.cut),
-        "the source log is gone, or is another one by now, of": [
+        "the source log was removed or replaced:": [
             f"{server} {file}" for (server, file), lines in sources if lines is None
         ],
     }

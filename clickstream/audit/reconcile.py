@@ -43,7 +43,7 @@ class Stores(NamedTuple):
     """The stores' side: the rows of the Spark job, the lines of the source logs, the batch views.
 
     `cut`: servers whose Kafka partition begins after its first record. `sources` is None for a
-    log that is gone, or another one by now. `batch` holds (server, day) of the days computed from
+    log that was removed or replaced. `batch` holds (server, day) of the days computed from
     the very files that are there.
     """
 

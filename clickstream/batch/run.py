@@ -105,7 +105,7 @@ def run(
 def repeat(
     turn: Callable[[], None], every_seconds: float, tell: Callable[[ClickstreamError], object]
 ) -> NoReturn:
-    """Take a turn, begin to begin, until interrupted. A turn that fails is told; the next comes.
+    """Take a turn, begin to begin, until interrupted. A failed turn is reported; the next comes.
 
     Raises UsageError: what is wrong then stays wrong.
     """

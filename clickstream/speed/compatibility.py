@@ -58,13 +58,13 @@ def check(settings: Settings, views: RealTime) -> None:
     differing = differences(stored, of(settings), status["servers"]) if stored else []
     if differing == [TOPIC_ID]:
         raise ClickstreamError(
-            f"the topic {settings.kafka.topic} was deleted and made anew since lines of it were"
+            f"the topic {settings.kafka.topic} was deleted and recreated since lines of it were"
             " counted; some may be lost",
             LOST,
         )
     if differing:
         told = "; ".join(f"{key} was {stored.get(key)}" for key in differing) if stored else ""
-        raise ClickstreamError(f"the real-time views were made from something else: {told}", RESET)
+        raise ClickstreamError(f"the real-time views were made under other settings: {told}", RESET)
 
 
 def check_lines(settings: Settings, views: RealTime) -> None:
@@ -76,7 +76,7 @@ def check_lines(settings: Settings, views: RealTime) -> None:
     differing = differences(stored, now, views.status()["servers"])
     if differing:
         told = "; ".join(f"{key} was {stored.get(key)}" for key in differing)
-        raise ClickstreamError(f"the real-time views were made from something else: {told}", RESET)
+        raise ClickstreamError(f"the real-time views were made under other settings: {told}", RESET)
 
 
 def differences(stored: Basis, now: Basis, counted: Collection[str]) -> list[str]:

@@ -29,17 +29,18 @@ READY_TIMEOUT_S = 120
 
 
 def launch(settings: Settings, available_now: bool = False, max_rows: int | None = None) -> Child:
-    """Start the driver and leave it; raises where it runs already, has nothing to read or write, or
-    would add to counts that rest on something else (`basis.check`).
+    """Start the driver and leave it; raises where it is already running, has nothing to read or
+    write, or would add to counts made under other settings (`compatibility.check`).
 
     The topic and the views are asked first: that takes less than Spark's start.
     """
     running = child(settings).running()
     if running:
         raise ClickstreamError(
-            f"the speed layer runs already (pid {running.pid})", "clickstream speed stop ends it"
+            f"the speed layer is already running (pid {running.pid})",
+            "clickstream speed stop ends it",
         )
-    refuse_at_work(settings)
+    refuse_while_writing(settings)
     formats.check_home(settings)
     kafka.offsets(settings)
     with RealTime.connect(settings) as views:
@@ -117,22 +118,24 @@ def stop(settings: Settings) -> Running | None:
 
 def reset(settings: Settings) -> None:
     """Forget what was counted: the checkpoint and the views. Refused while the driver runs."""
-    refuse_at_work(settings)
+    refuse_while_writing(settings)
     with RealTime.connect(settings) as views:
         views.clear()
     _remove(driver_status.checkpoint(settings))
 
 
-def refuse_at_work(settings: Settings) -> None:
+def refuse_while_writing(settings: Settings) -> None:
     """Raise ClickstreamError while the stream or a rebuild writes the views."""
     running = child(settings).running()
     if running:
         raise ClickstreamError(
-            f"the speed layer runs (pid {running.pid})", "clickstream speed stop first"
+            f"the speed layer is running (pid {running.pid})", "clickstream speed stop first"
         )
     rebuild = Child(settings.files, REBUILD)
     if running := rebuild.running():
-        raise ClickstreamError(f"speed rebuild is at work (pid {running.pid})", "wait for its end")
+        raise ClickstreamError(
+            f"speed rebuild is already running (pid {running.pid})", "wait until it ends"
+        )
 
 
 def report(settings: Settings) -> dict[str, Any]:

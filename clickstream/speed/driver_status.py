@@ -40,7 +40,7 @@ class Status:
         if self.waiting_since:
             return f"waiting for Cassandra since {moment(int(self.waiting_since))}"
         if now - self.told > limit_s:
-            return f"the driver has told nothing for {now - self.told:.0f} s"
+            return f"the driver has not reported for {now - self.told:.0f} s"
         if now - self.well > limit_s:
             return f"no batch ended for {now - self.well:.0f} s"
         return ""

@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from pyspark.sql.streaming import StreamingQuery
 
 POLL_S = 0.2
-PLANNED_ANEW = (
-    "each batch is planned anew, which takes more CPU: this Spark does not run a prepared plan"
+PLANNED_EACH_TIME = (
+    "each batch is planned again, which takes more CPU: this Spark does not run a prepared plan"
 )
-# The error classes of Spark's Kafka source for records that are gone, and its older sentence.
+# The error classes of Spark's Kafka source for records that were removed, and its older sentence.
 LOSS = re.compile(r"KAFKA_DATA_LOSS|failOnDataLoss|some data may have been (?:lost|missed)", re.I)
 # The last two spare each batch a look into our functions' byte code and a long text of its plan.
 SQL_CONF = {
@@ -160,7 +160,7 @@ class Stream:
             return [rows_of(each) for each in self._fresh.texts(parsed)]
         except Exception as error:
             traceback.print_exc()
-            self.notice = f"{PLANNED_ANEW}: {events.reason(error)}"
+            self.notice = f"{PLANNED_EACH_TIME}: {events.reason(error)}"
             return None
 
     def _counted(self, parsed: "DataFrame", highest: Mapping[tuple[str, str], int]) -> "DataFrame":

@@ -31,7 +31,7 @@ def rebuild(settings: Settings, day: str, watch: Watch = lambda _: None) -> dict
     Raises ClickstreamError while the stream runs or the master copy is written, or with other
     settings than the stream's; NoData where either has nothing.
     """
-    control.refuse_at_work(settings)
+    control.refuse_while_writing(settings)
     formats.check_home(settings)
     with Recount.connect(settings) as counted, RealTime.connect(settings) as views:
         counted.begin()

@@ -72,7 +72,7 @@ def test_the_same_settings_go_on(load):
 )
 def test_another_configuration_is_refused_by_name(load, key, value):
     checkpoint(load(), "q", 1)
-    with pytest.raises(ClickstreamError, match=rf"made from something else: {key} was") as refusal:
+    with pytest.raises(ClickstreamError, match=rf"made under other settings: {key} was") as refusal:
         compatibility.check(load(**{key: value}), counted(load()))
     assert "speed reset" in refusal.value.hint
 
@@ -87,9 +87,9 @@ def test_lines_are_counted_again_as_they_were_whatever_the_topic_is(load):
     views = counted(load())
     compatibility.check_lines(load(kafka__topic="other"), views)
     for key in ("categories__parameter", "speed__max_ahead_seconds"):
-        with pytest.raises(ClickstreamError, match="made from something else"):
+        with pytest.raises(ClickstreamError, match="made under other settings"):
             compatibility.check_lines(load(**{key: "60"}), views)
-    with pytest.raises(ClickstreamError, match="made from something else"):
+    with pytest.raises(ClickstreamError, match="made under other settings"):
         compatibility.check_lines(load(), Views(None, "q", 0, COUNTED))
 
 
@@ -109,7 +109,7 @@ def test_a_topic_made_anew_is_refused_and_told_as_such(load, monkeypatch):
     checkpoint(settings, "q", 1)
     views = counted(settings)
     monkeypatch.setattr(kafka, "topic_id", lambda _: "another")
-    with pytest.raises(ClickstreamError, match="deleted and made anew") as refusal:
+    with pytest.raises(ClickstreamError, match="deleted and recreated") as refusal:
         compatibility.check(settings, views)
     assert "speed reset" in refusal.value.hint
 

@@ -171,7 +171,7 @@ def test_a_terminal_shows_each_server_in_place_and_obeys_none():
     [
         (Status(told=995, well=950), ""),
         (Status(told=995, well=939), "no batch ended for 61 s"),
-        (Status(told=900, well=990), "the driver has told nothing for 100 s"),
+        (Status(told=900, well=990), "the driver has not reported for 100 s"),
         (Status(told=995, well=900, waiting_since=1), "waiting for Cassandra since 1970-01-01"),
     ],
 )

@@ -111,7 +111,7 @@ def test_what_was_counted_otherwise_is_not_added_to(fresh, run):
     for server, own in lines.items():
         produce(fresh, server, own + own)  # as long as before and longer: offsets alone look fine
     refused = run("speed", "run", code=1).stderr
-    assert "deleted and made anew" in refused.splitlines()[0]
+    assert "deleted and recreated" in refused.splitlines()[0]
     assert "speed reset" in refused
     run("speed", "reset", "--yes")
     lost_while_it_runs(fresh, run)

@@ -122,7 +122,7 @@ def test_a_spark_that_runs_no_prepared_plan_slows_the_stream_and_does_not_stop_i
         for batch in cut({part: [*own, *own[:50]] for part, own in sent.items()}, 250):
             hand.take(batch)
         assert hand.number > 2
-        assert hand.stream.notice == f"{job.PLANNED_ANEW}: withNewChildInternal is no more"
+        assert hand.stream.notice == f"{job.PLANNED_EACH_TIME}: withNewChildInternal is no more"
     assert len(tried) == 1
     assert capsys.readouterr().err.count("Traceback") == 1
     assert answers(fresh, list(lines)) == expected({s: log_of(own) for s, own in lines.items()})

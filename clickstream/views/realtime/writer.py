@@ -29,7 +29,7 @@ STATEMENT_CHARS = 1_000_000
 STATEMENT_ROWS = 300
 TOP = 10
 BOOKS = ("rows", "copies", "set_aside", "skipped", "latest")
-RESET = "clickstream speed reset starts the real-time views anew from the topic"
+RESET = "clickstream speed reset recreates the real-time views from the topic"
 
 BUCKET = (
     "INSERT INTO buckets (part, metric, slot, batch_id, piece, counts) VALUES (?,?,?,?,?,?)"
