@@ -268,7 +268,7 @@ def _plan(
     offsets: dict[int, tuple[int, int]],
     books: Books,
 ) -> dict[str, Any]:
-    """What the Spark job is told, as JSON."""
+    """The plan of the Spark job, as JSON."""
     root = endpoints.hdfs_url(settings)
     records = sum(end - first for first, end in offsets.values())
     drained = [
@@ -308,13 +308,13 @@ def _submit(settings: Settings, plan: dict[str, Any], watch: Watch) -> list[dict
 def _settled(before: Books, after: Books, files: Files) -> Books:
     """The ledger as it was before the stores were read; what moved since is in flight."""
     moving = {log.server for log in set(after.files) - set(before.files)}
-    told = {name: list(filter(None, [text])) for name, text in before.flight.items()}
+    texts = {name: list(filter(None, [text])) for name, text in before.flight.items()}
     for name in moving:
-        told.setdefault(name, []).append("lines were spooled meanwhile")
+        texts.setdefault(name, []).append("lines were spooled meanwhile")
     if files.in_use:
-        for texts in told.values():
-            texts.append("files in HDFS are open")
-    return before._replace(flight={name: "; ".join(texts) for name, texts in told.items()})
+        for parts in texts.values():
+            parts.append("files in HDFS are open")
+    return before._replace(flight={name: "; ".join(parts) for name, parts in texts.items()})
 
 
 def _batch(

@@ -56,7 +56,7 @@ class Stores(NamedTuple):
 class Audit(NamedTuple):
     """Rows as COLUMNS names them (and `copies`, their sum), problems, and what else is to be said.
 
-    A problem names server, file, day and, where one can be told, the offsets.
+    A problem names server, file, day and, where they are known, the offsets.
     """
 
     rows: Rows
@@ -73,7 +73,7 @@ class Range(NamedTuple):
 
 
 def balance(books: Books, stores: Stores, whole: bool) -> Audit:
-    """A row per server, log and day; `whole`: all days were read, so gaps can be told."""
+    """A row per server, log and day; `whole`: all days were read, so gaps can be found."""
     sums = _sums(books.counts, stores.rows)
     for log in books.files if whole else ():
         sums[log.server, log.file, ALL].update()
@@ -81,7 +81,7 @@ def balance(books: Books, stores: Stores, whole: bool) -> Audit:
         _row(place, sums[place], stores) | {"problem": _problem(place, sums[place], books, stores)}
         for place in sorted(sums, key=_order)
     ]
-    _tell_logs(rows, books, stores, whole)
+    _add_log_problems(rows, books, stores, whole)
     problems = [f"{r['server']} {r['file']} {r['day']}: {r['problem']}" for r in rows]
     wrong = [text for text, row in zip(problems, rows, strict=True) if row["problem"]]
     return Audit(rows, wrong, [])
@@ -94,8 +94,8 @@ def log_faults(log: LogFile | None, found: Rows, flight: str, whole: bool = True
         first, stop = min(row["first"] for row in found), max(row["stop"] for row in found)
         ids = sum(row["ids"] for row in found)
         return [f"the ledger does not know it: {ids} lines at {first}-{stop}"]
-    told = _holes(log, found, lost) if whole else []
-    return told + [_told(fault, ranges, lost) for fault, ranges in _ranges(found).items()]
+    problems = _holes(log, found, lost) if whole else []
+    return problems + [_fault_text(fault, ranges, lost) for fault, ranges in _ranges(found).items()]
 
 
 def _holes(log: LogFile, found: Rows, lost: str) -> list[str]:
@@ -181,26 +181,26 @@ def _problem(place: tuple[str, str, str], sums: Counter[str], books: Books, stor
 
 
 def _unstamped(sums: Counter[str]) -> str:
-    places = {"the master copy": "master", "the quarantine": "quarantine", "Kafka": "kafka"}
-    told = (f"{sums[key]} in {place}" for place, key in places.items() if sums[key])
-    return f"lines without a stamp: {', '.join(told)}"
+    stores = {"the master copy": "master", "the quarantine": "quarantine", "Kafka": "kafka"}
+    counts = (f"{sums[key]} in {store}" for store, key in stores.items() if sums[key])
+    return f"lines without a stamp: {', '.join(counts)}"
 
 
 def _mismatch(sums: Counter[str], cut: bool, flight: str) -> str:
     """The counts that differ. A drained reject stands in the master copy and the quarantine."""
     invalid = sum(_rejects(sums).values())
-    held = {
+    pairs = {
         f"valid {sums['valid']}, in the master copy": (sums["valid"], sums["master"]),
         f"invalid {invalid}, in the quarantine": (invalid, sums["quarantine"] - sums["drained"]),
     }
     if not cut:
-        held[f"valid {sums['valid']}, in Kafka"] = sums["valid"], sums["kafka"]
-    told = [f"{text} {found}" for text, (booked, found) in held.items() if booked != found]
-    return "; ".join(told) + (f" (in flight: {flight})" if told and flight else "")
+        pairs[f"valid {sums['valid']}, in Kafka"] = sums["valid"], sums["kafka"]
+    differing = [f"{text} {held}" for text, (expected, held) in pairs.items() if expected != held]
+    return "; ".join(differing) + (f" (in flight: {flight})" if differing and flight else "")
 
 
-def _tell_logs(rows: Rows, books: Books, stores: Stores, whole: bool) -> None:
-    """The row of each log says what is wrong with it, by offset where that can be told."""
+def _add_log_problems(rows: Rows, books: Books, stores: Stores, whole: bool) -> None:
+    """Put into the row of each log what is wrong with it, by offset where that is known."""
     known = {(log.server, log.file): log for log in books.files}
     found: dict[Log, Rows] = defaultdict(list)
     for each in sorted(stores.rows, key=lambda each: int(each["bucket"])):
@@ -209,9 +209,9 @@ def _tell_logs(rows: Rows, books: Books, stores: Stores, whole: bool) -> None:
         log = row["server"], row["file"]
         if row["day"] == ALL and row["file"] not in (ALL, NO_STAMP):
             flight = books.flight.get(log[0], "")
-            told = log_faults(known.get(log), found[log], flight, whole)
-            told = told or _counted(row["problem"], found[log])
-            row["problem"] = "; ".join([*_source(row), *told])
+            problems = log_faults(known.get(log), found[log], flight, whole)
+            problems = problems or _count_problem(row["problem"], found[log])
+            row["problem"] = "; ".join([*_source(row), *problems])
 
 
 def _source(row: Mapping[str, Any]) -> list[str]:
@@ -220,7 +220,7 @@ def _source(row: Mapping[str, Any]) -> list[str]:
     return [f"the source log has {row['source']} lines, the ledger {row['ledger']}"]
 
 
-def _counted(problem: str, found: Rows) -> list[str]:
+def _count_problem(problem: str, found: Rows) -> list[str]:
     """A count that differs without a gap: a blank line of a log looks like the CR of a CRLF."""
     spots = [_span(offset - 1, offset - 1) for row in found for offset in row["doubtful"]]
     if not problem or not spots:
@@ -269,7 +269,7 @@ def _ranges(found: Rows) -> dict[str, list[Range]]:
     return ranges
 
 
-def _told(fault: str, ranges: list[Range], lost: str) -> str:
+def _fault_text(fault: str, ranges: list[Range], lost: str) -> str:
     text = fault if fault in (ALTERED, BOTH) else f"{lost} in the {fault}".replace("the K", "K")
     lines = sum(each.lines for each in ranges)
     spans = [_span(each.first, each.last) for each in ranges]

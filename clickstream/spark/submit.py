@@ -112,12 +112,12 @@ def conf(settings: "Settings", job: Job, scratch: Path) -> dict[str, str]:
 
 
 def is_local(master: str) -> bool:
-    """Tell whether the master is in the driver's own process."""
+    """True where the master is in the driver's own process."""
     return master.startswith("local")
 
 
 def on_loopback(master: str) -> bool:
-    """Tell whether the master is in the driver's own process or on this machine's loopback."""
+    """True where the master is in the driver's own process or on this machine's loopback."""
     return is_local(master) or urlsplit(master).hostname in (LOOPBACK, "localhost")
 
 

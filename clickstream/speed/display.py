@@ -19,9 +19,9 @@ Watcher = Callable[[Status | None], None]
 
 @contextmanager
 def live() -> Iterator[Watcher]:
-    """What shows the status of now: in place on a terminal, else a line whenever it has changed.
+    """A function that shows the status: in place on a terminal, else a line at each change.
 
-    None is a driver that has told nothing yet.
+    None is a driver that has not reported yet.
     """
     if not sys.stdout.isatty():
         yield _plain()

@@ -19,7 +19,7 @@ from clickstream.runtime.process import signals_handled
 from clickstream.spark import driver, events, submit
 from clickstream.speed import alert_dispatch, compatibility, driver_status
 from clickstream.speed.prepared_query import Prepared
-from clickstream.speed.reporter import Teller
+from clickstream.speed.reporter import StatusReporter
 from clickstream.speed.transform import (
     Rows,
     batch_of,
@@ -168,7 +168,7 @@ class Stream:
 
 
 def failure_of(error: Exception, what: str) -> ClickstreamError:
-    """What the user is told of an exception; its traceback is in the log."""
+    """The error that the user gets to see of an exception; its traceback is in the log."""
     if isinstance(error, ClickstreamError):
         return error
     if LOSS.search(str(error)):
@@ -235,17 +235,17 @@ def _stream(
     local = compatibility.local(driver_status.checkpoint(settings)) is not None
     for key, value in (SQL_CONF | (LOCAL_CHECKPOINT if local else {})).items():
         session.conf.set(key, value)
-    with Writer.connect(settings) as writer, alert_dispatch.at_work(settings):
+    with Writer.connect(settings) as writer, alert_dispatch.delivering(settings):
         writer.patience.over = asked
         stream = Stream(settings, writer)
         records = read(session, settings, plan["max_rows"] or settings.speed.max_rows_per_batch)
         query = start(records, stream, settings, plan["available_now"])
-        teller = Teller(settings, query, stream, writer.patience)
+        reporter = StatusReporter(settings, query, stream, writer.patience)
         while query.isActive and not asked():
-            teller.tell()
+            reporter.report()
             time.sleep(POLL_S)
         _end(query, stream)
-        teller.tell()
+        reporter.report()
 
 
 def _end(query: "StreamingQuery", stream: Stream) -> None:

@@ -342,7 +342,7 @@ def drop(settings: Settings) -> None:
 
 
 def publish(settings: Settings, views: BatchViews) -> list[Book]:
-    """Put this home's books, if it has a ledger, where a day is told to be final; returns them."""
+    """Put this home's books, if it has a ledger, where `final` is decided; returns them."""
     path = settings.files.ledger
     if not path.is_file():
         return []

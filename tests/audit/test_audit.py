@@ -18,7 +18,7 @@ LOG = LogFile("weblog1", FILE, "/source/weblog1/a.log", 31, "", False)
 
 
 def row(**fields) -> dict:
-    """What the job tells of a log of three lines of 9 bytes each, all valid and everywhere."""
+    """The job's row of a log of three lines of 9 bytes each, all valid and everywhere."""
     whole = {"server": "weblog1", "file": FILE, "bucket": 0, "day": DAY, "ids": 3}
     whole |= dict.fromkeys(("master", "kafka", "m", "k"), 3)
     whole |= dict.fromkeys(("quarantine", "q", "drained", "crlf"), 0)

@@ -58,15 +58,15 @@ def test_a_wrong_choice_is_refused(given):
 
 
 @pytest.mark.parametrize(
-    ("only", "present", "told"),
+    ("only", "present", "message"),
     [
         ("2015-05-16", PRESENT, "2015-05-17 to 9999-12-31"),
         ("yesterday", ["2015-05-18"], "no lines of 2015-05-19"),
         ("latest", [], "empty"),
     ],
 )
-def test_a_single_day_without_lines(only, present, told):
-    with pytest.raises(NoData, match=told):
+def test_a_single_day_without_lines(only, present, message):
+    with pytest.raises(NoData, match=message):
         Choice(only=only).days(present, TODAY)
 
 
@@ -221,7 +221,7 @@ class Enough(Exception):
 
 
 def test_turns_go_on_after_one_that_fails():
-    turns, told = iter([ClickstreamError("first"), None, Enough()]), []
+    turns, reported = iter([ClickstreamError("first"), None, Enough()]), []
 
     def turn():
         error = next(turns)
@@ -229,8 +229,8 @@ def test_turns_go_on_after_one_that_fails():
             raise error
 
     with pytest.raises(Enough):
-        run.repeat(turn, 0, told.append)
-    assert [str(error) for error in told] == ["first"]
+        run.repeat(turn, 0, reported.append)
+    assert [str(error) for error in reported] == ["first"]
 
 
 def test_turns_end_with_what_stays_wrong():

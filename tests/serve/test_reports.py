@@ -30,7 +30,7 @@ class Event(NamedTuple):
 
 
 class Offender(NamedTuple):
-    """As the real-time view tells of one."""
+    """An alert as the real-time views have it."""
 
     ip: str
     second: int
@@ -48,11 +48,11 @@ class Memory:
     ) -> None:
         self.events = events
         self.found = offenders
-        self.told = alerts
+        self.stored_alerts = alerts
         self.books: dict[str, dict[str, int]] = {}
 
     def alerts(self) -> list[Alert]:
-        return list(self.told)
+        return list(self.stored_alerts)
 
     def status(self) -> dict[str, Any]:
         return {"servers": self.books}
@@ -287,8 +287,8 @@ def test_what_was_not_counted_is_told_per_server() -> None:
         "a": {"rows": 9, "copies": 2, "set_aside": 0, "skipped": 0, "latest": 1},
         "?": {"rows": 3, "copies": 0, "set_aside": 0, "skipped": 3, "latest": 0},
     }
-    told = from_realtime(view, "popularity", Question()).layer
-    assert told.endswith("; not counted: ? 3 skipped; b 1 set aside, 4 skipped")
+    layer = from_realtime(view, "popularity", Question()).layer
+    assert layer.endswith("; not counted: ? 3 skipped; b 1 set aside, 4 skipped")
     view.books = {"a": view.books["a"]}
     assert "not counted" not in from_realtime(view, "popularity", Question()).layer
 

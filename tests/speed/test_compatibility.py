@@ -17,13 +17,13 @@ class Views:
 
     def __init__(self, stored=None, query=None, batch=None, servers=()):
         self.stored = stored
-        self.told = {"query": query, "batch": batch, "servers": servers}
+        self.stored_status = {"query": query, "batch": batch, "servers": servers}
 
     def basis(self):
         return self.stored
 
     def status(self):
-        return self.told
+        return self.stored_status
 
 
 @pytest.fixture

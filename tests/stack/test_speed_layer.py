@@ -93,7 +93,7 @@ def produce(settings: Settings, server: str, values: list[bytes]) -> None:
 
 
 def answers(settings: Settings, servers: list[str]) -> dict[str, object]:
-    """All that the real-time views hold, as the independent reader would tell it."""
+    """All that the real-time views hold, as the independent reader reports it."""
     with RealTime.connect(settings) as views:
         return {
             "latest": views.latest_by_server(),

@@ -182,7 +182,7 @@ class Writer(Store):
     def _refuse_what_has_forgotten(self) -> None:
         """The last batch before this one must be there; of the one at hand all is written again.
 
-        What a node forgets is the end of what it was told, and `state` is told last.
+        A node forgets the last of what it was sent, and `state` is sent last.
         """
         row = self.run(LAST).one()
         found = None if row is None else row.batch_id
@@ -259,8 +259,8 @@ class Writer(Store):
             before = change.before.text() if change.before else None
             row = (*alert_values(alert), before, self._ttl_s, self._stamp)
             yield Row(ALERT, ("alerts", alert.kind, alert.key), row)
-            told = (part, self._batch, n, change.event, alert.text(), self._ttl_s)
-            yield Row(CHANGE, ("alert_changes", part), told)
+            values = (part, self._batch, n, change.event, alert.text(), self._ttl_s)
+            yield Row(CHANGE, ("alert_changes", part), values)
 
     def _popularity(self, end: int) -> Iterator[Row]:
         sums = self._trailing(counts.CATEGORY, end)
