@@ -1,4 +1,4 @@
-"""The balance of an audit: what the ledger says, held against what each store holds. Pure.
+"""The comparison of an audit: the ledger's counts against those of each store. Pure.
 
 A line that is missing is *in flight* while something may still bring it, else it is lost.
 """
@@ -27,16 +27,16 @@ Rows = list[dict[str, Any]]
 Log = tuple[str, str]
 
 
-class Books(NamedTuple):
+class LedgerState(NamedTuple):
     """The ledger's side: logs, their lines by day and reason, drained rejects by log.
 
-    `flight` says for a server what may still bring lines to the stores; "" where nothing does.
+    `in_flight` says for a server what may still bring lines to the stores; "" where nothing does.
     """
 
     files: list[LogFile]
     counts: list[Count]
     drained: Mapping[Log, list[int]]
-    flight: Mapping[str, str]
+    in_flight: Mapping[str, str]
 
 
 class Stores(NamedTuple):
@@ -72,24 +72,24 @@ class Range(NamedTuple):
     lines: int
 
 
-def balance(books: Books, stores: Stores, whole: bool) -> Audit:
+def compare(ledger: LedgerState, stores: Stores, whole: bool) -> Audit:
     """A row per server, log and day; `whole`: all days were read, so gaps can be found."""
-    sums = _sums(books.counts, stores.rows)
-    for log in books.files if whole else ():
+    sums = _sums(ledger.counts, stores.rows)
+    for log in ledger.files if whole else ():
         sums[log.server, log.file, ALL].update()
     rows = [
-        _row(place, sums[place], stores) | {"problem": _problem(place, sums[place], books, stores)}
-        for place in sorted(sums, key=_order)
+        _row(key, sums[key], stores) | {"problem": _problem(key, sums[key], ledger, stores)}
+        for key in sorted(sums, key=_order)
     ]
-    _add_log_problems(rows, books, stores, whole)
+    _add_log_problems(rows, ledger, stores, whole)
     problems = [f"{r['server']} {r['file']} {r['day']}: {r['problem']}" for r in rows]
     wrong = [text for text, row in zip(problems, rows, strict=True) if row["problem"]]
     return Audit(rows, wrong, [])
 
 
-def log_faults(log: LogFile | None, found: Rows, flight: str, whole: bool = True) -> list[str]:
+def log_faults(log: LogFile | None, found: Rows, in_flight: str, whole: bool = True) -> list[str]:
     """What is wrong with a log, with its offsets: the rows of one log; a sentence each kind."""
-    lost = f"in flight ({flight})" if flight else "missing"
+    lost = f"in flight ({in_flight})" if in_flight else "missing"
     if log is None:
         first, stop = min(row["first"] for row in found), max(row["stop"] for row in found)
         ids = sum(row["ids"] for row in found)
@@ -115,19 +115,19 @@ def _holes(log: LogFile, found: Rows, lost: str) -> list[str]:
 def _sums(counts: list[Count], found: Rows) -> dict[tuple[str, str, str], Counter[str]]:
     """(server, file, day) -> numbers by column; also per log, and per server and day."""
     sums: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
-    for server, file, day, numbers in (*_booked(counts), *_seen(found)):
-        for place in ((server, file, day), (server, file, ALL), (server, ALL, day)):
-            sums[place].update(numbers)
+    for server, file, day, numbers in (*_in_ledger(counts), *_in_stores(found)):
+        for key in ((server, file, day), (server, file, ALL), (server, ALL, day)):
+            sums[key].update(numbers)
     return sums
 
 
-def _booked(counts: list[Count]) -> Iterator[tuple[str, str, str, dict[str, int]]]:
+def _in_ledger(counts: list[Count]) -> Iterator[tuple[str, str, str, dict[str, int]]]:
     for server, file, day, reason, lines in counts:
         name = "valid" if reason == VALID else f"reject {reason}"
         yield server, file, day, {name: lines}
 
 
-def _seen(found: Rows) -> Iterator[tuple[str, str, str, dict[str, int]]]:
+def _in_stores(found: Rows) -> Iterator[tuple[str, str, str, dict[str, int]]]:
     for row in found:
         if row["file"] == NO_STAMP:
             numbers = {"master": row["m"], "quarantine": row["q"], "kafka": row["k"]}
@@ -136,13 +136,13 @@ def _seen(found: Rows) -> Iterator[tuple[str, str, str, dict[str, int]]]:
         yield row["server"], row["file"], row["day"], numbers
 
 
-def _order(place: tuple[str, str, str]) -> tuple[str, bool, str, bool, str]:
-    server, file, day = place
+def _order(key: tuple[str, str, str]) -> tuple[str, bool, str, bool, str]:
+    server, file, day = key
     return server, file == ALL, file, day != ALL, day
 
 
-def _row(place: tuple[str, str, str], sums: Counter[str], stores: Stores) -> dict[str, Any]:
-    server, file, day = place
+def _row(key: tuple[str, str, str], sums: Counter[str], stores: Stores) -> dict[str, Any]:
+    server, file, day = key
     rejects = _rejects(sums)
     return {
         "server": server,
@@ -168,8 +168,10 @@ def _rejects(sums: Counter[str]) -> dict[str, int]:
     }
 
 
-def _problem(place: tuple[str, str, str], sums: Counter[str], books: Books, stores: Stores) -> str:
-    server, file, day = place
+def _problem(
+    key: tuple[str, str, str], sums: Counter[str], ledger: LedgerState, stores: Stores
+) -> str:
+    server, file, day = key
     if file == NO_STAMP:
         return _unstamped(sums)
     if file == ALL:
@@ -177,7 +179,7 @@ def _problem(place: tuple[str, str, str], sums: Counter[str], books: Books, stor
         if computed is None or computed == sums["master"]:
             return ""
         return f"the master copy has {sums['master']} lines, the batch views count {computed}"
-    return _mismatch(sums, server in stores.cut, books.flight.get(server, ""))
+    return _mismatch(sums, server in stores.cut, ledger.in_flight.get(server, ""))
 
 
 def _unstamped(sums: Counter[str]) -> str:
@@ -186,7 +188,7 @@ def _unstamped(sums: Counter[str]) -> str:
     return f"lines without a stamp: {', '.join(counts)}"
 
 
-def _mismatch(sums: Counter[str], cut: bool, flight: str) -> str:
+def _mismatch(sums: Counter[str], cut: bool, in_flight: str) -> str:
     """The counts that differ. A drained reject stands in the master copy and the quarantine."""
     invalid = sum(_rejects(sums).values())
     pairs = {
@@ -196,20 +198,20 @@ def _mismatch(sums: Counter[str], cut: bool, flight: str) -> str:
     if not cut:
         pairs[f"valid {sums['valid']}, in Kafka"] = sums["valid"], sums["kafka"]
     differing = [f"{text} {held}" for text, (expected, held) in pairs.items() if expected != held]
-    return "; ".join(differing) + (f" (in flight: {flight})" if differing and flight else "")
+    return "; ".join(differing) + (f" (in flight: {in_flight})" if differing and in_flight else "")
 
 
-def _add_log_problems(rows: Rows, books: Books, stores: Stores, whole: bool) -> None:
+def _add_log_problems(rows: Rows, ledger: LedgerState, stores: Stores, whole: bool) -> None:
     """Put into the row of each log what is wrong with it, by offset where that is known."""
-    known = {(log.server, log.file): log for log in books.files}
+    known = {(log.server, log.file): log for log in ledger.files}
     found: dict[Log, Rows] = defaultdict(list)
     for each in sorted(stores.rows, key=lambda each: int(each["bucket"])):
         found[each["server"], each["file"]].append(each)
     for row in rows:
         log = row["server"], row["file"]
         if row["day"] == ALL and row["file"] not in (ALL, NO_STAMP):
-            flight = books.flight.get(log[0], "")
-            problems = log_faults(known.get(log), found[log], flight, whole)
+            in_flight = ledger.in_flight.get(log[0], "")
+            problems = log_faults(known.get(log), found[log], in_flight, whole)
             problems = problems or _count_problem(row["problem"], found[log])
             row["problem"] = "; ".join([*_source(row), *problems])
 
@@ -259,8 +261,8 @@ def _ranges(found: Rows) -> dict[str, list[Range]]:
     ends: dict[tuple[int, int], dict[str, Mapping[str, Any]]] = defaultdict(dict)
     for row in found:
         for each in row["wrong"]:
-            place = row["bucket"], each["run"]
-            ends[place] |= {name: each for name in ("starts", "ends") if each[name]}
+            key = row["bucket"], each["run"]
+            ends[key] |= {name: each for name in ("starts", "ends") if each[name]}
     ranges: dict[str, list[Range]] = defaultdict(list)
     for _, pair in sorted(ends.items()):
         first, last = pair["starts"], pair["ends"]

@@ -142,7 +142,7 @@ def status(settings: Settings) -> Rows:
 
     `state`: `fresh`; `dirty`: its closed files are not those that were read, or it was made with
     other settings, as `why` says; `missing`: not computed; `gone`: computed, but the master copy
-    has no closed file of it any more. `rejects` are those of the books.
+    has no closed file of it any more. `rejects` are those of the line counts.
     """
     with BatchViews.connect(settings) as views:
         runs = {row["date"]: row for row in views.runs()}

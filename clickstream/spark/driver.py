@@ -98,4 +98,4 @@ def tasks(tracker: Any) -> str:
 
 def _prefer_installed_pyspark() -> None:
     """Spark puts a zip of pyspark in front, which has no compiled files: 1 s of the start."""
-    sys.path[:] = [place for place in sys.path if not place.endswith("/pyspark.zip")]
+    sys.path[:] = [entry for entry in sys.path if not entry.endswith("/pyspark.zip")]

@@ -70,9 +70,9 @@ LOCAL_CHECKPOINT = {
 class Stream:
     """The query's batches, one after the other, into the views.
 
-    `batch` is the last one that is stored, `servers` the books and `alerts` the open alerts after
-    it, `parts` the ms that counting and storing took; `notice` is what a user should know of how
-    it counts; `failure` is what ended the stream, if anything did.
+    `batch` is the last one that is stored, `servers` the line counts and `alerts` the open
+    alerts after it, `parts` the ms that counting and storing took; `notice` is what a
+    user should know of how it counts; `failure` is what ended the stream, if anything did.
     """
 
     def __init__(self, settings: Settings, writer: Writer) -> None:

@@ -102,11 +102,11 @@ def test_only_closed_files_of_a_day_are_read():
     }
     tree = Tree({"master": {"dt=2015-05-18": servers, "dt=-": {}, "_tmp": {}, "dt=x": 1}})
     assert days(tree, "/master") == ["2015-05-18"]
-    place = "dt=2015-05-18/server"
+    partition = "dt=2015-05-18/server"
     assert closed_files(tree, "/master", "2015-05-18") == [
-        File(f"{place}=a/part.1", 1, 7),
-        File(f"{place}=b/part.10", 6, 7),
-        File(f"{place}=b/part.2", 5, 7),
+        File(f"{partition}=a/part.1", 1, 7),
+        File(f"{partition}=b/part.10", 6, 7),
+        File(f"{partition}=b/part.2", 5, 7),
     ]
     assert closed_files(tree, "/master", "2015-05-19") == []
 
@@ -171,12 +171,12 @@ def test_classes_of_a_minute(rows):
 
 
 def test_categories_are_placed_by_requests_and_then_by_bytes(rows):
-    placed = [
-        (row["place"], row["category"], row["requests"])
+    ranked = [
+        (row["rank"], row["category"], row["requests"])
         for row in rows["daily_categories"]
         if row["server"] == "all"
     ]
-    assert placed == [(1, "/\xe9", 4), (2, "/b", 3), (3, "/B", 1)]
+    assert ranked == [(1, "/\xe9", 4), (2, "/b", 3), (3, "/B", 1)]
     first = next(row for row in rows["daily_categories"] if row["server"] == "a")
     assert first["category"] == "/b"
 

@@ -25,7 +25,7 @@ from clickstream.speed.transform import batch_of, overlaps, rows_of, scattered
 from clickstream.views.realtime.retry import Patience
 from clickstream.views.realtime.writer import Batch
 
-BOOKS = {"rows": 9, "copies": 2, "set_aside": 1, "skipped": 3, "latest": 1431939959}
+COUNTS = {"rows": 9, "copies": 2, "set_aside": 1, "skipped": 3, "latest": 1431939959}
 RUNS = {"running": True, "healthy": True, "complaint": "", "pid": 12}
 RUNS |= {"behind": 7, "batch_ms": 350, "rows_per_s": 990.4, "alerts": 2, "notice": ""}
 HOSTILE = "\x1b]0;gone\x07\u202e"
@@ -37,16 +37,16 @@ def settings(tmp_path):
 
 
 def test_a_transformed_batch_is_put_together():
-    books = [
+    outcomes = [
         {"t": 60, "k": "counted success 0f", "n": 2, "lowest": 5, "highest": 60},
         {"t": 60, "k": "counted success 1f", "n": 1, "lowest": 8, "highest": 8},
         {"t": 0, "k": "copies  0f", "n": 1, "lowest": 7, "highest": 77},
         {"t": 0, "k": "copies  2f", "n": 1},
     ]
     rows = [
-        ("books", "a", 60, books[:2]),
-        ("books", "a", 0, books[2:]),
-        ("books", "?", 0, [{"t": 0, "k": "skipped  ", "n": 2}]),
+        ("outcomes", "a", 60, outcomes[:2]),
+        ("outcomes", "a", 0, outcomes[2:]),
+        ("outcomes", "?", 0, [{"t": 0, "k": "skipped  ", "n": 2}]),
         ("ip", "a", 60, [{"t": 61, "k": "caf\u00e9", "n": 3}]),
         ("ip", "b", 60, [{"t": 61, "k": "x", "n": 1}, {"t": 62, "k": "x", "n": 1}]),
         ("ip", "b", 60, [{"t": 61, "k": "x", "n": 4}]),
@@ -65,20 +65,20 @@ def test_a_transformed_batch_is_put_together():
 
 @pytest.mark.parametrize(("lowest", "again"), [(77, True), (78, False)])
 def test_a_batch_that_begins_at_or_below_a_files_highest_is_counted_again(lowest, again):
-    book = {"t": 60, "k": "counted success 0f", "n": 3, "lowest": lowest, "highest": 90}
+    each = {"t": 60, "k": "counted success 0f", "n": 3, "lowest": lowest, "highest": 90}
     rows = [
         ("ip", "a", 60, [{"t": 7, "k": "0f", "n": 3}]),
-        ("books", "b", 60, [book | {"lowest": 1}]),
-        ("books", "a", 0, [{"t": 0, "k": "skipped  ", "n": 2}]),
-        ("books", "a", 60, [book]),
+        ("outcomes", "b", 60, [each | {"lowest": 1}]),
+        ("outcomes", "a", 0, [{"t": 0, "k": "skipped  ", "n": 2}]),
+        ("outcomes", "a", 60, [each]),
     ]
     assert overlaps(rows, {("a", "0f"): 77}) is again
 
 
 def test_a_file_in_two_partitions_is_told():
     def part(server, file):
-        book = {"t": 0, "k": f"counted success {file}", "n": 1, "lowest": 1, "highest": 1}
-        return [("books", server, 0, [book, {"t": 0, "k": "skipped  ", "n": 2}])]
+        each = {"t": 0, "k": f"counted success {file}", "n": 1, "lowest": 1, "highest": 1}
+        return [("outcomes", server, 0, [each, {"t": 0, "k": "skipped  ", "n": 2}])]
 
     one = part("a", "0f")
     assert not scattered([one, part("b", "0f"), part("a", "1f") * 2])
@@ -88,7 +88,7 @@ def test_a_file_in_two_partitions_is_told():
 
 def test_what_the_driver_tells_is_read_back(settings):
     assert driver_status.read(settings) is None
-    status = Status(4, 100, 350, 7, "2026-01-01T00:00:00Z", {HOSTILE: BOOKS})
+    status = Status(4, 100, 350, 7, "2026-01-01T00:00:00Z", {HOSTILE: COUNTS})
     driver_status.write(settings, status)
     assert driver_status.read(settings) == status
 
@@ -110,7 +110,7 @@ def test_the_checkpoint_is_in_the_home_unless_it_is_named(settings, tmp_path):
 
 
 def test_a_live_line_sums_the_servers_and_obeys_none():
-    status = Status(4, 100, 350, 7, "", {HOSTILE: BOOKS, "b": BOOKS | {"latest": 0}})
+    status = Status(4, 100, 350, 7, "", {HOSTILE: COUNTS, "b": COUNTS | {"latest": 0}})
     line = display.live_line(status)
     assert line.isprintable()
     for expected in (
@@ -129,9 +129,15 @@ def test_a_live_line_sums_the_servers_and_obeys_none():
 
 def test_without_a_terminal_a_line_comes_when_something_has_changed(capsys):
     with display.live() as watch:
-        for status in (None, None, Status(), Status(updated_at=9), Status(4, servers={"a": BOOKS})):
+        for status in (
+            None,
+            None,
+            Status(),
+            Status(updated_at=9),
+            Status(4, servers={"a": COUNTS}),
+        ):
             watch(status)
-        watch(Status(4, servers={"a": BOOKS}, waiting_since=1431939959))
+        watch(Status(4, servers={"a": COUNTS}, waiting_since=1431939959))
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in lines] == [
         "starting",
@@ -144,7 +150,7 @@ def test_without_a_terminal_a_line_comes_when_something_has_changed(capsys):
 def test_a_notice_is_printed_once(capsys):
     with display.live() as watch:
         for number in (4, 5):
-            watch(Status(number, servers={"a": BOOKS}, notice=f"planned{HOSTILE}"))
+            watch(Status(number, servers={"a": COUNTS}, notice=f"planned{HOSTILE}"))
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(" ")[0] for line in lines] == ["batch", "note:", "batch"]
     assert lines[1].isprintable()
@@ -157,7 +163,7 @@ def test_a_terminal_shows_each_server_in_place_and_obeys_none():
     console = Console(file=screen, force_terminal=True, width=100)
     with display.board(console) as watch:
         watch(None)
-        watch(Status(4, 100, 350, 7, "", {HOSTILE: BOOKS, "[b]": BOOKS}, 990.4, 2))
+        watch(Status(4, 100, 350, 7, "", {HOSTILE: COUNTS, "[b]": COUNTS}, 990.4, 2))
     text = screen.getvalue()
     for expected in (
         "batch 4",
@@ -258,7 +264,7 @@ def test_a_stream_with_nothing_to_do_is_well_and_one_that_hangs_is_not(reported_
 
 
 def test_the_report_has_a_line_for_each_server_and_obeys_none():
-    servers = {"weblog1": BOOKS, HOSTILE: BOOKS}
+    servers = {"weblog1": COUNTS, HOSTILE: COUNTS}
     report = RUNS | {"batch": 3, "servers": servers}
     lines = display.report_text(report).split("\n")
     assert len(lines) == 5
@@ -270,7 +276,7 @@ def test_the_report_has_a_line_for_each_server_and_obeys_none():
 
 
 def test_until_its_first_batch_a_driver_knows_no_figures(settings, driver, monkeypatch):
-    views = SimpleNamespace(status=lambda: {"batch": 3, "servers": {"a": BOOKS}})
+    views = SimpleNamespace(status=lambda: {"batch": 3, "servers": {"a": COUNTS}})
     monkeypatch.setattr(control.RealTime, "connect", lambda _: nullcontext(views))
     driver(SLEEP)
     driver_status.write(settings, Status(updated_at=time.time(), healthy_at=time.time()))
@@ -371,7 +377,7 @@ def test_a_driver_that_is_done_or_was_asked_to_end_has_not_failed(settings, driv
 
 def test_the_last_batch_is_shown_even_of_a_driver_that_has_ended(settings, driver):
     driver_reports(settings, done={})
-    driver_status.write(settings, Status(5, servers={"a": BOOKS}))
+    driver_status.write(settings, Status(5, servers={"a": COUNTS}))
     seen = []
     control.attend(settings, driver("pass"), seen.append)
     assert seen[-1].batch == 5
@@ -460,10 +466,11 @@ def test_the_report_goes_without_cassandra_while_the_driver_runs(settings, drive
     driver(SLEEP)
     now = time.time()
     driver_status.write(
-        settings, Status(4, servers={"a": BOOKS}, updated_at=now, healthy_at=now, waiting_since=now)
+        settings,
+        Status(4, servers={"a": COUNTS}, updated_at=now, healthy_at=now, waiting_since=now),
     )
     report = control.report(settings)
-    assert (report["batch"], report["servers"]) == (4, {"a": BOOKS})
+    assert (report["batch"], report["servers"]) == (4, {"a": COUNTS})
     assert report["complaint"] == f"waiting for Cassandra since {report['waiting_since']}"
     assert (report["running"], report["healthy"]) == (True, False)
 

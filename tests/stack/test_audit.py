@@ -116,8 +116,8 @@ def lines_of(settings: Settings, path: str) -> list[bytes]:
 
 def file_of(settings: Settings, log: bytes) -> str:
     """The identity that the ledger gave to a log, by its length."""
-    books = audits.read_books(settings)
-    return next(found.file for found in books.files if found.bytes == len(log))
+    ledger = audits.read_ledger(settings)
+    return next(found.file for found in ledger.files if found.bytes == len(log))
 
 
 def problems(settings: Settings, file: str) -> str:
@@ -333,7 +333,7 @@ def test_chosen_days_and_one_server(home):
 
 def test_a_source_that_is_gone_or_another_one(home):
     log = sources()["weblog2"]["plain.log"]
-    (known,) = [f for f in audits.read_books(home).files if f.bytes == len(log)]
+    (known,) = [f for f in audits.read_ledger(home).files if f.bytes == len(log)]
     hdfs = Hdfs.connect(home)
     before = content(home, known.path)
     assert audits.count_source(hdfs, known) == log.count(b"\n")

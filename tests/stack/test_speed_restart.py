@@ -41,11 +41,11 @@ def check_figures(settings: Settings, lines: dict[str, list[bytes]]) -> None:
     """Every figure is that of a run without a break: the truth of these lines, counted once."""
     assert answers(settings, list(lines)) == expected({s: log_of(own) for s, own in lines.items()})
     with RealTime.connect(settings) as views:
-        books = views.status()["servers"]
-    assert {server: books[server]["rows"] for server in lines} == {
+        line_counts = views.status()["servers"]
+    assert {server: line_counts[server]["rows"] for server in lines} == {
         server: len(own) for server, own in lines.items()
     }
-    assert all(each["copies"] == 0 for each in books.values())
+    assert all(each["copies"] == 0 for each in line_counts.values())
 
 
 def committed(settings: Settings) -> int:

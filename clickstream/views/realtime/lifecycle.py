@@ -162,8 +162,8 @@ class Lifecycle:
 
     def _alerts_in(self, server: str, start: int, end: int) -> bool:
         known = self._known[HEALTH, server]
-        place = bisect_left(known, start, key=_until)
-        return place < len(known) and known[place].first <= end
+        index = bisect_left(known, start, key=_until)
+        return index < len(known) and known[index].first <= end
 
 
 def _first(alert: Alert) -> int:

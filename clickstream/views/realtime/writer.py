@@ -28,7 +28,7 @@ from clickstream.views.realtime.store import Store, alert_of, alert_values, part
 STATEMENT_CHARS = 1_000_000
 STATEMENT_ROWS = 300
 TOP = 10
-BOOKS = ("rows", "copies", "set_aside", "skipped", "latest")
+SERVER_COUNTS = ("rows", "copies", "set_aside", "skipped", "latest")
 RESET = "clickstream speed reset recreates the real-time views from the topic"
 
 BUCKET = (
@@ -67,7 +67,7 @@ CHANGE = (
 
 
 class Row(NamedTuple):
-    """One statement: `partition` says which rows go to the same place."""
+    """One statement: `partition` says which rows go to the same partition."""
 
     cql: str
     partition: object
@@ -267,11 +267,11 @@ class Writer(Store):
         if any(map(self._recent.is_big, self._window(counts.CATEGORY, end))):
             return  # The table stays as of an earlier second; a report sums the buckets.
         for server in (*self.servers, ALL):
-            place = ("popularity", server)
-            yield Row(FORGET_POPULARITY, place, (self._stamp - 1, server))
+            partition = ("popularity", server)
+            yield Row(FORGET_POPULARITY, partition, (self._stamp - 1, server))
             for rank, (category, n) in enumerate(counts.top(counts.of(sums, server), TOP), 1):
                 values = (server, rank, end * 1000, category, n, self._ttl_s, self._stamp)
-                yield Row(POPULARITY, place, values)
+                yield Row(POPULARITY, partition, values)
 
     def _health(self) -> Iterator[Row]:
         for server, each in self.servers.items():
@@ -376,13 +376,13 @@ def _hosts(partial: Counts) -> dict[int, set[str]]:
 
 
 def _totals(before: dict[str, dict[str, int]], batch: Batch) -> dict[str, dict[str, int]]:
-    """Each server's books after a batch: records by outcome, and its latest event second."""
+    """Each server's line counts after a batch: records by outcome, and its latest event second."""
     after = {server: dict(each) for server, each in before.items()}
     for server, outcomes in batch.lines.items():
-        mine = after.setdefault(server, dict.fromkeys(BOOKS, 0))
-        mine["rows"] += sum(outcomes.values())
+        sums = after.setdefault(server, dict.fromkeys(SERVER_COUNTS, 0))
+        sums["rows"] += sum(outcomes.values())
         for outcome in ("copies", "set_aside", "skipped"):
-            mine[outcome] += outcomes.get(outcome, 0)
+            sums[outcome] += outcomes.get(outcome, 0)
     for (metric, _), partial in batch.slots.items():
         for server, seconds in partial.items() if metric == counts.IP else ():
             after[server]["latest"] = max(after[server]["latest"], *seconds)
