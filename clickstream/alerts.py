@@ -12,7 +12,7 @@ that a batch has touched and to join what is found there with the alerts that ar
 lines make the same open and resolved alerts, in whatever order they came and wherever the batches
 were cut. What does depend on the order is history: how often an alert changed (`seq`), in which
 batch (`batch`), and the alerts that a late line has joined to an earlier one (`merged`), which
-remain so that whoever was told of them finds out what became of them.
+remain so that whoever was notified of them finds out what became of them.
 """
 
 import json
@@ -70,8 +70,8 @@ class Alert:
         """All of it as JSON."""
         return json.dumps(asdict(self))
 
-    def told(self) -> dict[str, Any]:
-        """All that a change of the alert is about."""
+    def content(self) -> dict[str, Any]:
+        """Its fields without its history: a change of the alert is a change of these."""
         return {key: value for key, value in asdict(self).items() if key not in _HISTORY}
 
 

@@ -31,7 +31,7 @@ TO_TRY = (
     "ingest status",
     "stack status",
 )
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
 Rows = list[dict[str, Any]]
 
 
@@ -52,10 +52,11 @@ def home_of(settings: Settings) -> Path:
     return settings.files.demo.root
 
 
-def demo(settings: Settings, keep: bool, tell: Tell) -> list[Comparison]:
+def demo(settings: Settings, keep: bool, progress: Progress) -> list[Comparison]:
     """Make, ingest, count, report and compare; a comparison for each of the eight reports.
 
-    Everything happens in `home_of(settings)`, recreated; it is stopped in the end unless `keep`.
+    Everything happens in `home_of(settings)`, which is recreated, and stopped in the end unless
+    `keep`.
     Raises UsageError where the configuration names a store: the demo must not write there.
     """
     own = _own_settings(settings)
@@ -63,11 +64,11 @@ def demo(settings: Settings, keep: bool, tell: Tell) -> list[Comparison]:
     own.files.empty()
     kept = False
     try:
-        compared = _story(own, tell)
+        compared = _story(own, progress)
         kept = keep
     finally:
         if not kept:
-            tell("stopping everything")
+            progress("stopping everything")
             tear_down(own)
     return compared
 
@@ -104,23 +105,26 @@ def _own_settings(settings: Settings) -> Settings:
     return config.load(settings.origin.file, home_of(settings), settings.origin.flags)
 
 
-def _story(settings: Settings, tell: Tell) -> list[Comparison]:
-    with _step(tell, "Kafka, HDFS, Cassandra and MariaDB"):
+def _story(settings: Settings, progress: Progress) -> list[Comparison]:
+    with _step(progress, "Kafka, HDFS, Cassandra and MariaDB"):
         local.up(settings)
-    with _step(tell, "two web logs with known answers, put into HDFS"):
+    with _step(progress, "two web logs with known answers, put into HDFS"):
         truth = _logs(settings)
-    with _step(tell, "agent1, agent2 and agent3 (Flume)"):
-        agents.start(settings, [], tell)
-    with _step(tell, "the speed layer (Spark Structured Streaming)"):
+    with _step(progress, "agent1, agent2 and agent3 (Flume)"):
+        agents.start(settings, [], progress)
+    with _step(progress, "the speed layer (Spark Structured Streaming)"):
         driver = speed.launch(settings)
         speed.wait_first(settings, driver)
-    with _step(tell, "replay of the logs through the agents"), replay_display.shown() as observe:
+    with (
+        _step(progress, "replay of the logs through the agents"),
+        replay_display.shown() as observe,
+    ):
         done = replay.replay(settings, replay.Pace(), observe)
         flow.drain(settings, lambda _: None)
-    tell(f"    {replay_display.summary(done)}")
-    with _step(tell, "the batch layer (Spark SQL)"):
+    progress(f"    {replay_display.summary(done)}")
+    with _step(progress, "the batch layer (Spark SQL)"):
         batch.run(settings)
-    with _step(tell, "the speed layer to catch up"):
+    with _step(progress, "the speed layer to catch up"):
         _caught_up(settings, driver)
     return list(compare(settings, truth))
 
@@ -146,11 +150,11 @@ def _caught_up(settings: Settings, driver: Child) -> None:
 
 
 @contextmanager
-def _step(tell: Tell, what: str) -> Iterator[None]:
+def _step(progress: Progress, what: str) -> Iterator[None]:
     began = time.monotonic()
-    tell(f"  … {what}")
+    progress(f"  … {what}")
     yield
-    tell(f"  ✓ {what} ({time.monotonic() - began:.1f} s)")
+    progress(f"  ✓ {what} ({time.monotonic() - began:.1f} s)")
 
 
 def _table(answer: reports.Answer) -> str:

@@ -293,7 +293,7 @@ def exclusive(path: Path, busy: str = "", hint: str = "") -> Iterator[None]:
 
 
 def write_atomic(path: Path, content: str | bytes, *, private: bool = False) -> None:
-    """Write a draft beside the path and put it in its place: readers see the old or the new.
+    """Write a draft beside the path and rename it: readers see the old or the new.
 
     `private`: only its owner may read the file, and look into a directory made for it.
     """

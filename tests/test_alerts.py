@@ -98,9 +98,9 @@ class Tables:
             self.state = SimpleNamespace(**dict(zip(names, row.values, strict=False)))
 
     def live(self):
-        """The told fields of every alert that is not merged."""
+        """The content of every alert that is not merged."""
         made = (alert_of(alert_row(values)) for values in self.alerts.values())
-        return in_order(alert.told() for alert in made if alert.state != "merged")
+        return in_order(alert.content() for alert in made if alert.state != "merged")
 
 
 def alert_row(values):
@@ -296,7 +296,7 @@ def test_every_change_is_told_once_in_order_and_ends_at_what_is_stored(lines, pl
         assert [alert.seq for _, alert in changes] == list(range(1, len(changes) + 1))
         assert changes[-1][1] == stored[name]
         for (_, one), (_, other) in pairwise(changes):
-            assert one.told() != other.told()
+            assert one.content() != other.content()
         if stored[name].state == "merged":
             assert changes[-1][0] == "merged-into"
             assert stored[stored[name].merged_into].first < stored[name].first

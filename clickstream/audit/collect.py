@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from clickstream import master
-from clickstream.audit.reconcile import Audit, Books, Log, Stores, balance
+from clickstream.audit.reconcile import Audit, LedgerState, Log, Stores, compare
 from clickstream.batch.run import Choice
 from clickstream.clients import endpoints, kafka
 from clickstream.clients.hdfs import Entry, Hdfs
@@ -87,22 +87,22 @@ def audit(
     watch("listing")
     foreign = _foreign(hdfs, settings, server)
     scope = _scope(hdfs, settings, choice, server, foreign)
-    before = read_books(settings, scope)
+    before = read_ledger(settings, scope)
     files = _files(hdfs, settings, scope)
     stores, notes = _stores(settings, scope, files, before, watch)
-    books = _settled(before, read_books(settings, scope), files)
-    done = balance(books, stores, scope.days is None)
+    ledger = _settled(before, read_ledger(settings, scope), files)
+    done = compare(ledger, stores, scope.days is None)
     others = {
         "another ledger accounts for": foreign,
         "these agents do not run, and their channels may hold lines:": (
             in_flight.unknown(settings) if done.problems else []
         ),
     }
-    notes += [*_notes(books, files, stores, scope), *_texts(others)]
+    notes += [*_notes(ledger, files, stores, scope), *_texts(others)]
     return done._replace(notes=notes)
 
 
-def read_books(settings: Settings, scope: Scope = EVERYTHING) -> Books:
+def read_ledger(settings: Settings, scope: Scope = EVERYTHING) -> LedgerState:
     """What the ledger of this home says of the servers asked for; raises NoData without one."""
     path = _ledger(settings)
     drained: dict[Log, list[int]] = defaultdict(list)
@@ -117,8 +117,8 @@ def read_books(settings: Settings, scope: Scope = EVERYTHING) -> Books:
             for count in ledger.counts()
             if scope.has_server(count.server) and scope.has(count.day)
         ]
-    flying = {name: text for name, text in waiting.items() if scope.has_server(name)}
-    return Books(files, counts, drained, flying)
+    pending = {name: text for name, text in waiting.items() if scope.has_server(name)}
+    return LedgerState(files, counts, drained, pending)
 
 
 def _ledger(settings: Settings) -> Path:
@@ -151,7 +151,7 @@ def _foreign(hdfs: Hdfs, settings: Settings, server: str | None) -> list[str]:
 def count_source(hdfs: Hdfs, log: LogFile) -> int | None:
     """The lines of a source log, as far as it was spooled, by its line ends alone.
 
-    None where it is gone, or does not begin with what was spooled.
+    None where it was removed, or does not begin with what was spooled.
     """
     digest, lines, left, last = hashlib.sha256(), 0, log.bytes, b"\n"
     try:
@@ -199,8 +199,8 @@ def _scope(
     servers = [server] if server else ours if foreign else None
     if choice == Choice():
         return Scope(None, servers)
-    books = read_books(settings, Scope(None, servers))
-    known = {count.day for count in books.counts} - {UNDATED}
+    ledger = read_ledger(settings, Scope(None, servers))
+    known = {count.day for count in ledger.counts} - {UNDATED}
     present = sorted(known | set(master.days(hdfs, settings.hdfs.master)))
     days = choice.days(present, datetime.datetime.now(datetime.UTC).date())
     if not days:
@@ -234,13 +234,13 @@ def _manifests(root: str, entries: list[Entry]) -> dict[str, list[File]]:
 
 
 def _stores(
-    settings: Settings, scope: Scope, files: Files, books: Books, watch: Watch
+    settings: Settings, scope: Scope, files: Files, ledger: LedgerState, watch: Watch
 ) -> tuple[Stores, list[str]]:
     """What the stores hold, and notes on them."""
     offsets = _offsets(settings, scope)
     cut = _cut(settings, offsets)
-    with _sources(settings, books.files if scope.days is None else []) as sources:
-        rows = _submit(settings, _plan(settings, scope, files, offsets, books), watch)
+    with _sources(settings, ledger.files if scope.days is None else []) as sources:
+        rows = _submit(settings, _plan(settings, scope, files, offsets, ledger), watch)
         watch("counting the source logs")
         counted = sources()
     batch, notes = _batch(settings, files.manifests, scope)
@@ -266,14 +266,14 @@ def _plan(
     scope: Scope,
     files: Files,
     offsets: dict[int, tuple[int, int]],
-    books: Books,
+    ledger: LedgerState,
 ) -> dict[str, Any]:
-    """What the Spark job is told, as JSON."""
+    """The plan of the Spark job, as JSON."""
     root = endpoints.hdfs_url(settings)
     records = sum(end - first for first, end in offsets.values())
     drained = [
         {"server": server, "file": file, "offsets": lines}
-        for (server, file), lines in books.drained.items()
+        for (server, file), lines in ledger.drained.items()
     ]
     days = scope.days or [""]
     return {
@@ -305,16 +305,16 @@ def _submit(settings: Settings, plan: dict[str, Any], watch: Watch) -> list[dict
     return rows
 
 
-def _settled(before: Books, after: Books, files: Files) -> Books:
+def _settled(before: LedgerState, after: LedgerState, files: Files) -> LedgerState:
     """The ledger as it was before the stores were read; what moved since is in flight."""
     moving = {log.server for log in set(after.files) - set(before.files)}
-    told = {name: list(filter(None, [text])) for name, text in before.flight.items()}
+    texts = {name: list(filter(None, [text])) for name, text in before.in_flight.items()}
     for name in moving:
-        told.setdefault(name, []).append("lines were spooled meanwhile")
+        texts.setdefault(name, []).append("lines were spooled meanwhile")
     if files.in_use:
-        for texts in told.values():
-            texts.append("files in HDFS are open")
-    return before._replace(flight={name: "; ".join(texts) for name, texts in told.items()})
+        for parts in texts.values():
+            parts.append("files in HDFS are open")
+    return before._replace(in_flight={name: "; ".join(parts) for name, parts in texts.items()})
 
 
 def _batch(
@@ -325,7 +325,7 @@ def _batch(
         with BatchViews.connect(settings) as views:
             made, visitors = views.made(), views.visitors()
     except NotRunning as error:
-        return {}, [f"the batch views were not asked: {error.message}"]
+        return {}, [f"the batch views were not read: {error.message}"]
     known = {day: [File(*file) for file in each.files] for day, each in made.items()}
     fresh = {day for day, files in present.items() if known.get(day) == files}
     rows = {
@@ -336,17 +336,17 @@ def _batch(
     }
     missing = sorted(present.keys() - known.keys())
     dirty = sorted((present.keys() & known.keys()) - fresh)
-    texts = {"batch has not computed": missing, "batch is to compute again": dirty}
+    texts = {"batch has not computed": missing, "batch has to compute again": dirty}
     return rows, _texts(texts)
 
 
-def _notes(books: Books, files: Files, stores: Stores, scope: Scope) -> list[str]:
+def _notes(ledger: LedgerState, files: Files, stores: Stores, scope: Scope) -> list[str]:
     sources = stores.sources.items()
     texts = {
         "open files in HDFS, whose lines are not all counted:": files.in_use,
-        "in flight:": [f"{server} ({text})" for server, text in books.flight.items() if text],
+        "in flight:": [f"{server} ({text})" for server, text in ledger.in_flight.items() if text],
         "retention has cut the Kafka partition of": sorted(stores.cut),
-        "the source log is gone, or is another one by now, of": [
+        "the source log was removed or replaced:": [
             f"{server} {file}" for (server, file), lines in sources if lines is None
         ],
     }

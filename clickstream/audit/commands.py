@@ -22,10 +22,9 @@ def audit(
     form: Form = "table",
 ) -> None:
     """Account for every line of every spooled log: source, ledger, Kafka, master dataset,
-    quarantine, batch views, and the extra copies in each. Exit code 1 where the books do not
-    balance.
+    quarantine, batch views, and the extra copies in each. Exit code 1 on a mismatch.
 
-    Run it after `ingest replay --wait`: what is on its way is told as in flight.
+    Run it after `ingest replay --wait`: what is on its way is reported as in flight.
 
     Example: clickstream audit --server weblog1
     """
@@ -46,8 +45,8 @@ def audit(
         typer.echo(f"Note: {printable(note)}", err=True)
     for problem in done.problems:
         typer.echo(printable(problem), err=True)
-    if done.problems:
+    if number := len(done.problems):
         raise ClickstreamError(
-            f"the books do not balance: {len(done.problems)} rows differ",
+            f"audit failed: {number} mismatch{'es' * (number > 1)}",
             "the offsets above are bytes of the logs; what runs: clickstream ingest status",
         )

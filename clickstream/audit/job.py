@@ -38,8 +38,8 @@ _TIME = (
 _MONTH = "(locate(substr(time, 4, 3), 'JanFebMarAprMayJunJulAugSepOctNovDec') + 2) DIV 3"
 
 
-def _two(place: int) -> str:
-    return f"try_cast(substr(time, {place}, 2) AS INT)"
+def _two(start: int) -> str:
+    return f"try_cast(substr(time, {start}, 2) AS INT)"
 
 
 _PRINTED = (
@@ -58,28 +58,30 @@ _EPOCH_MS = (
 # `ids`: the one shuffle. A line's copies and neighbours then lie in one task, a long log in many.
 SQL = rf"""
 WITH lines AS (
-  SELECT 'm' AS store, value, server AS place, dt FROM master
+  SELECT 'm' AS store, value, server AS stored_under, dt FROM master
   UNION ALL SELECT 'q', value, server, NULL FROM quarantine
   UNION ALL SELECT 'k', cast(value AS STRING), get(split(:servers, ','), partition), NULL FROM topic
 ), stamped AS (
   SELECT *, substring_index(value, '\t', 3) AS head FROM lines
 ), cut AS (
-  SELECT store, place, dt, head, substring(cast(value AS BINARY), octet_length(head) + 2) AS raw,
+  SELECT store, stored_under, dt, head,
+    substring(cast(value AS BINARY), octet_length(head) + 2) AS raw,
     CASE WHEN octet_length(value) > octet_length(head) AND head RLIKE r'{stored_lines.HEAD}'
       THEN split(head, '[:\t]') END AS h
   FROM stamped
 ), parts AS (
-  SELECT store, place, dt, raw, xxhash64(head) AS stamp, get(h, 1) AS server, get(h, 2) AS file,
-    try_cast(get(h, 3) AS BIGINT) AS offset, get(h, 4) AS epoch, get(h, 5) AS date,
+  SELECT store, stored_under, dt, raw, xxhash64(head) AS stamp, get(h, 1) AS server,
+    get(h, 2) AS file, try_cast(get(h, 3) AS BIGINT) AS offset,
+    get(h, 4) AS epoch, get(h, 5) AS date,
     CASE WHEN store <> 'k' AND get(h, 4) <> '-'
       THEN regexp_extract(decode(raw, 'ISO-8859-1'), r'{_TIME}', 1) END AS time
   FROM cut
 ), records AS (
-  SELECT store, coalesce(server, place, '{NO_STAMP}') AS server, offset,
+  SELECT store, coalesce(server, stored_under, '{NO_STAMP}') AS server, offset,
     coalesce(file, '{NO_STAMP}') AS file, coalesce(offset DIV {BUCKET_BYTES}, -1) AS bucket,
     octet_length(raw) AS size, xxhash64(raw) AS text, stamp,
     unix_date(try_cast(date AS DATE)) AS day,
-    server <> place OR (store = 'm' AND date <> dt) OR (store = 'm' AND epoch = '-')
+    server <> stored_under OR (store = 'm' AND date <> dt) OR (store = 'm' AND epoch = '-')
       OR (time IS NOT NULL AND NOT coalesce(
         date = {_PRINTED} AND try_cast(epoch AS BIGINT) = {_EPOCH_MS}, false)) AS wrong
   FROM parts
@@ -110,7 +112,7 @@ WITH lines AS (
   FROM ids
   WHERE :whole OR offset IS NULL OR (NOT (d > 0 AND m = 0)
     AND day BETWEEN unix_date(CAST(:first AS DATE)) AND unix_date(CAST(:last AS DATE)))
-), placed AS (
+), positioned AS (
   SELECT *, row_number() OVER along AS position,
     offset - lag(offset + size) OVER along AS step, lag(offset + size) OVER along AS before,
     fault <> '' AND fault <> coalesce(lag(fault) OVER along, '') AS starts,
@@ -119,7 +121,7 @@ WITH lines AS (
 ), numbered AS (
   SELECT *, step NOT IN (1, 2) AS gap, count_if(starts) OVER so_far AS run,
     count_if(step NOT IN (1, 2)) OVER so_far AS gaps_so_far, count_if(step = 2) OVER so_far AS crlf
-  FROM placed WINDOW so_far AS (PARTITION BY server, file, bucket ORDER BY offset
+  FROM positioned WINDOW so_far AS (PARTITION BY server, file, bucket ORDER BY offset
     ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
 )
 SELECT server, file, bucket, coalesce(cast(date_from_unix_date(day) AS STRING), '-') AS day,

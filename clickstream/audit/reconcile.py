@@ -1,4 +1,4 @@
-"""The balance of an audit: what the ledger says, held against what each store holds. Pure.
+"""The comparison of an audit: the ledger's counts against those of each store. Pure.
 
 A line that is missing is *in flight* while something may still bring it, else it is lost.
 """
@@ -27,23 +27,23 @@ Rows = list[dict[str, Any]]
 Log = tuple[str, str]
 
 
-class Books(NamedTuple):
+class LedgerState(NamedTuple):
     """The ledger's side: logs, their lines by day and reason, drained rejects by log.
 
-    `flight` says for a server what may still bring lines to the stores; "" where nothing does.
+    `in_flight` says for a server what may still bring lines to the stores; "" where nothing does.
     """
 
     files: list[LogFile]
     counts: list[Count]
     drained: Mapping[Log, list[int]]
-    flight: Mapping[str, str]
+    in_flight: Mapping[str, str]
 
 
 class Stores(NamedTuple):
     """The stores' side: the rows of the Spark job, the lines of the source logs, the batch views.
 
     `cut`: servers whose Kafka partition begins after its first record. `sources` is None for a
-    log that is gone, or another one by now. `batch` holds (server, day) of the days computed from
+    log that was removed or replaced. `batch` holds (server, day) of the days computed from
     the very files that are there.
     """
 
@@ -56,7 +56,7 @@ class Stores(NamedTuple):
 class Audit(NamedTuple):
     """Rows as COLUMNS names them (and `copies`, their sum), problems, and what else is to be said.
 
-    A problem names server, file, day and, where one can be told, the offsets.
+    A problem names server, file, day and, where they are known, the offsets.
     """
 
     rows: Rows
@@ -72,30 +72,30 @@ class Range(NamedTuple):
     lines: int
 
 
-def balance(books: Books, stores: Stores, whole: bool) -> Audit:
-    """A row per server, log and day; `whole`: all days were read, so gaps can be told."""
-    sums = _sums(books.counts, stores.rows)
-    for log in books.files if whole else ():
+def compare(ledger: LedgerState, stores: Stores, whole: bool) -> Audit:
+    """A row per server, log and day; `whole`: all days were read, so gaps can be found."""
+    sums = _sums(ledger.counts, stores.rows)
+    for log in ledger.files if whole else ():
         sums[log.server, log.file, ALL].update()
     rows = [
-        _row(place, sums[place], stores) | {"problem": _problem(place, sums[place], books, stores)}
-        for place in sorted(sums, key=_order)
+        _row(key, sums[key], stores) | {"problem": _problem(key, sums[key], ledger, stores)}
+        for key in sorted(sums, key=_order)
     ]
-    _tell_logs(rows, books, stores, whole)
+    _add_log_problems(rows, ledger, stores, whole)
     problems = [f"{r['server']} {r['file']} {r['day']}: {r['problem']}" for r in rows]
     wrong = [text for text, row in zip(problems, rows, strict=True) if row["problem"]]
     return Audit(rows, wrong, [])
 
 
-def log_faults(log: LogFile | None, found: Rows, flight: str, whole: bool = True) -> list[str]:
+def log_faults(log: LogFile | None, found: Rows, in_flight: str, whole: bool = True) -> list[str]:
     """What is wrong with a log, with its offsets: the rows of one log; a sentence each kind."""
-    lost = f"in flight ({flight})" if flight else "missing"
+    lost = f"in flight ({in_flight})" if in_flight else "missing"
     if log is None:
         first, stop = min(row["first"] for row in found), max(row["stop"] for row in found)
         ids = sum(row["ids"] for row in found)
         return [f"the ledger does not know it: {ids} lines at {first}-{stop}"]
-    told = _holes(log, found, lost) if whole else []
-    return told + [_told(fault, ranges, lost) for fault, ranges in _ranges(found).items()]
+    problems = _holes(log, found, lost) if whole else []
+    return problems + [_fault_text(fault, ranges, lost) for fault, ranges in _ranges(found).items()]
 
 
 def _holes(log: LogFile, found: Rows, lost: str) -> list[str]:
@@ -115,19 +115,19 @@ def _holes(log: LogFile, found: Rows, lost: str) -> list[str]:
 def _sums(counts: list[Count], found: Rows) -> dict[tuple[str, str, str], Counter[str]]:
     """(server, file, day) -> numbers by column; also per log, and per server and day."""
     sums: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
-    for server, file, day, numbers in (*_booked(counts), *_seen(found)):
-        for place in ((server, file, day), (server, file, ALL), (server, ALL, day)):
-            sums[place].update(numbers)
+    for server, file, day, numbers in (*_in_ledger(counts), *_in_stores(found)):
+        for key in ((server, file, day), (server, file, ALL), (server, ALL, day)):
+            sums[key].update(numbers)
     return sums
 
 
-def _booked(counts: list[Count]) -> Iterator[tuple[str, str, str, dict[str, int]]]:
+def _in_ledger(counts: list[Count]) -> Iterator[tuple[str, str, str, dict[str, int]]]:
     for server, file, day, reason, lines in counts:
         name = "valid" if reason == VALID else f"reject {reason}"
         yield server, file, day, {name: lines}
 
 
-def _seen(found: Rows) -> Iterator[tuple[str, str, str, dict[str, int]]]:
+def _in_stores(found: Rows) -> Iterator[tuple[str, str, str, dict[str, int]]]:
     for row in found:
         if row["file"] == NO_STAMP:
             numbers = {"master": row["m"], "quarantine": row["q"], "kafka": row["k"]}
@@ -136,13 +136,13 @@ def _seen(found: Rows) -> Iterator[tuple[str, str, str, dict[str, int]]]:
         yield row["server"], row["file"], row["day"], numbers
 
 
-def _order(place: tuple[str, str, str]) -> tuple[str, bool, str, bool, str]:
-    server, file, day = place
+def _order(key: tuple[str, str, str]) -> tuple[str, bool, str, bool, str]:
+    server, file, day = key
     return server, file == ALL, file, day != ALL, day
 
 
-def _row(place: tuple[str, str, str], sums: Counter[str], stores: Stores) -> dict[str, Any]:
-    server, file, day = place
+def _row(key: tuple[str, str, str], sums: Counter[str], stores: Stores) -> dict[str, Any]:
+    server, file, day = key
     rejects = _rejects(sums)
     return {
         "server": server,
@@ -168,8 +168,10 @@ def _rejects(sums: Counter[str]) -> dict[str, int]:
     }
 
 
-def _problem(place: tuple[str, str, str], sums: Counter[str], books: Books, stores: Stores) -> str:
-    server, file, day = place
+def _problem(
+    key: tuple[str, str, str], sums: Counter[str], ledger: LedgerState, stores: Stores
+) -> str:
+    server, file, day = key
     if file == NO_STAMP:
         return _unstamped(sums)
     if file == ALL:
@@ -177,41 +179,41 @@ def _problem(place: tuple[str, str, str], sums: Counter[str], books: Books, stor
         if computed is None or computed == sums["master"]:
             return ""
         return f"the master dataset has {sums['master']} lines, the batch views count {computed}"
-    return _mismatch(sums, server in stores.cut, books.flight.get(server, ""))
+    return _mismatch(sums, server in stores.cut, ledger.in_flight.get(server, ""))
 
 
 def _unstamped(sums: Counter[str]) -> str:
-    places = {"the master dataset": "master", "the quarantine": "quarantine", "Kafka": "kafka"}
-    told = (f"{sums[key]} in {place}" for place, key in places.items() if sums[key])
-    return f"lines without a stamp: {', '.join(told)}"
+    stores = {"the master dataset": "master", "the quarantine": "quarantine", "Kafka": "kafka"}
+    counts = (f"{sums[key]} in {store}" for store, key in stores.items() if sums[key])
+    return f"lines without a stamp: {', '.join(counts)}"
 
 
-def _mismatch(sums: Counter[str], cut: bool, flight: str) -> str:
+def _mismatch(sums: Counter[str], cut: bool, in_flight: str) -> str:
     """The counts that differ. A drained reject stands in the master dataset and the quarantine."""
     invalid = sum(_rejects(sums).values())
-    held = {
+    pairs = {
         f"valid {sums['valid']}, in the master dataset": (sums["valid"], sums["master"]),
         f"invalid {invalid}, in the quarantine": (invalid, sums["quarantine"] - sums["drained"]),
     }
     if not cut:
-        held[f"valid {sums['valid']}, in Kafka"] = sums["valid"], sums["kafka"]
-    told = [f"{text} {found}" for text, (booked, found) in held.items() if booked != found]
-    return "; ".join(told) + (f" (in flight: {flight})" if told and flight else "")
+        pairs[f"valid {sums['valid']}, in Kafka"] = sums["valid"], sums["kafka"]
+    differing = [f"{text} {held}" for text, (expected, held) in pairs.items() if expected != held]
+    return "; ".join(differing) + (f" (in flight: {in_flight})" if differing and in_flight else "")
 
 
-def _tell_logs(rows: Rows, books: Books, stores: Stores, whole: bool) -> None:
-    """The row of each log says what is wrong with it, by offset where that can be told."""
-    known = {(log.server, log.file): log for log in books.files}
+def _add_log_problems(rows: Rows, ledger: LedgerState, stores: Stores, whole: bool) -> None:
+    """Put into the row of each log what is wrong with it, by offset where that is known."""
+    known = {(log.server, log.file): log for log in ledger.files}
     found: dict[Log, Rows] = defaultdict(list)
     for each in sorted(stores.rows, key=lambda each: int(each["bucket"])):
         found[each["server"], each["file"]].append(each)
     for row in rows:
         log = row["server"], row["file"]
         if row["day"] == ALL and row["file"] not in (ALL, NO_STAMP):
-            flight = books.flight.get(log[0], "")
-            told = log_faults(known.get(log), found[log], flight, whole)
-            told = told or _counted(row["problem"], found[log])
-            row["problem"] = "; ".join([*_source(row), *told])
+            in_flight = ledger.in_flight.get(log[0], "")
+            problems = log_faults(known.get(log), found[log], in_flight, whole)
+            problems = problems or _count_problem(row["problem"], found[log])
+            row["problem"] = "; ".join([*_source(row), *problems])
 
 
 def _source(row: Mapping[str, Any]) -> list[str]:
@@ -220,7 +222,7 @@ def _source(row: Mapping[str, Any]) -> list[str]:
     return [f"the source log has {row['source']} lines, the ledger {row['ledger']}"]
 
 
-def _counted(problem: str, found: Rows) -> list[str]:
+def _count_problem(problem: str, found: Rows) -> list[str]:
     """A count that differs without a gap: a blank line of a log looks like the CR of a CRLF."""
     spots = [_span(offset - 1, offset - 1) for row in found for offset in row["doubtful"]]
     if not problem or not spots:
@@ -259,8 +261,8 @@ def _ranges(found: Rows) -> dict[str, list[Range]]:
     ends: dict[tuple[int, int], dict[str, Mapping[str, Any]]] = defaultdict(dict)
     for row in found:
         for each in row["wrong"]:
-            place = row["bucket"], each["run"]
-            ends[place] |= {name: each for name in ("starts", "ends") if each[name]}
+            key = row["bucket"], each["run"]
+            ends[key] |= {name: each for name in ("starts", "ends") if each[name]}
     ranges: dict[str, list[Range]] = defaultdict(list)
     for _, pair in sorted(ends.items()):
         first, last = pair["starts"], pair["ends"]
@@ -269,7 +271,7 @@ def _ranges(found: Rows) -> dict[str, list[Range]]:
     return ranges
 
 
-def _told(fault: str, ranges: list[Range], lost: str) -> str:
+def _fault_text(fault: str, ranges: list[Range], lost: str) -> str:
     text = fault if fault in (ALTERED, BOTH) else f"{lost} in the {fault}".replace("the K", "K")
     lines = sum(each.lines for each in ranges)
     spans = [_span(each.first, each.last) for each in ranges]

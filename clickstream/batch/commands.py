@@ -33,10 +33,10 @@ def run(
     conf: options.Conf = None,
     form: Form = "table",
 ) -> None:
-    """Count days anew from the closed files of the master dataset; alone: missing and dirty days.
+    """Count days again from the closed files of the master dataset; alone: missing and dirty days.
 
     Each day's figures are replaced in one transaction: any day, in any order, any number of times.
-    With --every a run that fails is told, and tried again at the next turn.
+    With --every a run that fails is reported, and tried again at the next turn.
 
     Example: clickstream batch run --date 2015-05-18
     """

@@ -103,9 +103,9 @@ def run(
 
 
 def repeat(
-    turn: Callable[[], None], every_seconds: float, tell: Callable[[ClickstreamError], object]
+    turn: Callable[[], None], every_seconds: float, report: Callable[[ClickstreamError], object]
 ) -> NoReturn:
-    """Take a turn, begin to begin, until interrupted. A turn that fails is told; the next comes.
+    """Take a turn, begin to begin, until interrupted. A failed turn is reported; the next comes.
 
     Raises UsageError: what is wrong then stays wrong.
     """
@@ -116,7 +116,7 @@ def repeat(
         except UsageError:
             raise
         except ClickstreamError as error:
-            tell(error)
+            report(error)
         time.sleep(max(0.0, due - time.monotonic()))
 
 
@@ -141,8 +141,8 @@ def status(settings: Settings) -> Rows:
     """A row for each day of the master dataset or of the views: date, state, final, why, lines, …
 
     `state`: `fresh`; `dirty`: its closed files are not those that were read, or it was made with
-    other settings, as `why` tells; `missing`: not computed; `gone`: computed, but the master
-    dataset has no closed file of it any more. `rejects` are those of the books.
+    other settings, as `why` says; `missing`: not computed; `gone`: computed, but the master dataset
+    has no closed file of it any more. `rejects` are those of the line counts.
     """
     with BatchViews.connect(settings) as views:
         runs = {row["date"]: row for row in views.runs()}

@@ -113,11 +113,11 @@ def _responses(
 ) -> Rows:
     sums = _summed(((key(row), status_class(row.status)), row.requests) for row in traffic)
     table: dict[tuple[str, ...], Count] = {}
-    for (place, kind), requests in sums.items():
-        row = table.setdefault(place, {"success": 0, "failure": 0, "other": 0, "requests": 0})
+    for (keys, kind), requests in sums.items():
+        row = table.setdefault(keys, {"success": 0, "failure": 0, "other": 0, "requests": 0})
         row[kind] += requests
         row["requests"] += requests
-    return [dict(zip(names, place, strict=True)) | row for place, row in table.items()]
+    return [dict(zip(names, keys, strict=True)) | row for keys, row in table.items()]
 
 
 def _sums(traffic: list[Traffic], key: Callable[[Traffic], tuple[str, Any]], name: str) -> Rows:
@@ -134,11 +134,11 @@ def _categories(counts: list[Count]) -> Rows:
         for server in (count["server"], ALL)
     )
     ranked = sorted(sums.items(), key=lambda item: (item[0][0], -item[1], item[0][1]))
-    places: Counter[str] = Counter()
+    ranks: Counter[str] = Counter()
     rows = []
     for (server, category), requests in ranked:
-        places[server] += 1
-        row = {"server": server, "place": places[server], "category": category}
+        ranks[server] += 1
+        row = {"server": server, "rank": ranks[server], "category": category}
         rows.append(row | {"requests": requests})
     return rows
 

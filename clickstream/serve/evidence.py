@@ -88,8 +88,8 @@ def _submit(
     settings: Settings, files: list[Entry], values: dict[str, Any], watch: Watch
 ) -> list[dict[str, Any]]:
     size = sum(entry.size for entry in files)
-    place = stored_lines.directories(endpoints.hdfs_url(settings), settings.hdfs.master, files)
-    plan = {"master": place, "bytes": size, "values": values}
+    source = stored_lines.directories(endpoints.hdfs_url(settings), settings.hdfs.master, files)
+    plan = {"master": source, "bytes": size, "values": values}
     job = submit.Job(NAME, MODULE, plan, java_options=submit.options_for(size))
     rows: list[dict[str, Any]] = submit.submit(settings, job, watch)["rows"]
     return rows

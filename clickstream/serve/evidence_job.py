@@ -42,10 +42,10 @@ WITH lines AS (
   FROM (SELECT if(target = '', request, target) AS path, user_agent, status FROM named)
   GROUP BY GROUPING SETS ((path), (user_agent), (status), ())
 ), ranked AS (
-  SELECT *, row_number() OVER (PARTITION BY g ORDER BY n DESC, value) AS place FROM counted
+  SELECT *, row_number() OVER (PARTITION BY g ORDER BY n DESC, value) AS position FROM counted
 )
 SELECT CASE g WHEN 3 THEN 'path' WHEN 5 THEN 'user_agent' WHEN 6 THEN 'status' ELSE '' END AS field,
-  value, n FROM ranked WHERE place <= :top ORDER BY g, place
+  value, n FROM ranked WHERE position <= :top ORDER BY g, position
 """  # noqa: S608 (constants of ours, and servers whose names are checked)
 
 

@@ -352,9 +352,11 @@ def _batch_layer(runs: Rows, days: list[str]) -> str:
 def _left_out(views: "RealTime") -> str:
     """What was seen and not counted, per server; "" where there is nothing."""
     found = []
-    for name, each in sorted(views.status()["servers"].items()):
-        parts = [f"{each[book]} {book.replace('_', ' ')}" for book in LEFT_OUT if each[book]]
-        found += [f"{name} {', '.join(parts)}"] * bool(parts)
+    for server, each in sorted(views.status()["servers"].items()):
+        parts = [
+            f"{each[outcome]} {outcome.replace('_', ' ')}" for outcome in LEFT_OUT if each[outcome]
+        ]
+        found += [f"{server} {', '.join(parts)}"] * bool(parts)
     return f"; not counted: {'; '.join(found)}" if found else ""
 
 

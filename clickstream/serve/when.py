@@ -81,7 +81,7 @@ def later(day: str, days: int) -> str:
 
 
 def weekday(day: str) -> int:
-    """Its place in WEEKDAYS."""
+    """Its index in WEEKDAYS."""
     return date.fromisoformat(day).weekday()
 
 

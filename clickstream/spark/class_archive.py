@@ -20,9 +20,9 @@ def draft() -> Path:
     return path().with_suffix(f".{os.getpid()}")
 
 
-def options_to_make(place: Path) -> tuple[str, ...]:
+def options_to_make(archive: Path) -> tuple[str, ...]:
     """Java options with which a job leaves the classes that it loaded in an archive."""
-    return f'"-XX:ArchiveClassesAtExit={place}"', "-Xlog:cds*=off"
+    return f'"-XX:ArchiveClassesAtExit={archive}"', "-Xlog:cds*=off"
 
 
 def options_to_use() -> tuple[str, ...]:

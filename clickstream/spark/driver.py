@@ -33,7 +33,7 @@ def job_main(compute: Compute) -> NoReturn:
     """Compute what the plan asks, the file that is the first argument, and report how it ended.
 
     The process ends here: threads of py4j that are no daemons would keep it for ever once the JVM
-    is gone.
+    has exited.
     """
     code = 1
     _prefer_installed_pyspark()
@@ -76,7 +76,7 @@ def _report_tasks(session: "SparkSession", name: str, over: threading.Event) -> 
     from py4j.protocol import Py4JError
 
     reported = ""
-    with suppress(Py4JError, OSError):  # the JVM is gone: the block itself will say so
+    with suppress(Py4JError, OSError):  # the JVM has exited: the block itself reports it
         tracker = session.sparkContext.statusTracker()
         while not over.wait(REPORT_SECONDS):
             running = tasks(tracker)
@@ -98,4 +98,4 @@ def tasks(tracker: Any) -> str:
 
 def _prefer_installed_pyspark() -> None:
     """Spark puts a zip of pyspark in front, which has no compiled files: 1 s of the start."""
-    sys.path[:] = [place for place in sys.path if not place.endswith("/pyspark.zip")]
+    sys.path[:] = [entry for entry in sys.path if not entry.endswith("/pyspark.zip")]

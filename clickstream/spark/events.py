@@ -21,7 +21,7 @@ VARIABLE = "CLICKSTREAM_EVENTS"
 
 DISK_FULL = "No space left on device"
 MORE_ROOM = 'make room in the home, or give Spark another disk: spark.conf."spark.local.dir"'
-JVM_GONE = "Spark's JVM is gone"
+JVM_EXITED = "Spark's JVM has exited"
 
 Event = dict[str, Any]
 
@@ -54,7 +54,7 @@ def outcome(work: Callable[[], dict[str, Any] | None]) -> Event:
         return {"failed": error.message, "hint": error.hint, "cause": str(error.__cause__ or "")}
     except Exception as error:
         traceback.print_exc()
-        why = JVM_GONE if _lost_jvm(error) else reason(error)
+        why = JVM_EXITED if _lost_jvm(error) else reason(error)
         return {"failed": why, "hint": MORE_ROOM if DISK_FULL in why else "", "cause": ""}
 
 
@@ -101,4 +101,4 @@ def _lost_jvm(error: Exception) -> bool:
 def _complaint(tail: str) -> str:
     lines = [line.strip() for line in tail.splitlines() if line.strip()]
     complaints = [line for line in lines if _COMPLAINT.search(line)]
-    return (complaints or lines[-1:] or ["it said nothing"])[0]
+    return (complaints or lines[-1:] or ["without output"])[0]

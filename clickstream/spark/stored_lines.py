@@ -18,10 +18,10 @@ HEAD = (
 PARTITIONS = "dt STRING, server STRING"
 
 
-def directories(root: str, place: str, entries: list[Entry]) -> dict[str, Any]:
-    """What a job is told of a place in HDFS: the directories in which closed files lie."""
+def directories(root: str, path: str, entries: list[Entry]) -> dict[str, Any]:
+    """The part of a job's plan that names a directory in HDFS: those below it with closed files."""
     found = sorted({posixpath.dirname(entry.path) for entry in entries})
-    return {"root": root + place, "directories": [root + path for path in found]}
+    return {"root": root + path, "directories": [root + each for each in found]}
 
 
 def configure(session: "SparkSession", tasks: int) -> None:
@@ -35,15 +35,15 @@ def configure(session: "SparkSession", tasks: int) -> None:
         session.conf.set(key, str(value))
 
 
-def text(session: "SparkSession", place: dict[str, Any]) -> "DataFrame":
+def text(session: "SparkSession", source: dict[str, Any]) -> "DataFrame":
     """The lines of the closed files of `directories`: value, dt (NULL in the quarantine), server.
 
     `value` holds a line's bytes as they are, whatever they are. A lone CR ends no line.
     """
-    if not place["directories"]:
+    if not source["directories"]:
         return nothing(session, f"value STRING, {PARTITIONS}")
-    reader = session.read.option("lineSep", "\n").option("basePath", place["root"])
-    lines = reader.text(place["directories"])
+    reader = session.read.option("lineSep", "\n").option("basePath", source["root"])
+    lines = reader.text(source["directories"])
     dt = "dt" if "dt" in lines.columns else "CAST(NULL AS STRING) AS dt"
     return lines.selectExpr("value", dt, "server")
 

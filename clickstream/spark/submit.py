@@ -80,12 +80,12 @@ def submit_argv(
 
 def package_zip(directory: Path) -> Path:
     """Zip the sources of this package into a directory: the same sources, the same bytes."""
-    place = directory / f"{PACKAGE.name}.zip"
-    with ZipFile(place, "w") as archive:
+    path = directory / f"{PACKAGE.name}.zip"
+    with ZipFile(path, "w") as archive:
         for file in sorted(PACKAGE.rglob("*.py")):
             entry = ZipInfo(file.relative_to(PACKAGE.parent).as_posix())
             archive.writestr(entry, file.read_bytes(), ZIP_DEFLATED)
-    return place
+    return path
 
 
 def conf(settings: "Settings", job: Job, scratch: Path) -> dict[str, str]:
@@ -112,12 +112,12 @@ def conf(settings: "Settings", job: Job, scratch: Path) -> dict[str, str]:
 
 
 def is_local(master: str) -> bool:
-    """Tell whether the master is in the driver's own process."""
+    """True where the master is in the driver's own process."""
     return master.startswith("local")
 
 
 def on_loopback(master: str) -> bool:
-    """Tell whether the master is in the driver's own process or on this machine's loopback."""
+    """True where the master is in the driver's own process or on this machine's loopback."""
     return is_local(master) or urlsplit(master).hostname in (LOOPBACK, "localhost")
 
 
@@ -202,8 +202,8 @@ def _check_master(master: str) -> None:
 
 def _answers(address: str) -> bool:
     try:
-        place = urlsplit(f"//{address}")
-        return port_open(place.port or MASTER_PORT, place.hostname or "")
+        parts = urlsplit(f"//{address}")
+        return port_open(parts.port or MASTER_PORT, parts.hostname or "")
     except (OSError, ValueError):  # no such host; no such port
         return False
 

@@ -1,7 +1,7 @@
-"""Changes of alerts, told to whoever is configured: a file, a webhook, the terminal.
+"""Delivery of alert changes to the configured sinks: a file, a webhook, the terminal.
 
-The queue is the table of changes: nothing is kept here but how far a sink came, and that stands in
-the table, too, once the sink has taken a change. So a sink that was away, or a driver that died,
+The queue is the table of changes: nothing is kept here but each sink's position, which is stored in
+Cassandra, too, once the sink has taken a change. So a sink that was away, or a driver that died,
 goes on where it stopped. Each change comes in order, at least once; a second time it has the same
 `id` and `seq`. Sinks run beside the stream and beside one another; no failure of theirs is the
 stream's.
@@ -24,7 +24,7 @@ from clickstream.alerts import flat
 from clickstream.config import Settings
 from clickstream.console.escape import printable
 from clickstream.errors import ClickstreamError
-from clickstream.views.realtime import RealTime, Told
+from clickstream.views.realtime import AlertChange, RealTime
 from clickstream.views.realtime.reader import MAX_CHANGES
 
 PAGE = 100
@@ -33,38 +33,38 @@ FIRST_RETRY_S = 1.0
 LAST_CALL_S = 5
 NOTHING = -1
 
-Place = tuple[int, int]
+Position = tuple[int, int]
 Send = Callable[[dict[str, Any]], None]
 
 
-class Courier:
-    """Takes changes to one sink, in order. `send` raises where the sink did not take one.
+class AlertDispatcher:
+    """Delivers changes to one sink, in order. `send` raises where the sink did not take one.
 
-    `name` is that of the sink in the books; without one it keeps no books and begins at the batch
-    after the last.
+    `name` is the sink's name in the table of positions; without one no position is stored, and
+    delivery begins at the batch after the last.
     """
 
     def __init__(self, settings: Settings, name: str, send: Send) -> None:
         self._settings = settings
         self._name = name
         self._send = send
-        self._after: Place | None = None
+        self._after: Position | None = None
         self._views: RealTime | None = None
 
     def deliver(self) -> bool:
         """Deliver the next page of changes; False where there was none.
 
-        Raises what the views or the sink raise; what was delivered by then is in the books, and the
-        next call goes on behind it.
+        Raises what the views or the sink raise; the position of what was delivered by then is
+        stored, and the next call goes on behind it.
         """
         views = self._views = self._views or RealTime.connect(self._settings)
         self._after = self._after or self._beginning(views)
         changes = views.changes(self._after, PAGE)
-        for told in changes:
-            self._send(message(told))
-            self._after = told.place
+        for change in changes:
+            self._send(message(change))
+            self._after = change.position
             if self._name:
-                views.note_delivered(self._name, told.place)
+                views.set_delivered(self._name, change.position)
         return bool(changes)
 
     def close(self) -> None:
@@ -73,47 +73,47 @@ class Courier:
             self._views.close()
             self._views = None
 
-    def _beginning(self, views: RealTime) -> Place:
+    def _beginning(self, views: RealTime) -> Position:
         if self._name:
             return views.delivered(self._name) or (-1, -1)
         last = views.status()["batch"]
         return (-1 if last is None else last, MAX_CHANGES)
 
 
-def message(told: Told) -> dict[str, Any]:
-    """What a sink is told: `event`, and the alert as reports show it."""
-    return {"event": told.event} | flat(told.alert)
+def message(change: AlertChange) -> dict[str, Any]:
+    """A change as a sink gets it: `event`, and the alert as reports show it."""
+    return {"event": change.event} | flat(change.alert)
 
 
-def line(told: dict[str, Any]) -> str:
+def line(sent: dict[str, Any]) -> str:
     """A message for a terminal."""
-    into = f" {told['merged_into']}" if told["merged_into"] else ""
-    peak = f"peak {told['peak']} at {told['peak_second']}"
-    return printable(f"alert {told['event']}{into}: {told['id']} to {told['last']}, {peak}")
+    into = f" {sent['merged_into']}" if sent["merged_into"] else ""
+    peak = f"peak {sent['peak']} at {sent['peak_second']}"
+    return printable(f"alert {sent['event']}{into}: {sent['id']} to {sent['last']}, {peak}")
 
 
-def teller(settings: Settings) -> Callable[[int | None], None]:
-    """What prints the changes of alerts up to a batch, from now on, where `stdout` is wanted.
+def terminal_printer(settings: Settings) -> Callable[[int | None], None]:
+    """A function that prints the changes of alerts up to a batch, from now on, if `stdout` is on.
 
-    It is called again and again. While the views do not answer nothing is printed; it is the
-    stream's to complain.
+    It is called again and again. While the views do not answer nothing is printed; the
+    stream reports that.
     """
-    courier = Courier(settings, "", lambda told: print(line(told), flush=True))
-    known: list[int | None] = [NOTHING]
+    dispatcher = AlertDispatcher(settings, "", lambda sent: print(line(sent), flush=True))
+    printed: list[int | None] = [NOTHING]
 
-    def tell(batch: int | None) -> None:
-        if not settings.alerts.stdout or batch == known[0]:
+    def print_changes(batch: int | None) -> None:
+        if not settings.alerts.stdout or batch == printed[0]:
             return
-        known[0] = batch
+        printed[0] = batch
         with suppress(ClickstreamError):
-            while courier.deliver():
+            while dispatcher.deliver():
                 pass
 
-    return tell
+    return print_changes
 
 
 @contextmanager
-def at_work(settings: Settings) -> Iterator[None]:
+def delivering(settings: Settings) -> Iterator[None]:
     """Deliver to the configured sinks meanwhile, each in a thread of its own.
 
     In the end, if all went well, they get a moment for what is left; the rest waits for the next
@@ -138,11 +138,11 @@ def at_work(settings: Settings) -> Iterator[None]:
 def to_file(path: Path) -> Send:
     """A sink that appends a line of JSON; a line torn by a crash is cut off first."""
 
-    def send(told: dict[str, Any]) -> None:
+    def send(change: dict[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+b") as file:
             _cut_torn_line(file)
-            file.write(json.dumps(told).encode() + b"\n")
+            file.write(json.dumps(change).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
 
@@ -159,8 +159,8 @@ def to_webhook(url: str, timeout_s: float) -> Send:
     target = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     opener = urllib.request.build_opener(_NoRedirect)
 
-    def send(told: dict[str, Any]) -> None:
-        request = urllib.request.Request(target, json.dumps(told).encode(), headers)  # noqa: S310
+    def send(change: dict[str, Any]) -> None:
+        request = urllib.request.Request(target, json.dumps(change).encode(), headers)  # noqa: S310
         opener.open(request, timeout=timeout_s).close()
 
     return send
@@ -184,15 +184,15 @@ def _sinks(settings: Settings) -> dict[str, Send]:
 
 def _serve(settings: Settings, name: str, send: Send, ended: threading.Event) -> None:
     """Deliver until the end, and then what is left; what fails is tried again, ever more slowly."""
-    courier, delay_s, last_call = Courier(settings, name, send), FIRST_RETRY_S, False
+    dispatcher, delay_s, last_call = AlertDispatcher(settings, name, send), FIRST_RETRY_S, False
     while not last_call:
         last_call = ended.is_set()
         try:
-            while courier.deliver():
+            while dispatcher.deliver():
                 delay_s = FIRST_RETRY_S
             ended.wait(POLL_S)
         except Exception as error:  # Whatever it is: a sink that ended would not catch up.
-            courier.close()
+            dispatcher.close()
             print(
                 f"alerts: {name}: {printable(str(error))}; next try in {delay_s:g} s",
                 file=sys.stderr,
@@ -200,7 +200,7 @@ def _serve(settings: Settings, name: str, send: Send, ended: threading.Event) ->
             )
             ended.wait(delay_s)
             delay_s = min(2 * delay_s, settings.alerts.retry_max_seconds)
-    courier.close()
+    dispatcher.close()
 
 
 def _cut_torn_line(file: Any) -> None:

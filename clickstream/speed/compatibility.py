@@ -63,8 +63,10 @@ def check(settings: Settings, views: RealTime) -> None:
             LOST,
         )
     if differing:
-        told = "; ".join(f"{key} was {stored.get(key)}" for key in differing) if stored else ""
-        raise ClickstreamError(f"the real-time views were made from something else: {told}", RESET)
+        before = "; ".join(f"{key} was {stored.get(key)}" for key in differing) if stored else ""
+        raise ClickstreamError(
+            f"the real-time views were made under other settings: {before}", RESET
+        )
 
 
 def check_lines(settings: Settings, views: RealTime) -> None:
@@ -75,8 +77,10 @@ def check_lines(settings: Settings, views: RealTime) -> None:
     stored, now = views.basis() or {}, _of_lines(settings)
     differing = differences(stored, now, views.status()["servers"])
     if differing:
-        told = "; ".join(f"{key} was {stored.get(key)}" for key in differing)
-        raise ClickstreamError(f"the real-time views were made from something else: {told}", RESET)
+        before = "; ".join(f"{key} was {stored.get(key)}" for key in differing)
+        raise ClickstreamError(
+            f"the real-time views were made under other settings: {before}", RESET
+        )
 
 
 def differences(stored: Basis, now: Basis, counted: Collection[str]) -> list[str]:

@@ -29,17 +29,18 @@ READY_TIMEOUT_S = 120
 
 
 def launch(settings: Settings, available_now: bool = False, max_rows: int | None = None) -> Child:
-    """Start the driver and leave it; raises where it runs already, has nothing to read or write, or
-    would add to counts that rest on something else (`basis.check`).
+    """Start the driver and leave it; raises where it is already running, has nothing to read or
+    write, or would add to counts made under other settings (`compatibility.check`).
 
     The topic and the views are asked first: that takes less than Spark's start.
     """
     running = child(settings).running()
     if running:
         raise ClickstreamError(
-            f"the speed layer runs already (pid {running.pid})", "clickstream speed stop ends it"
+            f"the speed layer is already running (pid {running.pid})",
+            "clickstream speed stop ends it",
         )
-    refuse_at_work(settings)
+    refuse_while_writing(settings)
     formats.check_home(settings)
     kafka.offsets(settings)
     with RealTime.connect(settings) as views:
@@ -56,7 +57,7 @@ def attend(settings: Settings, driver: Child, watch: display.Watcher) -> None:
 
     Whatever ends this ends the driver: Ctrl-C, SIGTERM and SIGHUP leave nothing running.
     """
-    tell_alerts = alert_dispatch.teller(settings)
+    print_alerts = alert_dispatch.terminal_printer(settings)
     running = True
     with signals_interrupt():
         try:
@@ -64,7 +65,7 @@ def attend(settings: Settings, driver: Child, watch: display.Watcher) -> None:
                 running = driver.running() is not None
                 status = driver_status.read(settings)
                 watch(status)
-                tell_alerts(status.batch if status else None)
+                print_alerts(status.batch if status else None)
                 time.sleep(POLL_S)
         except BaseException:
             stop(settings)
@@ -117,28 +118,28 @@ def stop(settings: Settings) -> Running | None:
 
 def reset(settings: Settings) -> None:
     """Forget what was counted: the checkpoint and the views. Refused while the driver runs."""
-    refuse_at_work(settings)
+    refuse_while_writing(settings)
     with RealTime.connect(settings) as views:
         views.clear()
     _remove(driver_status.checkpoint(settings))
 
 
-def refuse_at_work(settings: Settings) -> None:
+def refuse_while_writing(settings: Settings) -> None:
     """Raise ClickstreamError while the stream or a rebuild writes the views."""
     running = child(settings).running()
     if running:
         raise ClickstreamError(
-            f"the speed layer runs (pid {running.pid})", "clickstream speed stop first"
+            f"the speed layer is running (pid {running.pid})", "clickstream speed stop first"
         )
     rebuild = Child(settings.files, REBUILD)
     if running := rebuild.running():
         raise ClickstreamError(
-            f"speed rebuild is already running (pid {running.pid})", "wait for its end"
+            f"speed rebuild is already running (pid {running.pid})", "wait until it ends"
         )
 
 
 def report(settings: Settings) -> dict[str, Any]:
-    """Whether the driver runs and is well, and how far the stream came.
+    """The state of the driver, and how far the stream came.
 
     `running`, `healthy`, `complaint` (why not; of a driver that failed, its reason), `pid`; of the
     driver `behind`, `batch_ms`, `rows_per_s`, `alerts` (open ones), `notice` (what to know of how
@@ -146,18 +147,18 @@ def report(settings: Settings) -> dict[str, Any]:
     `servers` of the views, or as the driver knows them while Cassandra is away.
     """
     running = child(settings).running()
-    told = driver_status.read(settings) if running else None
-    complaint = _complaint(settings, running, told)
-    known = asdict(told) if told and told.batch is not None else {}
-    since = told.waiting_since if told else 0
+    status = driver_status.read(settings) if running else None
+    complaint = _complaint(settings, running, status)
+    figures = asdict(status) if status and status.batch is not None else {}
+    since = status.waiting_since if status else 0
     return {
         "running": running is not None,
         "healthy": running is not None and not complaint,
         "complaint": complaint,
         "pid": running.pid if running else None,
-        **{key: known.get(key) for key in DRIVER},
+        **{key: figures.get(key) for key in DRIVER},
         "waiting_since": driver_status.moment(int(since)) if since else None,
-        **_stored(settings, told),
+        **_stored(settings, status),
     }
 
 
@@ -166,11 +167,11 @@ def child(settings: Settings) -> Child:
     return Child(settings.files, NAME)
 
 
-def _complaint(settings: Settings, running: Running | None, told: Status | None) -> str:
+def _complaint(settings: Settings, running: Running | None, status: Status | None) -> str:
     if running is None:
         last = (_events(settings) or [{}])[-1]
         return "" if driver_status.stop_wanted(settings) else str(last.get("failed", ""))
-    status = told or Status(told=running.created, well=running.created)
+    status = status or Status(updated_at=running.created, healthy_at=running.created)
     return status.complaint(time.time(), settings.speed.unhealthy_seconds)
 
 
@@ -178,14 +179,14 @@ def _events(settings: Settings) -> list[events.Event]:
     return events.read(settings.files.driver_events(NAME))
 
 
-def _stored(settings: Settings, told: Status | None) -> dict[str, Any]:
+def _stored(settings: Settings, status: Status | None) -> dict[str, Any]:
     try:
         with RealTime.connect(settings) as views:
             stored = views.status()
     except NotRunning:
-        if told is None:
+        if status is None:
             raise
-        stored = asdict(told)
+        stored = asdict(status)
     return {key: stored[key] for key in ("batch", "servers")}
 
 

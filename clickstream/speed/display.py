@@ -11,7 +11,7 @@ from clickstream.speed.driver_status import Status, moment
 if TYPE_CHECKING:
     from rich.console import Console, Group
 
-BOOKS = ("rows", "copies", "set_aside", "skipped")
+LINE_COUNTS = ("rows", "copies", "set_aside", "skipped")
 STARTING = "starting"
 
 Watcher = Callable[[Status | None], None]
@@ -19,9 +19,9 @@ Watcher = Callable[[Status | None], None]
 
 @contextmanager
 def live() -> Iterator[Watcher]:
-    """What shows the status of now: in place on a terminal, else a line whenever it has changed.
+    """A function that shows the status: in place on a terminal, else a line at each change.
 
-    None is a driver that has told nothing yet.
+    None is a driver that has not reported yet.
     """
     if not sys.stdout.isatty():
         yield _plain()
@@ -45,7 +45,7 @@ def live_line(status: Status) -> str:
     """The status in one line."""
     if status.batch is None and not status.waiting_since:
         return "waiting for lines"
-    totals = [f"{book.replace('_', ' ')} {_total(status, book)}" for book in BOOKS]
+    totals = [f"{name.replace('_', ' ')} {_total(status, name)}" for name in LINE_COUNTS]
     clocks = [f"{name} {moment(each['latest'])}" for name, each in status.servers.items()]
     return printable("  ".join([*_head(status), *totals, *sorted(clocks)]))
 
@@ -66,8 +66,8 @@ def report_text(report: dict[str, Any]) -> str:
     if report["notice"]:
         lines.append(f"note: {report['notice']}")
     for name, each in sorted(report["servers"].items()):
-        books = ", ".join(f"{each[book]} {book.replace('_', ' ')}" for book in BOOKS)
-        lines.append(f"  {name}: {books}; latest {moment(each['latest'])}")
+        line_counts = ", ".join(f"{each[name]} {name.replace('_', ' ')}" for name in LINE_COUNTS)
+        lines.append(f"  {name}: {line_counts}; latest {moment(each['latest'])}")
     return printable("\n".join(lines))
 
 
@@ -96,10 +96,10 @@ def _picture(status: Status | None) -> "Group | str":
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD)
-    for name in ("server", *BOOKS, "latest"):
-        table.add_column(name.replace("_", " "), justify="right" if name in BOOKS else "left")
+    for name in ("server", *LINE_COUNTS, "latest"):
+        table.add_column(name.replace("_", " "), justify="right" if name in LINE_COUNTS else "left")
     for name, each in sorted(status.servers.items()):
-        cells = [name, *(str(each[book]) for book in BOOKS), moment(each["latest"])]
+        cells = [name, *(str(each[name]) for name in LINE_COUNTS), moment(each["latest"])]
         table.add_row(*(Text(printable(cell)) for cell in cells))
     notice = [Text(f"note: {printable(status.notice)}")] if status.notice else []
     return Group(Text("  ".join(_head(status))), table, *notice)
@@ -119,5 +119,5 @@ def _head(status: Status) -> list[str]:
     ]
 
 
-def _total(status: Status, book: str) -> int:
-    return sum(each[book] for each in status.servers.values())
+def _total(status: Status, name: str) -> int:
+    return sum(each[name] for each in status.servers.values())

@@ -1,4 +1,4 @@
-"""What the driver and the commands tell each other, through small files in the home."""
+"""Messages between the driver and the commands: small files in the home."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -10,14 +10,15 @@ from clickstream.home import write_atomic
 
 @dataclass(frozen=True)
 class Status:
-    """What the driver tells of its last batch, and of itself. `behind` counts Kafka records;
+    """The driver's report of its last batch, and of itself. `behind` counts Kafka records;
     `batch_ms` is the whole trigger; `started` is ISO UTC. `parts` divides it, in ms: as Spark does,
     and its `addBatch` into `count` and `store`.
 
     `servers`: per server rows, copies, set_aside, skipped, and latest (epoch s). `rows_per_s` is 0
     while no batch comes; `alerts` are the open ones; `notice` says what a user should know of how
-    the stream counts, else nothing. Epoch seconds of the wall clock: `told`, when
-    this was written; `well`, when a batch ended last, or there was none to be made;
+    the stream counts, else nothing. Epoch seconds of the wall clock:
+    `updated_at`, when this was written; `healthy_at`, when a batch ended last, or there was none
+    to be made;
     `waiting_since`, the beginning of the outage while Cassandra is away, else 0.
     """
 
@@ -31,18 +32,18 @@ class Status:
     alerts: int = 0
     parts: dict[str, int] = field(default_factory=dict)
     notice: str = ""
-    told: float = 0.0
-    well: float = 0.0
+    updated_at: float = 0.0
+    healthy_at: float = 0.0
     waiting_since: float = 0.0
 
     def complaint(self, now: float, limit_s: float) -> str:
         """Why the stream is not well; empty where it is."""
         if self.waiting_since:
             return f"waiting for Cassandra since {moment(int(self.waiting_since))}"
-        if now - self.told > limit_s:
-            return f"the driver has told nothing for {now - self.told:.0f} s"
-        if now - self.well > limit_s:
-            return f"no batch ended for {now - self.well:.0f} s"
+        if now - self.updated_at > limit_s:
+            return f"the driver has not reported for {now - self.updated_at:.0f} s"
+        if now - self.healthy_at > limit_s:
+            return f"no batch ended for {now - self.healthy_at:.0f} s"
         return ""
 
 
@@ -52,7 +53,7 @@ def checkpoint(settings: Settings) -> str:
 
 
 def read(settings: Settings) -> Status | None:
-    """What the driver told last; None before it told anything."""
+    """The driver's last report; None before its first."""
     try:
         return Status(**json.loads(settings.files.speed_status.read_text()))
     except FileNotFoundError:
@@ -60,7 +61,7 @@ def read(settings: Settings) -> Status | None:
 
 
 def write(settings: Settings, status: Status) -> None:
-    """In the driver: tell, in one atomic write."""
+    """In the driver: report, in one atomic write."""
     write_atomic(settings.files.speed_status, json.dumps(asdict(status)))
 
 
@@ -72,12 +73,12 @@ def want_stop(settings: Settings) -> None:
 
 
 def stop_wanted(settings: Settings) -> bool:
-    """Whether someone asked the driver to end."""
+    """True once the driver is asked to end."""
     return settings.files.speed_stop.exists()
 
 
 def forget(settings: Settings) -> None:
-    """Before a start: nothing is told, nothing is asked."""
+    """Before a start: remove the report and the request to end."""
     for leftover in (settings.files.speed_stop, settings.files.speed_status):
         leftover.unlink(missing_ok=True)
 

@@ -19,7 +19,7 @@ from clickstream.runtime.process import signals_handled
 from clickstream.spark import driver, events, submit
 from clickstream.speed import alert_dispatch, compatibility, driver_status
 from clickstream.speed.prepared_query import Prepared
-from clickstream.speed.reporter import Teller
+from clickstream.speed.reporter import StatusReporter
 from clickstream.speed.transform import (
     Rows,
     batch_of,
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from pyspark.sql.streaming import StreamingQuery
 
 POLL_S = 0.2
-PLANNED_ANEW = (
-    "each batch is planned anew, which takes more CPU: this Spark does not run a prepared plan"
+PLANNED_EACH_TIME = (
+    "each batch is planned again, which takes more CPU: this Spark does not run a prepared plan"
 )
-# The error classes of Spark's Kafka source for records that are gone, and its older sentence.
+# The error classes of Spark's Kafka source for records that were removed, and its older sentence.
 LOSS = re.compile(r"KAFKA_DATA_LOSS|failOnDataLoss|some data may have been (?:lost|missed)", re.I)
 # The last two spare each batch a look into our functions' byte code and a long text of its plan.
 SQL_CONF = {
@@ -70,9 +70,9 @@ LOCAL_CHECKPOINT = {
 class Stream:
     """The query's batches, one after the other, into the views.
 
-    `batch` is the last one that is stored, `servers` the books and `alerts` the open alerts after
-    it, `parts` the ms that counting and storing took; `notice` is what a user should know of how
-    it counts; `failure` is what ended the stream, if anything did.
+    `batch` is the last one that is stored, `servers` the line counts and `alerts` the open
+    alerts after it, `parts` the ms that counting and storing took; `notice` is what a
+    user should know of how it counts; `failure` is what ended the stream, if anything did.
     """
 
     def __init__(self, settings: Settings, writer: Writer) -> None:
@@ -160,7 +160,7 @@ class Stream:
             return [rows_of(each) for each in self._fresh.texts(parsed)]
         except Exception as error:
             traceback.print_exc()
-            self.notice = f"{PLANNED_ANEW}: {events.reason(error)}"
+            self.notice = f"{PLANNED_EACH_TIME}: {events.reason(error)}"
             return None
 
     def _counted(self, parsed: "DataFrame", highest: Mapping[tuple[str, str], int]) -> "DataFrame":
@@ -168,7 +168,7 @@ class Stream:
 
 
 def failure_of(error: Exception, what: str) -> ClickstreamError:
-    """What the user is told of an exception; its traceback is in the log."""
+    """The error that the user gets to see of an exception; its traceback is in the log."""
     if isinstance(error, ClickstreamError):
         return error
     if LOSS.search(str(error)):
@@ -235,17 +235,17 @@ def _stream(
     local = compatibility.local(driver_status.checkpoint(settings)) is not None
     for key, value in (SQL_CONF | (LOCAL_CHECKPOINT if local else {})).items():
         session.conf.set(key, value)
-    with Writer.connect(settings) as writer, alert_dispatch.at_work(settings):
+    with Writer.connect(settings) as writer, alert_dispatch.delivering(settings):
         writer.patience.over = asked
         stream = Stream(settings, writer)
         records = read(session, settings, plan["max_rows"] or settings.speed.max_rows_per_batch)
         query = start(records, stream, settings, plan["available_now"])
-        teller = Teller(settings, query, stream, writer.patience)
+        reporter = StatusReporter(settings, query, stream, writer.patience)
         while query.isActive and not asked():
-            teller.tell()
+            reporter.report()
             time.sleep(POLL_S)
         _end(query, stream)
-        teller.tell()
+        reporter.report()
 
 
 def _end(query: "StreamingQuery", stream: Stream) -> None:

@@ -31,7 +31,7 @@ def rebuild(settings: Settings, day: str, watch: Watch = lambda _: None) -> dict
     Raises ClickstreamError while the stream runs or the master dataset is written, or with other
     settings than the stream's; NoData where either has nothing.
     """
-    control.refuse_at_work(settings)
+    control.refuse_while_writing(settings)
     formats.check_home(settings)
     with Recount.connect(settings) as counted, RealTime.connect(settings) as views:
         counted.begin()
@@ -39,8 +39,8 @@ def rebuild(settings: Settings, day: str, watch: Watch = lambda _: None) -> dict
     watch("listing the master dataset")
     entries = _closed(settings, days_around(day))
     size = sum(entry.size for entry in entries)
-    place = stored_lines.directories(endpoints.hdfs_url(settings), settings.hdfs.master, entries)
-    plan = {"day": day, "master": place, "bytes": size}
+    source = stored_lines.directories(endpoints.hdfs_url(settings), settings.hdfs.master, entries)
+    plan = {"day": day, "master": source, "bytes": size}
     job = submit.Job(control.REBUILD, MODULE, plan, java_options=submit.options_for(size))
     return submit.submit(settings, job, watch)
 
@@ -53,8 +53,8 @@ def days_around(day: str) -> list[str]:
 
 
 def _closed(settings: Settings, days: list[str]) -> list[Entry]:
-    hdfs, places = Hdfs.connect(settings), [f"{settings.hdfs.master}/dt={day}" for day in days]
-    entries = [entry for place in places for entry in hdfs.walk(place)]
+    hdfs, roots = Hdfs.connect(settings), [f"{settings.hdfs.master}/dt={day}" for day in days]
+    entries = [entry for root in roots for entry in hdfs.walk(root)]
     if used := master.among(hdfs, settings, entries):
         raise ClickstreamError(
             f"{len(used)} files of {days[0]} to {days[-1]} are being written ({used[0].path})",

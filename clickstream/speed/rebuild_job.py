@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PIECE_BYTES = 16 * 2**20
 
-# `offset` and `timestamp` are what a record of the topic has: here the place in the log, by which
+# `offset` and `timestamp` are what a record of the topic has: here the offset in the log, by which
 # only an equal id counts as a copy, and when the file was closed.
 LINES = r"""
 SELECT value, timestamp, get(id, 1) AS server, get(id, 2) AS file, get(p, 2) AS day,
@@ -42,7 +42,7 @@ SELECT value, timestamp, offset FROM lines
 WHERE (second BETWEEN :first AND :last OR day = :day) AND offset <= try_element_at(
   from_json(:highest, 'MAP<STRING, BIGINT>'), concat(server, ':', file))
 """
-BOOKS = "SELECT server, file, day, count(DISTINCT offset) AS n FROM lines GROUP BY ALL"
+LINE_COUNTS = "SELECT server, file, day, count(DISTINCT offset) AS n FROM lines GROUP BY ALL"
 
 
 def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> d
         check_whole(session, settings, batch)
         lines(session, plan["master"])
         with driver.stage(session, f"comparing {plan['bytes'] / 1e6:,.1f} MB with the ledger"):
-            check_books(session, settings)
+            check_line_counts(session, settings)
         with driver.stage(session, f"counting {plan['day']}"):
             seen: Counter[str] = Counter()
             found = minutes(session, settings, plan["day"], views.highest)
@@ -79,19 +79,19 @@ def check_whole(session: "SparkSession", settings: Settings, batch: int) -> None
         )
 
 
-def check_books(session: "SparkSession", settings: Settings) -> None:
-    """Refuse where the master dataset lacks a line that the ledger of this home, if any, knows.
+def check_line_counts(session: "SparkSession", settings: Settings) -> None:
+    """Refuse where a line is missing in the master dataset that this home's ledger knows.
 
     Raises ClickstreamError.
     """
     path = settings.files.ledger
     if not path.is_file():
         return
-    found = {(row.server, row.file, row.day): row.n for row in session.sql(BOOKS).collect()}
+    found = {(row.server, row.file, row.day): row.n for row in session.sql(LINE_COUNTS).collect()}
     days = {day for _, _, day in found}
     with Ledger.open(path) as ledger:
-        books = [book for book in ledger.books() if book[2] in days]
-    missing = sum(max(0, valid - found.get((s, f, day), 0)) for s, f, day, valid, _ in books)
+        expected = [each for each in ledger.books() if each[2] in days]
+    missing = sum(max(0, valid - found.get((s, f, day), 0)) for s, f, day, valid, _ in expected)
     if missing:
         raise ClickstreamError(
             f"{missing} lines of {min(days)} to {max(days)} are in no closed file of the master"
@@ -101,10 +101,10 @@ def check_books(session: "SparkSession", settings: Settings) -> None:
         )
 
 
-def lines(session: "SparkSession", place: Mapping[str, Any]) -> None:
+def lines(session: "SparkSession", source: Mapping[str, Any]) -> None:
     """Have the lines of the closed files as a view `lines`, with what the stamp says."""
     reader = session.read.option("lineSep", "\n")
-    reader.text(place["directories"]).selectExpr(
+    reader.text(source["directories"]).selectExpr(
         "CAST(value AS BINARY) AS value", "_metadata.file_modification_time AS timestamp"
     ).createOrReplaceTempView("master")
     session.sql(LINES).createOrReplaceTempView("lines")

@@ -1,4 +1,4 @@
-"""In the driver: what is told of the stream while it runs, batch or no batch."""
+"""In the driver: the report on the stream while it runs, batch or no batch."""
 
 import json
 import math
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 QUIET_TRIGGERS = 3
 
 
-class Counted(Protocol):
-    """What is known of the stream's last stored batch: its number, books and open alerts after it,
-    its ms by part, and what a user should know of how it was counted.
+class StreamState(Protocol):
+    """The stream's last stored batch: its number, line counts and open alerts after it, its ms by
+    part, and what a user should know of how it was counted.
     """
 
     batch: int | None
@@ -30,34 +30,37 @@ class Counted(Protocol):
     notice: str
 
 
-class Teller:
-    """Writes the status file. `tell` is called a few times each second."""
+class StatusReporter:
+    """Writes the status file. `report` is called a few times each second."""
 
     def __init__(
-        self, settings: Settings, query: "StreamingQuery", stream: Counted, patience: Patience
+        self, settings: Settings, query: "StreamingQuery", stream: StreamState, patience: Patience
     ) -> None:
         self._settings = settings
         self._query = query
         self._stream = stream
         self._patience = patience
         self._last = Status()
-        self._changed = self._well = time.time()
+        self._changed = self._healthy_at = time.time()
 
-    def tell(self) -> None:
-        """Tell how the stream stands now."""
+    def report(self) -> None:
+        """Report the state of the stream now."""
         now = time.time()
-        if self._stream.batch != self._last.batch and self._take():
-            self._changed = self._well = now
+        if self._stream.batch != self._last.batch and self._refresh():
+            self._changed = self._healthy_at = now
         elif not self._query.status["isTriggerActive"]:
-            self._well = now
+            self._healthy_at = now
         quiet = now - self._changed > QUIET_TRIGGERS * self._settings.speed.trigger_seconds
         status = replace(
-            self._last, told=now, well=self._well, waiting_since=self._patience.since or 0.0
+            self._last,
+            updated_at=now,
+            healthy_at=self._healthy_at,
+            waiting_since=self._patience.since or 0.0,
         )
         driver_status.write(self._settings, replace(status, rows_per_s=0.0) if quiet else status)
 
-    def _take(self) -> bool:
-        """Whether Spark has reported the last stored batch; it does so a moment after."""
+    def _refresh(self) -> bool:
+        """Take over the last stored batch once Spark has reported it; it does so a moment after."""
         batch, last = self._stream.batch, self._query.lastProgress
         if batch is None or last is None or last.batchId < batch:
             return False
@@ -65,8 +68,8 @@ class Teller:
         return True
 
 
-def status_of(last: "StreamingQueryProgress", batch: int, stream: Counted) -> Status:
-    """What Spark reports of a batch, and what the stream knows of it."""
+def status_of(last: "StreamingQueryProgress", batch: int, stream: StreamState) -> Status:
+    """The status after a batch, from Spark's report and the stream's own figures."""
     rate = last.inputRowsPerSecond or 0.0
     return Status(
         batch=batch,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Rows = list[tuple[str, str, int, list[dict[str, Any]]]]
 
-BOOKS = "books"
+OUTCOMES = "outcomes"
 """Beside the metrics: records by outcome, class of status and file, at the second of MINUTE."""
 
 UNKNOWN_SERVER = "?"
@@ -57,7 +57,7 @@ def _struct(metric: str, second: str, key: str, when: str = "true") -> str:
 
 _COUNTED = (
     _struct(
-        BOOKS,
+        OUTCOMES,
         "if(outcome = 'counted', clock, 0L)",
         f"concat(outcome, ' ', if(outcome = 'counted', {_CLASS}, ''), ' ', coalesce(file, ''))",
     ),
@@ -73,7 +73,8 @@ def parse_sql(vhosts: Collection[str], mapping: Categories) -> str:
     line = stamped.fields("text", _FIELDS + ("{target}" if plain else "{request}"), vhosts)
     mapped = categories.sql("segment", "request", mapping)
     return f"""
-SELECT place, received, second, host, status, {stamped.category("request") if plain else mapped}
+SELECT kafka_offset, received, second, host, status,
+  {stamped.category("request") if plain else mapped}
     AS category, clock,
   coalesce(if(valid, get(f, 0), nullif(regexp_extract(text, r'{_ID}', 1), '')), '{UNKNOWN_SERVER}')
     AS server, if(valid, get(f, 1), NULL) AS file, if(valid, position, NULL) AS position
@@ -91,7 +92,7 @@ FROM (
     FROM (
       SELECT *, {line} AS f
       FROM (
-        SELECT offset AS place, unix_seconds(timestamp) AS received,
+        SELECT offset AS kafka_offset, unix_seconds(timestamp) AS received,
           if(contains(value, X'0A'), NULL, decode(value, 'ISO-8859-1')) AS text
         FROM {RECORDS}
 ))))
@@ -103,8 +104,8 @@ SELECT metric, server, second DIV {SLOT_S} * {SLOT_S} AS slot,
   collect_list(struct(second AS t, key AS k, n, lowest, highest)) AS sums
 FROM (
   SELECT metric, server, second, key, count(*) AS n,
-    if(metric = '{BOOKS}', min(new), NULL) AS lowest,
-    if(metric = '{BOOKS}', max(new), NULL) AS highest
+    if(metric = '{OUTCOMES}', min(new), NULL) AS lowest,
+    if(metric = '{OUTCOMES}', max(new), NULL) AS highest
   FROM (
     SELECT server, if(position > coalesce(known, -1), position, NULL) AS new,
       inline(array({", ".join(_COUNTED)}))
@@ -115,7 +116,7 @@ FROM (
         WHEN second <= 0 OR second > least(received + :ahead, {LAST}) THEN 'set_aside'
         ELSE 'counted' END AS outcome
       FROM (
-        SELECT *, max(position) OVER (PARTITION BY server, file ORDER BY place
+        SELECT *, max(position) OVER (PARTITION BY server, file ORDER BY kafka_offset
           ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before,
           try_element_at(from_json(:highest, 'MAP<STRING, BIGINT>'), concat(server, ':', file))
             AS known
@@ -143,8 +144,8 @@ def count(
 ) -> "DataFrame":
     """(metric, server, slot, sums) of a batch of parsed records; `sums` is an array of t, k, n.
 
-    `highest` is the highest offset of each (server, file) before these records. Those of BOOKS have
-    the `lowest` and the `highest` offset that is above it, too, where there is one.
+    `highest` is the highest offset of each (server, file) before these records. Rows of OUTCOMES
+    have the `lowest` and the `highest` offset that is above it, too, where there is one.
     """
     known = json.dumps({f"{server}:{file}": offset for (server, file), offset in highest.items()})
     parsed.createOrReplaceTempView(PARSED)
@@ -188,8 +189,8 @@ def batch_of(rows: Iterable[Any]) -> Batch:
     """What a transformed batch counted."""
     batch = Batch({}, {}, {})
     for metric, server, slot, sums in rows:
-        if metric == BOOKS:
-            _add_books(batch, server, slot, sums)
+        if metric == OUTCOMES:
+            _add_outcomes(batch, server, slot, sums)
         else:
             seconds = _seconds(batch, metric, slot, server)
             for each in sums:
@@ -202,14 +203,14 @@ def _lowest(rows: Rows) -> dict[tuple[str, str], int]:
     """The lowest offset by (server, file)."""
     found: dict[tuple[str, str], int] = {}
     for metric, server, _, sums in rows:
-        for each in sums if metric == BOOKS else ():
+        for each in sums if metric == OUTCOMES else ():
             if "lowest" in each:
                 file = server, each["k"].split(" ")[2]
                 found[file] = min(each["lowest"], found.get(file, each["lowest"]))
     return found
 
 
-def _add_books(batch: Batch, server: str, slot: int, sums: list[dict[str, Any]]) -> None:
+def _add_outcomes(batch: Batch, server: str, slot: int, sums: list[dict[str, Any]]) -> None:
     lines = batch.lines.setdefault(server, {})
     for each in sums:
         outcome, status_class, file = each["k"].split(" ")

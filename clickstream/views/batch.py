@@ -1,9 +1,9 @@
-"""The batch views: exact figures per day and server in an RDBMS, and the books beside them.
+"""The batch views: exact figures per day and server in an RDBMS, and the line counts of logs.
 
 `date` is the day as printed in the log, text `yyyy-mm-dd` (a line may be dated 0001 or 9999).
 `server` is a web server's name, or `all`. Category text stands for bytes (ISO-8859-1), is of any
 length, and differs by case and trailing blanks, so no key and no order rests on a database's idea
-of text: a category's key is its `place` in its day and server, by requests and then by bytes.
+of text: a category's key is its `rank` in its day and server, by requests and then by bytes.
 
 `visitor_sets` hold who came, so that visitors of many days can be counted once: per server the
 digests (DIGEST_BYTES each) of a day's visitors, in order, in parts of PART_VISITORS.
@@ -24,7 +24,8 @@ from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NoData, NotRunning, UsageError
 from clickstream.ledger import Ledger
 
-SCHEMA = 2
+SCHEMA = 3
+FORMER_TABLES = ("books",)
 ALL = "all"
 DIGEST_BYTES = 16
 PART_VISITORS = 32_768  # half a MiB: far below what MariaDB takes as one packet
@@ -72,7 +73,7 @@ hourly_traffic = _table("hourly_traffic", _day_server | {"hour": _number}, {"req
 minute_traffic = _table("minute_traffic", _day_server | {"minute": _name(5)}, _classes)
 daily_categories = _table(
     "daily_categories",
-    _day_server | {"place": _number},
+    _day_server | {"rank": _number},
     {"category": _long_text, "requests": _count},
 )
 batch_runs = _table(
@@ -90,8 +91,8 @@ batch_runs = _table(
         "run": _name(32),
     },
 )
-books = _table(
-    "books",
+line_counts = _table(
+    "line_counts",
     {"server": _name(255), "file": _name(16), "date": _name(10)},
     {"valid_lines": _count, "rejects": _count},
 )
@@ -105,8 +106,8 @@ SLICED = {
 }
 
 
-class Book(NamedTuple):
-    """What the spooler knows of one log and day: how many of its lines are valid, and are not."""
+class LineCount(NamedTuple):
+    """The ledger's count of one log and day: how many of its lines are valid, and are not."""
 
     server: str
     file: str
@@ -157,14 +158,16 @@ class BatchViews:
         self._engine.dispose()
 
     def drop(self) -> None:
-        """Remove every table of the batch views; the books, too."""
+        """Remove every table of the batch views, line counts and former tables, too."""
         with self._begin() as connection:
             _metadata.drop_all(connection)
+            for name in FORMER_TABLES:
+                sa.Table(name, sa.MetaData()).drop(connection, checkfirst=True)
 
     def replace_day(
         self, day: str, rows: Mapping[str, Rows], before: Mapping[str, str] | None = None
     ) -> None:
-        """Put a day's rows, by table of SLICED, in the place of what was there: all or nothing.
+        """Replace a day's rows, by table of SLICED: all or nothing.
 
         `before` has the run of each day that the caller knew when it began to count. Where another
         has written the day since, wherever it runs, its rows stand: raises ClickstreamError.
@@ -184,16 +187,16 @@ class BatchViews:
             faultpoints.reached("batch-inserted")
         faultpoints.reached("batch-committed")
 
-    def publish_books(self, rows: Iterable[Book]) -> None:
-        """Put the books of these logs in the place of what was known of them."""
-        entries = [book._asdict() for book in rows]
+    def publish_line_counts(self, rows: Iterable[LineCount]) -> None:
+        """Replace the line counts of these logs."""
+        entries = [row._asdict() for row in rows]
         files = {(entry["server"], entry["file"]) for entry in entries}
         with self._writing() as connection:
             for server, file in sorted(files):
-                same = (books.c.server == server) & (books.c.file == file)
-                connection.execute(sa.delete(books).where(same))
+                same = (line_counts.c.server == server) & (line_counts.c.file == file)
+                connection.execute(sa.delete(line_counts).where(same))
             if entries:
-                connection.execute(sa.insert(books), entries)
+                connection.execute(sa.insert(line_counts), entries)
 
     def days(self) -> list[str]:
         """The days that have been computed."""
@@ -249,21 +252,21 @@ class BatchViews:
         shown = (table.c.date, table.c.server, table.c.category, table.c.requests)
         query = _where(sa.select(*shown), table, days, server)
         if top is not None:
-            query = query.where(table.c.place <= top)
-        return self._all(query.order_by(table.c.date, table.c.server, table.c.place))
+            query = query.where(table.c.rank <= top)
+        return self._all(query.order_by(table.c.date, table.c.server, table.c.rank))
 
     def other_categories(self, days: Days, server: str | None, top: int) -> Rows:
         """Rows of date, server, requests: the sum of those that `categories` leaves out."""
         table = daily_categories
         keys = (table.c.date, table.c.server)
         query: Query = sa.select(*keys, sa.func.sum(table.c.requests).label("requests"))
-        query = _where(query.where(table.c.place > top), table, days, server).group_by(*keys)
+        query = _where(query.where(table.c.rank > top), table, days, server).group_by(*keys)
         return [row | {"requests": int(row["requests"])} for row in self._all(query)]
 
     def runs(self, days: Days = None) -> Rows:
         """Rows of date, finished (ISO UTC), seconds, files, bytes, lines, copies, final.
 
-        A day is final when its distinct lines are, server by server, what the books say.
+        A day is final when its distinct lines are, server by server, the line counts of the logs.
         """
         runs = batch_runs.c
         columns = (runs.finished, runs.seconds, runs.files, runs.bytes, runs.copies)
@@ -273,9 +276,10 @@ class BatchViews:
         return [row | {"final": row["date"] in final} for row in rows]
 
     def rejects(self) -> dict[str, int]:
-        """For each day, how many lines the books hold that are not valid."""
-        query = sa.select(books.c.date, sa.func.sum(books.c.rejects).label("n"))
-        return {row["date"]: int(row["n"]) for row in self._all(query.group_by(books.c.date))}
+        """For each day, how many lines of the logs are not valid."""
+        columns = line_counts.c
+        query = sa.select(columns.date, sa.func.sum(columns.rejects).label("n"))
+        return {row["date"]: int(row["n"]) for row in self._all(query.group_by(columns.date))}
 
     def _visitor_sets(self, days: list[str]) -> defaultdict[str, set[bytes]]:
         columns = visitor_sets.c
@@ -283,18 +287,19 @@ class BatchViews:
         sets: defaultdict[str, set[bytes]] = defaultdict(set)
         with self._begin() as connection:
             for server, digests in connection.execution_options(yield_per=8).execute(query):
-                places = range(0, len(digests), DIGEST_BYTES)
-                sets[server].update(digests[at : at + DIGEST_BYTES] for at in places)
+                offsets = range(0, len(digests), DIGEST_BYTES)
+                sets[server].update(digests[at : at + DIGEST_BYTES] for at in offsets)
         return sets
 
     def _final(self, days: Days) -> set[str]:
         seen = sa.select(daily_visitors.c.date, daily_visitors.c.server, daily_visitors.c.requests)
         seen = seen.where(daily_visitors.c.server != ALL)
-        known = sa.select(books.c.date, books.c.server, sa.func.sum(books.c.valid_lines).label("n"))
-        known = known.where(books.c.valid_lines > 0).group_by(books.c.date, books.c.server)
+        valid = line_counts.c.valid_lines
+        keys = (line_counts.c.date, line_counts.c.server)
+        expected = sa.select(*keys, sa.func.sum(valid).label("n")).where(valid > 0).group_by(*keys)
         counted = _by_day(self._all(_where(seen, daily_visitors, days, None)), "requests")
-        booked = _by_day(self._all(_where(known, books, days, None)), "n")
-        return {day for day, servers in counted.items() if booked.get(day) == servers}
+        present = _by_day(self._all(_where(expected, line_counts, days, None)), "n")
+        return {day for day, servers in counted.items() if present.get(day) == servers}
 
     def _rows(self, table: sa.Table, days: Days, server: str | None) -> Rows:
         query = _where(sa.select(table), table, days, server)
@@ -341,15 +346,16 @@ def drop(settings: Settings) -> None:
         views.drop()
 
 
-def publish(settings: Settings, views: BatchViews) -> list[Book]:
-    """Put this home's books, if it has a ledger, where a day is told to be final; returns them."""
+def publish(settings: Settings, views: BatchViews) -> list[LineCount]:
+    """Store the line counts of this home's ledger, if it has one, by which `final` is decided;
+    returns them."""
     path = settings.files.ledger
     if not path.is_file():
         return []
     with Ledger.open(path) as ledger:
-        books = [Book(*entry) for entry in ledger.books()]
-    views.publish_books(books)
-    return books
+        counts = [LineCount(*entry) for entry in ledger.books()]
+    views.publish_line_counts(counts)
+    return counts
 
 
 def _engine(url: sa.URL) -> sa.Engine:
@@ -362,13 +368,13 @@ def _engine(url: sa.URL) -> sa.Engine:
 @contextmanager
 def _errors(url: sa.URL) -> Iterator[None]:
     """The drivers' errors as ours; never with the password, never with the rows."""
-    place = url.set(query={}).render_as_string(hide_password=True)
+    address = url.set(query={}).render_as_string(hide_password=True)
     try:
         yield
     except sa.exc.OperationalError as error:
-        raise NotRunning(f"the database {place} cannot be used", HINT) from error.orig
+        raise NotRunning(f"the database {address} cannot be used", HINT) from error.orig
     except sa.exc.DBAPIError as error:
-        raise ClickstreamError(f"the database {place} refuses") from error.orig
+        raise ClickstreamError(f"the database {address} refuses") from error.orig
 
 
 def _where(

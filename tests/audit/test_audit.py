@@ -9,7 +9,15 @@ import pytest
 
 from clickstream.audit import collect as audits
 from clickstream.audit.job import ALTERED, NO_KAFKA, NO_MASTER, RANGES
-from clickstream.audit.reconcile import ALL, COLUMNS, TABLE, Books, Stores, balance, log_faults
+from clickstream.audit.reconcile import (
+    ALL,
+    COLUMNS,
+    TABLE,
+    LedgerState,
+    Stores,
+    compare,
+    log_faults,
+)
 from clickstream.ledger import Count, LogFile
 
 FILE = "0123456789abcdef"
@@ -18,7 +26,7 @@ LOG = LogFile("weblog1", FILE, "/source/weblog1/a.log", 31, "", False)
 
 
 def row(**fields) -> dict:
-    """What the job tells of a log of three lines of 9 bytes each, all valid and everywhere."""
+    """The job's row of a log of three lines of 9 bytes each, all valid and everywhere."""
     whole = {"server": "weblog1", "file": FILE, "bucket": 0, "day": DAY, "ids": 3}
     whole |= dict.fromkeys(("master", "kafka", "m", "k"), 3)
     whole |= dict.fromkeys(("quarantine", "q", "drained", "crlf"), 0)
@@ -26,10 +34,10 @@ def row(**fields) -> dict:
     return whole | {"first": 0, "stop": 29, "missing": [], "wrong": [], "doubtful": []} | fields
 
 
-def books(flight: str = "", **reasons: int) -> Books:
+def ledger_state(in_flight: str = "", **reasons: int) -> LedgerState:
     counts = [Count("weblog1", FILE, DAY, "", 3)]
     counts += [Count("weblog1", FILE, "-", reason, n) for reason, n in reasons.items()]
-    return Books([LOG._replace(bytes=30)], counts, {}, {"weblog1": flight})
+    return LedgerState([LOG._replace(bytes=30)], counts, {}, {"weblog1": in_flight})
 
 
 def mark(fault, run, offset, position, starts=True, ends=True) -> dict:
@@ -37,14 +45,14 @@ def mark(fault, run, offset, position, starts=True, ends=True) -> dict:
     return dict(zip(names, (fault, run, offset, position, starts, ends), strict=True))
 
 
-def audited(stores: Stores, booked: Books | None = None) -> dict[tuple[str, str], dict]:
-    done = balance(booked or books(), stores, whole=True)
+def audited(stores: Stores, ledger: LedgerState | None = None) -> dict[tuple[str, str], dict]:
+    done = compare(ledger or ledger_state(), stores, whole=True)
     return {(each["file"], each["day"]): each for each in done.rows}
 
 
-def test_books_that_balance():
+def test_a_ledger_and_stores_that_agree():
     found = Stores([row()], sources={("weblog1", FILE): 3}, batch={("weblog1", DAY): 3})
-    done = balance(books(), found, whole=True)
+    done = compare(ledger_state(), found, whole=True)
     assert done.problems == []
     assert [(each["file"], each["day"]) for each in done.rows] == [
         (FILE, ALL),
@@ -62,11 +70,11 @@ def test_a_log_of_which_nothing_came_and_one_that_is_empty():
     done = audited(Stores([]))
     assert done[FILE, ALL]["problem"] == "missing in every store, bytes 0-29"
     assert done[FILE, DAY]["problem"] == "valid 3, in the master dataset 0; valid 3, in Kafka 0"
-    flying = audited(Stores([]), books("3 lines in the spool"))
-    assert flying[FILE, ALL]["problem"].startswith("in flight (3 lines in the spool) in every")
-    assert "missing" not in flying[FILE, DAY]["problem"]
-    nothing = Books([LOG._replace(bytes=0)], [], {}, {})
-    assert balance(nothing, Stores([]), whole=True).problems == []
+    pending = audited(Stores([]), ledger_state("3 lines in the spool"))
+    assert pending[FILE, ALL]["problem"].startswith("in flight (3 lines in the spool) in every")
+    assert "missing" not in pending[FILE, DAY]["problem"]
+    nothing = LedgerState([LOG._replace(bytes=0)], [], {}, {})
+    assert compare(nothing, Stores([]), whole=True).problems == []
 
 
 def test_one_missing_and_one_too_many_do_not_cancel_out():
@@ -86,17 +94,17 @@ def test_ranges_whose_ends_lie_in_rows_of_two_days():
 
 def test_rejects_by_reason_and_drained_ones():
     both = row(quarantine=3, q=3, drained=1)
-    done = audited(Stores([both]), books(blank=1, binary=1))
+    done = audited(Stores([both]), ledger_state(blank=1, binary=1))
     assert done[FILE, ALL]["rejects"] == "binary=1, blank=1"
     assert done[FILE, ALL]["problem"] == ""
     assert done[FILE, "-"]["problem"] == "invalid 2, in the quarantine 0"
     assert done[FILE, DAY]["problem"] == "invalid 0, in the quarantine 2"
 
 
-def test_what_retention_has_cut_is_not_held_against_the_books():
+def test_what_retention_has_cut_is_not_held_against_the_stores():
     found = row(kafka=1, k=1)
     assert audited(Stores([found]))[FILE, ALL]["problem"]
-    done = balance(books(), Stores([found], frozenset({"weblog1"})), whole=True)
+    done = compare(ledger_state(), Stores([found], frozenset({"weblog1"})), whole=True)
     assert done.problems == []
     assert done.rows[0]["kafka"] == 1
 
@@ -144,7 +152,7 @@ def test_gaps(found, log, told):
 
 def test_of_chosen_days_gaps_are_not_told_but_lines_that_differ_are():
     found = [row(first=10, missing=[{"before": 19, "offset": 25}], wrong=[mark(ALTERED, 1, 10, 2)])]
-    done = balance(books(), Stores(found), whole=False)
+    done = compare(ledger_state(), Stores(found), whole=False)
     assert done.problems == [f"weblog1 {FILE} all: altered: 1 line at 10"]
 
 
@@ -156,7 +164,7 @@ def test_no_more_than_some_ranges_are_named():
 
 def test_a_lost_blank_line_has_no_gap_but_a_place():
     found = row(quarantine=0, doubtful=[11], crlf=1)
-    done = audited(Stores([found]), books(blank=1))
+    done = audited(Stores([found]), ledger_state(blank=1))
     assert done[FILE, ALL]["problem"] == (
         "invalid 1, in the quarantine 0; perhaps the blank line at 10"
     )
@@ -164,18 +172,18 @@ def test_a_lost_blank_line_has_no_gap_but_a_place():
 
 def test_source_and_batch_are_held_against_the_rest():
     found = Stores([row()], sources={("weblog1", FILE): 4}, batch={("weblog1", DAY): 2})
-    done = balance(books(), found, whole=True)
+    done = compare(ledger_state(), found, whole=True)
     assert done.problems == [
         f"weblog1 {FILE} all: the source log has 4 lines, the ledger 3",
         f"weblog1 all {DAY}: the master dataset has 3 lines, the batch views count 2",
     ]
     gone = Stores([row()], sources={("weblog1", FILE): None})
-    assert balance(books(), gone, whole=True).problems == []
+    assert compare(ledger_state(), gone, whole=True).problems == []
 
 
 def test_lines_without_a_stamp_are_a_problem_of_their_own():
     stray = row(file="?", day="-", bucket=-1, m=2, q=1, k=0, ids=1, first=None, stop=None)
-    done = balance(books(), Stores([row(), stray]), whole=True)
+    done = compare(ledger_state(), Stores([row(), stray]), whole=True)
     told = "lines without a stamp: 2 in the master dataset, 1 in the quarantine"
     assert set(done.problems) == {
         f"weblog1 ? all: {told}",

@@ -58,15 +58,15 @@ def test_a_wrong_choice_is_refused(given):
 
 
 @pytest.mark.parametrize(
-    ("only", "present", "told"),
+    ("only", "present", "message"),
     [
         ("2015-05-16", PRESENT, "2015-05-17 to 9999-12-31"),
         ("yesterday", ["2015-05-18"], "no lines of 2015-05-19"),
         ("latest", [], "empty"),
     ],
 )
-def test_a_single_day_without_lines(only, present, told):
-    with pytest.raises(NoData, match=told):
+def test_a_single_day_without_lines(only, present, message):
+    with pytest.raises(NoData, match=message):
         Choice(only=only).days(present, TODAY)
 
 
@@ -102,11 +102,11 @@ def test_only_closed_files_of_a_day_are_read():
     }
     tree = Tree({"master": {"dt=2015-05-18": servers, "dt=-": {}, "_tmp": {}, "dt=x": 1}})
     assert days(tree, "/master") == ["2015-05-18"]
-    place = "dt=2015-05-18/server"
+    partition = "dt=2015-05-18/server"
     assert closed_files(tree, "/master", "2015-05-18") == [
-        File(f"{place}=a/part.1", 1, 7),
-        File(f"{place}=b/part.10", 6, 7),
-        File(f"{place}=b/part.2", 5, 7),
+        File(f"{partition}=a/part.1", 1, 7),
+        File(f"{partition}=b/part.10", 6, 7),
+        File(f"{partition}=b/part.2", 5, 7),
     ]
     assert closed_files(tree, "/master", "2015-05-19") == []
 
@@ -171,12 +171,12 @@ def test_classes_of_a_minute(rows):
 
 
 def test_categories_are_placed_by_requests_and_then_by_bytes(rows):
-    placed = [
-        (row["place"], row["category"], row["requests"])
+    ranked = [
+        (row["rank"], row["category"], row["requests"])
         for row in rows["daily_categories"]
         if row["server"] == "all"
     ]
-    assert placed == [(1, "/\xe9", 4), (2, "/b", 3), (3, "/B", 1)]
+    assert ranked == [(1, "/\xe9", 4), (2, "/b", 3), (3, "/B", 1)]
     first = next(row for row in rows["daily_categories"] if row["server"] == "a")
     assert first["category"] == "/b"
 
@@ -221,7 +221,7 @@ class Enough(Exception):
 
 
 def test_turns_go_on_after_one_that_fails():
-    turns, told = iter([ClickstreamError("first"), None, Enough()]), []
+    turns, reported = iter([ClickstreamError("first"), None, Enough()]), []
 
     def turn():
         error = next(turns)
@@ -229,8 +229,8 @@ def test_turns_go_on_after_one_that_fails():
             raise error
 
     with pytest.raises(Enough):
-        run.repeat(turn, 0, told.append)
-    assert [str(error) for error in told] == ["first"]
+        run.repeat(turn, 0, reported.append)
+    assert [str(error) for error in reported] == ["first"]
 
 
 def test_turns_end_with_what_stays_wrong():

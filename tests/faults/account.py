@@ -57,7 +57,7 @@ def take(settings: Settings, logs: Iterable[Log]) -> Account:
     found_logs = {id(log) for log in claimed.values()}
     missing = (log for each in by_server.values() for log in each if id(log) not in found_logs)
     count["lost"] += sum(len(log.lines) for log in missing)
-    count += _books(settings, by_server)
+    count += _ledger_counts(settings, by_server)
     return Account(
         sum(len(log.lines) for each in by_server.values() for log in each),
         *(count[name] for name in ("lost", "doubled", "altered", "copies")),
@@ -136,16 +136,16 @@ def compare(found: dict[int, list[bytes]], wanted: dict[int, bytes]) -> Counter[
     )
 
 
-def _books(settings: Settings, by_server: dict[str, list[Log]]) -> Counter[str]:
+def _ledger_counts(settings: Settings, by_server: dict[str, list[Log]]) -> Counter[str]:
     count: Counter[str] = Counter()
     with Ledger.open(settings.files.ledger) as ledger:
         for server, logs in by_server.items():
             totals = ledger.totals(server)
             valid = sum(len(log.valid) for log in logs)
             rest = sum(len(log.lines) for log in logs) - valid
-            for booked, true in ((totals[VALID], valid), (totals.total() - totals[VALID], rest)):
-                count["doubled"] += max(0, booked - true)
-                count["lost"] += max(0, true - booked)
+            for counted, true in ((totals[VALID], valid), (totals.total() - totals[VALID], rest)):
+                count["doubled"] += max(0, counted - true)
+                count["lost"] += max(0, true - counted)
     return count
 
 

@@ -167,8 +167,8 @@ def test_days_of_a_range_stand_beside_their_like(ask):
         "2015-05-16": (0, 0.0),
         "2015-05-17": (None, None),
     }
-    told = "compared with 2015-05-14 to 2015-05-15 (1 of its 2 days have no data)"
-    assert answer.layer.endswith(told)
+    expected = "compared with 2015-05-14 to 2015-05-15 (1 of its 2 days have no data)"
+    assert answer.layer.endswith(expected)
 
 
 def test_sums_stand_beside_sums(ask):

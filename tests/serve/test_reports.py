@@ -30,7 +30,7 @@ class Event(NamedTuple):
 
 
 class Offender(NamedTuple):
-    """As the real-time view tells of one."""
+    """An alert as the real-time views have it."""
 
     ip: str
     second: int
@@ -48,14 +48,14 @@ class Memory:
     ) -> None:
         self.events = events
         self.found = offenders
-        self.told = alerts
-        self.books: dict[str, dict[str, int]] = {}
+        self.stored_alerts = alerts
+        self.line_counts: dict[str, dict[str, int]] = {}
 
     def alerts(self) -> list[Alert]:
-        return list(self.told)
+        return list(self.stored_alerts)
 
     def status(self) -> dict[str, Any]:
-        return {"servers": self.books}
+        return {"servers": self.line_counts}
 
     def latest(self) -> int | None:
         return max((event.second for event in self.events), default=None)
@@ -83,7 +83,7 @@ class Memory:
         return [event for event in self.events if server in ("all", event.server)]
 
 
-class Books:
+class FakeBatchViews:
     """The reading side of the batch views, over daily rows that it hands out as they are."""
 
     def __init__(self, visitors: dict[str, int], final: bool = True) -> None:
@@ -113,11 +113,13 @@ class Books:
         return [{"date": days[0], "server": "all", "category": name, "requests": 1}]
 
 
-BOOKS = Books({"2015-05-17": 341, "2015-05-18": 627, "2015-05-20": 600})
+BATCH_VIEWS = FakeBatchViews({"2015-05-17": 341, "2015-05-18": 627, "2015-05-20": 600})
 
 
-def _batch(report: str, books: Books = BOOKS, **question: Any) -> list[dict[str, Any]]:
-    return from_batch(books, report, Question(**question)).rows
+def _batch(
+    report: str, batch_views: FakeBatchViews = BATCH_VIEWS, **question: Any
+) -> list[dict[str, Any]]:
+    return from_batch(batch_views, report, Question(**question)).rows
 
 
 def _realtime(report: str, view: Memory, **question: Any) -> list[dict[str, Any]]:
@@ -163,36 +165,36 @@ def test_one_day_without_data_is_an_error() -> None:
 
 def test_a_day_that_was_computed_and_is_empty_has_no_data() -> None:
     with pytest.raises(NoData):
-        _batch("visitors", Books({"2015-05-18": 0}), days=Days(only="2015-05-18"))
+        _batch("visitors", FakeBatchViews({"2015-05-18": 0}), days=Days(only="2015-05-18"))
 
 
 def test_a_batch_layer_that_never_ran_says_how_to_run_it() -> None:
     with pytest.raises(NoData, match="has not run yet") as error:
-        _batch("hourly", Books({}))
+        _batch("hourly", FakeBatchViews({}))
     assert "clickstream batch run" in error.value.hint
 
 
 def test_hourly_is_over_all_servers_and_summed() -> None:
-    books = Books({"2015-05-18": 1})
-    answer = from_batch(books, "hourly", Question())
-    assert books.asked == [["2015-05-18"], "all", False]
+    batch_views = FakeBatchViews({"2015-05-18": 1})
+    answer = from_batch(batch_views, "hourly", Question())
+    assert batch_views.asked == [["2015-05-18"], "all", False]
     assert answer.columns == ("hour", "server", "requests")
     assert answer.bar == "requests"
 
 
 def test_hourly_by_day_adds_the_date() -> None:
-    assert from_batch(BOOKS, "hourly", Question(by_day=True)).columns[0] == "date"
+    assert from_batch(BATCH_VIEWS, "hourly", Question(by_day=True)).columns[0] == "date"
 
 
 def test_categories_are_shown_not_obeyed() -> None:
     (row,) = _batch("categories", days=Days(only="2015-05-18"), server="weblog1", top=3)
     assert row["category"] == "/caf\\xe9\\x1b"
-    assert BOOKS.asked == [["2015-05-18"], "weblog1", 3]
+    assert BATCH_VIEWS.asked == [["2015-05-18"], "weblog1", 3]
 
 
 @pytest.mark.parametrize(("final", "said"), [(True, "final"), (False, "provisional: 2015-05-18")])
 def test_the_answer_names_its_layer(final: bool, said: str) -> None:
-    answer = from_batch(Books({"2015-05-18": 1}, final), "visitors", Question())
+    answer = from_batch(FakeBatchViews({"2015-05-18": 1}, final), "visitors", Question())
     assert answer.layer == f"batch layer, as of 2026-01-01T00:00:00Z, {said}"
 
 
@@ -208,8 +210,8 @@ def test_the_batch_views_answer(tmp_path: Path) -> None:
                 "daily_responses": [keys | {"success": 1, "failure": 2, "other": 0, "requests": 3}],
                 "hourly_traffic": [keys | {"hour": 14, "requests": 3}],
                 "daily_categories": [
-                    keys | {"place": place, "category": name, "requests": n}
-                    for place, name, n in [(1, "/\xe9", 3), (2, "/b", 2), (3, "/c", 2)]
+                    keys | {"rank": rank, "category": name, "requests": n}
+                    for rank, name, n in [(1, "/\xe9", 3), (2, "/b", 2), (3, "/c", 2)]
                 ],
                 "batch_runs": [
                     run | {"date": "2015-05-18", "distinct_lines": 3, "manifest": "[]"} | MADE
@@ -282,14 +284,14 @@ def test_the_rest_of_popularity_is_a_row_when_it_is_asked_for() -> None:
 
 def test_what_was_not_counted_is_told_per_server() -> None:
     view = Memory(Event("a", NOON))
-    view.books = {
+    view.line_counts = {
         "b": {"rows": 9, "copies": 2, "set_aside": 1, "skipped": 4, "latest": 1},
         "a": {"rows": 9, "copies": 2, "set_aside": 0, "skipped": 0, "latest": 1},
         "?": {"rows": 3, "copies": 0, "set_aside": 0, "skipped": 3, "latest": 0},
     }
-    told = from_realtime(view, "popularity", Question()).layer
-    assert told.endswith("; not counted: ? 3 skipped; b 1 set aside, 4 skipped")
-    view.books = {"a": view.books["a"]}
+    layer = from_realtime(view, "popularity", Question()).layer
+    assert layer.endswith("; not counted: ? 3 skipped; b 1 set aside, 4 skipped")
+    view.line_counts = {"a": view.line_counts["a"]}
     assert "not counted" not in from_realtime(view, "popularity", Question()).layer
 
 
@@ -442,7 +444,7 @@ ALERTS = (
 
 
 @pytest.mark.parametrize(
-    ("question", "places"),
+    ("question", "indexes"),
     [
         (Question(), [0, 1, 2]),
         (Question(kind="ddos"), [0]),
@@ -457,11 +459,11 @@ ALERTS = (
     ],
 )
 def test_alerts_are_chosen_by_kind_state_server_and_every_day_they_last(
-    question: Question, places: list[int]
+    question: Question, indexes: list[int]
 ) -> None:
     events = [Event("weblog1", NOON + days * DAY) for days in (-1, 0, 1)]
     rows = from_realtime(Memory(*events, alerts=ALERTS), "alerts", question).rows
-    assert [row["id"] for row in rows] == [ALERTS[place].id for place in places]
+    assert [row["id"] for row in rows] == [ALERTS[index].id for index in indexes]
 
 
 def test_an_alert_has_these_keys() -> None:

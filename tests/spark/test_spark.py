@@ -136,7 +136,7 @@ def test_the_outcome_of_work_is_an_event(capsys):
     def lose():
         raise ConnectionRefusedError
 
-    assert events.outcome(lose)["failed"] == "Spark's JVM is gone"
+    assert events.outcome(lose)["failed"] == "Spark's JVM has exited"
     assert "ConnectionRefusedError" in capsys.readouterr().err
 
 
@@ -295,7 +295,7 @@ def test_secrets_stand_in_a_private_file_only(settings, program):
         ("events.report(failed='so it is', hint='do')", "so it is"),
         ("print('x\\njava.lang.OutOfMemoryError: Java heap space\\nat y')", "OutOfMemoryError"),
         ("raise SystemExit('last words')", "last words"),
-        ("", "said nothing"),
+        ("", "without output"),
     ],
 )
 def test_a_job_that_fails_tells_why_and_where_its_log_is(settings, program, text, told):

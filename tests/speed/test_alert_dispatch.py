@@ -13,21 +13,21 @@ from clickstream.alerts import Alert
 from clickstream.errors import NotRunning
 from clickstream.runtime.process import wait_until
 from clickstream.speed import alert_dispatch
-from clickstream.views.realtime import Told
+from clickstream.views.realtime import AlertChange
 
 BASE = 1431939600
 
 
-def told(batch, n=0, key="10.0.0.1", seq=1):
+def change(batch, n=0, key="10.0.0.1", seq=1):
     alert = Alert("ddos", key, BASE, BASE, BASE + 60, 140, BASE, ("weblog1",), seq=seq, batch=batch)
-    return Told(batch, n, "open" if seq == 1 else "update", alert)
+    return AlertChange(batch, n, "open" if seq == 1 else "update", alert)
 
 
 class Views:
     """The reader's side of the views, in memory; away while `away` is set."""
 
     def __init__(self):
-        self.all, self.books, self.away, self.batch = [], {}, False, None
+        self.all, self.positions, self.away, self.batch = [], {}, False, None
 
     def connect(self, _):
         if self.away:
@@ -39,14 +39,14 @@ class Views:
 
     def changes(self, after, size):
         self.connect(None)
-        return [each for each in self.all if each.place > after][:size]
+        return [each for each in self.all if each.position > after][:size]
 
     def delivered(self, sink):
-        return self.books.get(sink)
+        return self.positions.get(sink)
 
-    def note_delivered(self, sink, place):
+    def set_delivered(self, sink, position):
         self.connect(None)
-        self.books[sink] = place
+        self.positions[sink] = position
 
     def close(self):
         pass
@@ -127,12 +127,12 @@ def test_a_webhook_that_fails_hangs_and_recovers_gets_everything_in_order(
 ):
     settings = settings_of(tmp_path, webhook=receiver.url, timeout_seconds=1)
     settings.alerts.retry_max_seconds = 0.1  # the configuration takes whole seconds
-    views.all = [told(n, seq=n + 1) for n in range(5)]
-    with alert_dispatch.at_work(settings):
+    views.all = [change(n, seq=n + 1) for n in range(5)]
+    with alert_dispatch.delivering(settings):
         wait_until(lambda: len(receiver.taken) == 5, 10, "five messages")
         for mood in (500, 404, 302, "no http", "hang"):
             receiver.mood, asked = mood, receiver.asked
-            views.all.append(told(len(views.all), seq=len(views.all) + 1))
+            views.all.append(change(len(views.all), seq=len(views.all) + 1))
             wait_until(lambda asked=asked: receiver.asked >= asked + 2, 10, f"a retry at {mood}")
         receiver.mood = 200
         receiver.free.set()
@@ -148,51 +148,51 @@ def test_a_webhook_that_fails_hangs_and_recovers_gets_everything_in_order(
 
 
 def test_a_server_that_is_not_there_is_caught_up_with_by_the_next_run(views, receiver, tmp_path):
-    views.all = [told(n, seq=n + 1) for n in range(4)]
+    views.all = [change(n, seq=n + 1) for n in range(4)]
     receiver.mood = 503
     settings = settings_of(tmp_path, webhook=receiver.url)
-    with alert_dispatch.at_work(settings):
+    with alert_dispatch.delivering(settings):
         wait_until(lambda: receiver.asked, 10, "a try")
-    assert (receiver.taken, views.books) == ([], {})
+    assert (receiver.taken, views.positions) == ([], {})
     receiver.mood = 200
-    with alert_dispatch.at_work(settings):
+    with alert_dispatch.delivering(settings):
         pass
     assert [seq for _, seq in numbers(receiver)] == [1, 2, 3, 4]
-    assert views.books == {"webhook": (3, 0)}
+    assert views.positions == {"webhook": (3, 0)}
 
 
 def test_a_store_that_was_away_after_a_delivery_repeats_only_that_one(views, receiver, tmp_path):
-    views.all = [told(n, seq=n + 1) for n in range(4)]
-    note, failed = views.note_delivered, []
+    views.all = [change(n, seq=n + 1) for n in range(4)]
+    set_delivered, failed = views.set_delivered, []
 
-    def fail_once(sink, place):
-        if place == (2, 0) and not failed:
-            failed.append(place)
+    def fail_once(sink, position):
+        if position == (2, 0) and not failed:
+            failed.append(position)
             raise NotRunning("away")
-        note(sink, place)
+        set_delivered(sink, position)
 
-    views.note_delivered = fail_once
-    with alert_dispatch.at_work(settings_of(tmp_path, webhook=receiver.url)):
-        wait_until(lambda: views.books.get("webhook") == (3, 0), 10, "all four")
+    views.set_delivered = fail_once
+    with alert_dispatch.delivering(settings_of(tmp_path, webhook=receiver.url)):
+        wait_until(lambda: views.positions.get("webhook") == (3, 0), 10, "all four")
     assert [seq for _, seq in numbers(receiver)] in ([1, 2, 3, 4], [1, 2, 3, 3, 4])
 
 
 def test_nothing_blocks_while_the_store_is_away(views, receiver, tmp_path):
-    views.all, views.away = [told(0)], True
-    with alert_dispatch.at_work(settings_of(tmp_path, webhook=receiver.url)):
+    views.all, views.away = [change(0)], True
+    with alert_dispatch.delivering(settings_of(tmp_path, webhook=receiver.url)):
         time.sleep(0.2)
         views.away = False
         wait_until(lambda: receiver.taken, 10, "the message")
 
 
 def test_a_sink_that_hangs_does_not_hold_up_the_other_nor_the_end(views, receiver, tmp_path):
-    views.all = [told(0), told(1, seq=2)]
+    views.all = [change(0), change(1, seq=2)]
     receiver.mood = "hang"
     settings = settings_of(tmp_path, webhook=receiver.url, file="out/alerts.jsonl")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(alert_dispatch, "LAST_CALL_S", 0.1)
-        with alert_dispatch.at_work(settings):
-            wait_until(lambda: views.books.get("file") == (1, 0), 10, "the file")
+        with alert_dispatch.delivering(settings):
+            wait_until(lambda: views.positions.get("file") == (1, 0), 10, "the file")
     lines = (tmp_path / "out" / "alerts.jsonl").read_text().splitlines()
     assert [json.loads(each)["seq"] for each in lines] == [1, 2]
     assert receiver.taken == []
@@ -220,12 +220,12 @@ def test_credentials_in_the_url_become_a_header(receiver):
 
 
 def test_the_terminal_begins_now_and_obeys_nothing(views, tmp_path, capfd):
-    views.all, views.batch = [told(0), told(1, seq=2)], 1
-    tell = alert_dispatch.teller(settings_of(tmp_path))
-    tell(None)
-    views.all += [told(2, 0, key="\x1b]0;x\x07", seq=1), told(2, 1, seq=3)]
-    tell(2)
-    tell(2)
+    views.all, views.batch = [change(0), change(1, seq=2)], 1
+    print_changes = alert_dispatch.terminal_printer(settings_of(tmp_path))
+    print_changes(None)
+    views.all += [change(2, 0, key="\x1b]0;x\x07", seq=1), change(2, 1, seq=3)]
+    print_changes(2)
+    print_changes(2)
     lines = capfd.readouterr().out.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith("alert open: ddos/\\x1b]0;x\\x07/2015-05-18T09:00:00Z to")
@@ -236,18 +236,20 @@ def test_the_terminal_begins_now_and_obeys_nothing(views, tmp_path, capfd):
 def test_the_terminal_is_quiet_where_it_is_not_wanted_or_the_store_is_away(
     views, tmp_path, capfd, wanted
 ):
-    views.all, views.away = [told(0)], wanted
-    tell = alert_dispatch.teller(settings_of(tmp_path, stdout=str(wanted).lower()))
-    tell(None)
-    tell(0)
+    views.all, views.away = [change(0)], wanted
+    print_changes = alert_dispatch.terminal_printer(
+        settings_of(tmp_path, stdout=str(wanted).lower())
+    )
+    print_changes(None)
+    print_changes(0)
     assert capfd.readouterr().out == ""
 
 
 def test_messages_of_one_alert_stay_in_order_over_many_alerts(views, receiver, tmp_path):
     views.all = [
-        told(batch, n, key=f"10.0.0.{n}", seq=batch + 1) for batch in range(10) for n in range(5)
+        change(batch, n, key=f"10.0.0.{n}", seq=batch + 1) for batch in range(10) for n in range(5)
     ]
-    with alert_dispatch.at_work(settings_of(tmp_path, webhook=receiver.url)):
+    with alert_dispatch.delivering(settings_of(tmp_path, webhook=receiver.url)):
         pass
     seen = defaultdict(list)
     for name, seq in numbers(receiver):

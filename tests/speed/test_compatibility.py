@@ -17,13 +17,13 @@ class Views:
 
     def __init__(self, stored=None, query=None, batch=None, servers=()):
         self.stored = stored
-        self.told = {"query": query, "batch": batch, "servers": servers}
+        self.stored_status = {"query": query, "batch": batch, "servers": servers}
 
     def basis(self):
         return self.stored
 
     def status(self):
-        return self.told
+        return self.stored_status
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_the_same_settings_go_on(load):
 )
 def test_another_configuration_is_refused_by_name(load, key, value):
     checkpoint(load(), "q", 1)
-    with pytest.raises(ClickstreamError, match=rf"made from something else: {key} was") as refusal:
+    with pytest.raises(ClickstreamError, match=rf"made under other settings: {key} was") as refusal:
         compatibility.check(load(**{key: value}), counted(load()))
     assert "speed reset" in refusal.value.hint
 
@@ -87,9 +87,9 @@ def test_lines_are_counted_again_as_they_were_whatever_the_topic_is(load):
     views = counted(load())
     compatibility.check_lines(load(kafka__topic="other"), views)
     for key in ("categories__parameter", "speed__max_ahead_seconds"):
-        with pytest.raises(ClickstreamError, match="made from something else"):
+        with pytest.raises(ClickstreamError, match="made under other settings"):
             compatibility.check_lines(load(**{key: "60"}), views)
-    with pytest.raises(ClickstreamError, match="made from something else"):
+    with pytest.raises(ClickstreamError, match="made under other settings"):
         compatibility.check_lines(load(), Views(None, "q", 0, COUNTED))
 
 

@@ -48,16 +48,16 @@ def test_one_writer_at_a_time(settings, name):
 
 @pytest.mark.parametrize(("stored", "missing"), [(8, 0), (9, 0), (5, 3)])
 def test_a_line_of_the_ledger_that_the_master_copy_lacks_is_refused(settings, stored, missing):
-    place = settings.files.ledger
-    place.parent.mkdir(parents=True)
+    path = settings.files.ledger
+    path.parent.mkdir(parents=True)
     log = LogFile("weblog1", "0" * 16, "hdfs:/x", 900, "00", False)
-    with Ledger.open(place) as ledger:
+    with Ledger.open(path) as ledger:
         days = {("2015-05-18", ""): 8, ("2015-05-18", "blank"): 4, ("2015-05-20", ""): 7}
         ledger.restore(log, days, [], [])
     row = SimpleNamespace(server="weblog1", file="0" * 16, day="2015-05-18", n=stored)
     session = SimpleNamespace(sql=lambda _: SimpleNamespace(collect=lambda: [row]))
     if not missing:
-        rebuild_job.check_books(session, settings)
+        rebuild_job.check_line_counts(session, settings)
         return
     with pytest.raises(ClickstreamError, match=f"^{missing} lines of 2015-05-18"):
-        rebuild_job.check_books(session, settings)
+        rebuild_job.check_line_counts(session, settings)

@@ -1,4 +1,4 @@
-"""The speed layer around its stream: what is told, shown, refused, and why it failed; no JVM."""
+"""The speed layer around its stream: reports, displays, refusals and failures; no JVM."""
 
 import io
 import json
@@ -20,12 +20,12 @@ from clickstream.errors import BadInput, ClickstreamError, NotRunning, ServiceFa
 from clickstream.speed import control, display, driver_status, reporter
 from clickstream.speed.driver_status import Status
 from clickstream.speed.job import Stream, failure_of
-from clickstream.speed.reporter import Teller
+from clickstream.speed.reporter import StatusReporter
 from clickstream.speed.transform import batch_of, overlaps, rows_of, scattered
 from clickstream.views.realtime.retry import Patience
 from clickstream.views.realtime.writer import Batch
 
-BOOKS = {"rows": 9, "copies": 2, "set_aside": 1, "skipped": 3, "latest": 1431939959}
+COUNTS = {"rows": 9, "copies": 2, "set_aside": 1, "skipped": 3, "latest": 1431939959}
 RUNS = {"running": True, "healthy": True, "complaint": "", "pid": 12}
 RUNS |= {"behind": 7, "batch_ms": 350, "rows_per_s": 990.4, "alerts": 2, "notice": ""}
 HOSTILE = "\x1b]0;gone\x07\u202e"
@@ -37,16 +37,16 @@ def settings(tmp_path):
 
 
 def test_a_transformed_batch_is_put_together():
-    books = [
+    outcomes = [
         {"t": 60, "k": "counted success 0f", "n": 2, "lowest": 5, "highest": 60},
         {"t": 60, "k": "counted success 1f", "n": 1, "lowest": 8, "highest": 8},
         {"t": 0, "k": "copies  0f", "n": 1, "lowest": 7, "highest": 77},
         {"t": 0, "k": "copies  2f", "n": 1},
     ]
     rows = [
-        ("books", "a", 60, books[:2]),
-        ("books", "a", 0, books[2:]),
-        ("books", "?", 0, [{"t": 0, "k": "skipped  ", "n": 2}]),
+        ("outcomes", "a", 60, outcomes[:2]),
+        ("outcomes", "a", 0, outcomes[2:]),
+        ("outcomes", "?", 0, [{"t": 0, "k": "skipped  ", "n": 2}]),
         ("ip", "a", 60, [{"t": 61, "k": "caf\u00e9", "n": 3}]),
         ("ip", "b", 60, [{"t": 61, "k": "x", "n": 1}, {"t": 62, "k": "x", "n": 1}]),
         ("ip", "b", 60, [{"t": 61, "k": "x", "n": 4}]),
@@ -65,20 +65,20 @@ def test_a_transformed_batch_is_put_together():
 
 @pytest.mark.parametrize(("lowest", "again"), [(77, True), (78, False)])
 def test_a_batch_that_begins_at_or_below_a_files_highest_is_counted_again(lowest, again):
-    book = {"t": 60, "k": "counted success 0f", "n": 3, "lowest": lowest, "highest": 90}
+    each = {"t": 60, "k": "counted success 0f", "n": 3, "lowest": lowest, "highest": 90}
     rows = [
         ("ip", "a", 60, [{"t": 7, "k": "0f", "n": 3}]),
-        ("books", "b", 60, [book | {"lowest": 1}]),
-        ("books", "a", 0, [{"t": 0, "k": "skipped  ", "n": 2}]),
-        ("books", "a", 60, [book]),
+        ("outcomes", "b", 60, [each | {"lowest": 1}]),
+        ("outcomes", "a", 0, [{"t": 0, "k": "skipped  ", "n": 2}]),
+        ("outcomes", "a", 60, [each]),
     ]
     assert overlaps(rows, {("a", "0f"): 77}) is again
 
 
 def test_a_file_in_two_partitions_is_told():
     def part(server, file):
-        book = {"t": 0, "k": f"counted success {file}", "n": 1, "lowest": 1, "highest": 1}
-        return [("books", server, 0, [book, {"t": 0, "k": "skipped  ", "n": 2}])]
+        each = {"t": 0, "k": f"counted success {file}", "n": 1, "lowest": 1, "highest": 1}
+        return [("outcomes", server, 0, [each, {"t": 0, "k": "skipped  ", "n": 2}])]
 
     one = part("a", "0f")
     assert not scattered([one, part("b", "0f"), part("a", "1f") * 2])
@@ -88,7 +88,7 @@ def test_a_file_in_two_partitions_is_told():
 
 def test_what_the_driver_tells_is_read_back(settings):
     assert driver_status.read(settings) is None
-    status = Status(4, 100, 350, 7, "2026-01-01T00:00:00Z", {HOSTILE: BOOKS})
+    status = Status(4, 100, 350, 7, "2026-01-01T00:00:00Z", {HOSTILE: COUNTS})
     driver_status.write(settings, status)
     assert driver_status.read(settings) == status
 
@@ -110,11 +110,18 @@ def test_the_checkpoint_is_in_the_home_unless_it_is_named(settings, tmp_path):
 
 
 def test_a_live_line_sums_the_servers_and_obeys_none():
-    status = Status(4, 100, 350, 7, "", {HOSTILE: BOOKS, "b": BOOKS | {"latest": 0}})
+    status = Status(4, 100, 350, 7, "", {HOSTILE: COUNTS, "b": COUNTS | {"latest": 0}})
     line = display.live_line(status)
     assert line.isprintable()
-    for told in ("batch 4", "100 rows in 350 ms", "behind 7", "rows 18", "copies 4", "skipped 6"):
-        assert told in line
+    for expected in (
+        "batch 4",
+        "100 rows in 350 ms",
+        "behind 7",
+        "rows 18",
+        "copies 4",
+        "skipped 6",
+    ):
+        assert expected in line
     assert "2015-05-18T09:05:59Z" in line
     assert "b -" in line
     assert display.live_line(Status()) == "waiting for lines"
@@ -122,9 +129,15 @@ def test_a_live_line_sums_the_servers_and_obeys_none():
 
 def test_without_a_terminal_a_line_comes_when_something_has_changed(capsys):
     with display.live() as watch:
-        for status in (None, None, Status(), Status(told=9), Status(4, servers={"a": BOOKS})):
+        for status in (
+            None,
+            None,
+            Status(),
+            Status(updated_at=9),
+            Status(4, servers={"a": COUNTS}),
+        ):
             watch(status)
-        watch(Status(4, servers={"a": BOOKS}, waiting_since=1431939959))
+        watch(Status(4, servers={"a": COUNTS}, waiting_since=1431939959))
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in lines] == [
         "starting",
@@ -137,7 +150,7 @@ def test_without_a_terminal_a_line_comes_when_something_has_changed(capsys):
 def test_a_notice_is_printed_once(capsys):
     with display.live() as watch:
         for number in (4, 5):
-            watch(Status(number, servers={"a": BOOKS}, notice=f"planned{HOSTILE}"))
+            watch(Status(number, servers={"a": COUNTS}, notice=f"planned{HOSTILE}"))
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(" ")[0] for line in lines] == ["batch", "note:", "batch"]
     assert lines[1].isprintable()
@@ -150,9 +163,9 @@ def test_a_terminal_shows_each_server_in_place_and_obeys_none():
     console = Console(file=screen, force_terminal=True, width=100)
     with display.board(console) as watch:
         watch(None)
-        watch(Status(4, 100, 350, 7, "", {HOSTILE: BOOKS, "[b]": BOOKS}, 990.4, 2))
+        watch(Status(4, 100, 350, 7, "", {HOSTILE: COUNTS, "[b]": COUNTS}, 990.4, 2))
     text = screen.getvalue()
-    for told in (
+    for expected in (
         "batch 4",
         "990 rows/s",
         "behind 7",
@@ -161,7 +174,7 @@ def test_a_terminal_shows_each_server_in_place_and_obeys_none():
         "[b]",
         "2015-05-18T09:05:59Z",
     ):
-        assert told in text
+        assert expected in text
     assert "\x1b]0" not in text
     assert "\u202e" not in text
 
@@ -169,10 +182,13 @@ def test_a_terminal_shows_each_server_in_place_and_obeys_none():
 @pytest.mark.parametrize(
     ("status", "complaint"),
     [
-        (Status(told=995, well=950), ""),
-        (Status(told=995, well=939), "no batch ended for 61 s"),
-        (Status(told=900, well=990), "the driver has told nothing for 100 s"),
-        (Status(told=995, well=900, waiting_since=1), "waiting for Cassandra since 1970-01-01"),
+        (Status(updated_at=995, healthy_at=950), ""),
+        (Status(updated_at=995, healthy_at=939), "no batch ended for 61 s"),
+        (Status(updated_at=900, healthy_at=990), "the driver has not reported for 100 s"),
+        (
+            Status(updated_at=995, healthy_at=900, waiting_since=1),
+            "waiting for Cassandra since 1970-01-01",
+        ),
     ],
 )
 def test_why_a_stream_is_not_well(status, complaint):
@@ -181,7 +197,7 @@ def test_why_a_stream_is_not_well(status, complaint):
 
 
 class Query:
-    """A streaming query, as Spark tells of it."""
+    """A streaming query, as Spark reports it."""
 
     def __init__(self, active=True):
         self.status = {"isTriggerActive": active}
@@ -200,55 +216,55 @@ class Query:
 
 
 @pytest.fixture
-def told_at(settings, monkeypatch):
-    """What is told of a query at a moment."""
+def reported_at(settings, monkeypatch):
+    """The report on a query at a moment."""
     query = Query()
     stream = SimpleNamespace(batch=None, servers={}, alerts=2, parts={}, notice="so")
     now, patience = [0.0], Patience(60)
     monkeypatch.setattr(reporter.time, "time", lambda: now[0])
-    teller = Teller(settings, query, stream, patience)
+    status_reporter = StatusReporter(settings, query, stream, patience)
 
     def at(moment):
         now[0] = moment
-        teller.tell()
+        status_reporter.report()
         return driver_status.read(settings)
 
     return SimpleNamespace(at=at, query=query, stream=stream, patience=patience)
 
 
-def test_a_batch_is_told_once_spark_has_reported_it(told_at):
-    told_at.stream.batch = 4
-    assert told_at.at(1).batch is None
-    told_at.query.reports(3)
-    assert told_at.at(2).batch is None
-    told_at.query.reports(4)
-    status = told_at.at(3)
+def test_a_batch_is_told_once_spark_has_reported_it(reported_at):
+    reported_at.stream.batch = 4
+    assert reported_at.at(1).batch is None
+    reported_at.query.reports(3)
+    assert reported_at.at(2).batch is None
+    reported_at.query.reports(4)
+    status = reported_at.at(3)
     assert (status.batch, status.batch_ms, status.behind, status.rows_per_s) == (4, 350, 13, 10)
     assert (status.alerts, status.notice) == (2, "so")
-    assert (status.told, status.well) == (3, 3)
-    assert told_at.at(20).rows_per_s == 0
+    assert (status.updated_at, status.healthy_at) == (3, 3)
+    assert reported_at.at(20).rows_per_s == 0
 
 
 @pytest.mark.parametrize(("latest", "rate"), [("null", float("nan")), (None, None)])
-def test_what_spark_does_not_know_is_nought(told_at, latest, rate):
-    told_at.stream.batch = 4
-    told_at.query.reports(4, latest, rate)
-    status = told_at.at(1)
+def test_what_spark_does_not_know_is_nought(reported_at, latest, rate):
+    reported_at.stream.batch = 4
+    reported_at.query.reports(4, latest, rate)
+    status = reported_at.at(1)
     assert (status.behind, status.rows_per_s) == (0, 0)
 
 
-def test_a_stream_with_nothing_to_do_is_well_and_one_that_hangs_is_not(told_at):
-    assert told_at.at(100).well == 0
-    told_at.query.status = {"isTriggerActive": False}
-    assert told_at.at(200).well == 200
-    told_at.query.status = {"isTriggerActive": True}
-    told_at.patience.since = 250
-    status = told_at.at(300)
-    assert (status.told, status.well, status.waiting_since) == (300, 200, 250)
+def test_a_stream_with_nothing_to_do_is_well_and_one_that_hangs_is_not(reported_at):
+    assert reported_at.at(100).healthy_at == 0
+    reported_at.query.status = {"isTriggerActive": False}
+    assert reported_at.at(200).healthy_at == 200
+    reported_at.query.status = {"isTriggerActive": True}
+    reported_at.patience.since = 250
+    status = reported_at.at(300)
+    assert (status.updated_at, status.healthy_at, status.waiting_since) == (300, 200, 250)
 
 
 def test_the_report_has_a_line_for_each_server_and_obeys_none():
-    servers = {"weblog1": BOOKS, HOSTILE: BOOKS}
+    servers = {"weblog1": COUNTS, HOSTILE: COUNTS}
     report = RUNS | {"batch": 3, "servers": servers}
     lines = display.report_text(report).split("\n")
     assert len(lines) == 5
@@ -260,15 +276,17 @@ def test_the_report_has_a_line_for_each_server_and_obeys_none():
 
 
 def test_until_its_first_batch_a_driver_knows_no_figures(settings, driver, monkeypatch):
-    views = SimpleNamespace(status=lambda: {"batch": 3, "servers": {"a": BOOKS}})
+    views = SimpleNamespace(status=lambda: {"batch": 3, "servers": {"a": COUNTS}})
     monkeypatch.setattr(control.RealTime, "connect", lambda _: nullcontext(views))
     driver(SLEEP)
-    driver_status.write(settings, Status(told=time.time(), well=time.time()))
+    driver_status.write(settings, Status(updated_at=time.time(), healthy_at=time.time()))
     report = control.report(settings)
     figures = {report[name] for name in ("behind", "batch_ms", "rows_per_s", "alerts")}
     assert (figures, report["batch"], report["healthy"]) == ({None}, 3, True)
     assert "no batch since it was started" in display.report_text(report)
-    driver_status.write(settings, Status(4, alerts=2, told=time.time(), well=time.time()))
+    driver_status.write(
+        settings, Status(4, alerts=2, updated_at=time.time(), healthy_at=time.time())
+    )
     assert control.report(settings)["alerts"] == 2
 
 
@@ -326,15 +344,15 @@ def test_stop_ends_a_driver_that_does_not_listen(settings, driver, monkeypatch):
         os.kill(pid, 0)
 
 
-def told(settings, **note):
-    """The driver's last note."""
-    notes = settings.files.driver_events(control.NAME)
-    notes.parent.mkdir(parents=True, exist_ok=True)
-    notes.write_text(json.dumps(note) + "\n")
+def driver_reports(settings, **event):
+    """Write the driver's last event."""
+    events = settings.files.driver_events(control.NAME)
+    events.parent.mkdir(parents=True, exist_ok=True)
+    events.write_text(json.dumps(event) + "\n")
 
 
 def test_a_failed_drivers_reason_is_raised_with_its_log(settings, driver):
-    told(settings, failed="Cassandra did not answer", hint="stack up", cause="timed out")
+    driver_reports(settings, failed="Cassandra did not answer", hint="stack up", cause="timed out")
     child = driver("pass")
     with pytest.raises(ServiceFailed, match="Cassandra did not answer") as failure:
         control.attend(settings, child, lambda status: None)
@@ -350,16 +368,16 @@ def test_a_driver_that_says_nothing_is_quoted(settings, driver):
 
 def test_a_driver_that_is_done_or_was_asked_to_end_has_not_failed(settings, driver):
     child = driver("pass")
-    told(settings, done={})
+    driver_reports(settings, done={})
     control.check_end(settings, child)
-    told(settings, failed="interrupted")
+    driver_reports(settings, failed="interrupted")
     driver_status.want_stop(settings)
     control.check_end(settings, child)
 
 
 def test_the_last_batch_is_shown_even_of_a_driver_that_has_ended(settings, driver):
-    told(settings, done={})
-    driver_status.write(settings, Status(5, servers={"a": BOOKS}))
+    driver_reports(settings, done={})
+    driver_status.write(settings, Status(5, servers={"a": COUNTS}))
     seen = []
     control.attend(settings, driver("pass"), seen.append)
     assert seen[-1].batch == 5
@@ -448,10 +466,11 @@ def test_the_report_goes_without_cassandra_while_the_driver_runs(settings, drive
     driver(SLEEP)
     now = time.time()
     driver_status.write(
-        settings, Status(4, servers={"a": BOOKS}, told=now, well=now, waiting_since=now)
+        settings,
+        Status(4, servers={"a": COUNTS}, updated_at=now, healthy_at=now, waiting_since=now),
     )
     report = control.report(settings)
-    assert (report["batch"], report["servers"]) == (4, {"a": BOOKS})
+    assert (report["batch"], report["servers"]) == (4, {"a": COUNTS})
     assert report["complaint"] == f"waiting for Cassandra since {report['waiting_since']}"
     assert (report["running"], report["healthy"]) == (True, False)
 

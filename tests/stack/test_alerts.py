@@ -1,4 +1,4 @@
-"""Alerts on real services: those of all lines at once, told to every sink, with their evidence."""
+"""Alerts on real services: those of all lines at once, delivered to every sink, and evidence."""
 
 import json
 import threading
@@ -37,7 +37,7 @@ def late_lines() -> Logs:
 
 
 def expected(logs: Logs) -> list[dict[str, Any]]:
-    """The rows of `alert list`, without those that tell of history."""
+    """The rows of `alert list`, without the columns of history."""
     lines = [(server, parse(raw)) for server, own in logs.items() for raw in own]
     clock = max(each.instant for _, each in lines)
     found = [("ddos", e) for e in attacks((s, each.instant, each.host) for s, each in lines)]
@@ -101,9 +101,9 @@ def check_told(messages: list[dict[str, Any]], rows: dict[str, dict[str, Any]]) 
         if each not in changes[each["id"]]:
             changes[each["id"]].append(each)
     assert changes.keys() == rows.keys()
-    for name, told in changes.items():
-        assert [each["seq"] for each in told] == list(range(1, len(told) + 1)), name
-        assert told[-1] == rows[name] | {"event": told[-1]["event"]}
+    for name, sent in changes.items():
+        assert [each["seq"] for each in sent] == list(range(1, len(sent) + 1)), name
+        assert sent[-1] == rows[name] | {"event": sent[-1]["event"]}
 
 
 def test_alerts_are_those_of_all_lines_and_every_sink_hears_of_them(

@@ -1,4 +1,4 @@
-"""The audit on real services: it balances where every line is, and finds each one that is not."""
+"""The audit on real services: no mismatch where all lines are there; each missing one is found."""
 
 import gzip
 import json
@@ -116,8 +116,8 @@ def lines_of(settings: Settings, path: str) -> list[bytes]:
 
 def file_of(settings: Settings, log: bytes) -> str:
     """The identity that the ledger gave to a log, by its length."""
-    books = audits.read_books(settings)
-    return next(found.file for found in books.files if found.bytes == len(log))
+    ledger = audits.read_ledger(settings)
+    return next(found.file for found in ledger.files if found.bytes == len(log))
 
 
 def problems(settings: Settings, file: str) -> str:
@@ -173,7 +173,7 @@ def add_requests(settings: Settings, row: dict, number: int) -> None:
 
 
 @pytest.mark.submission
-def test_a_clean_replay_balances_and_its_numbers_are_those_of_the_logs(home):
+def test_a_clean_replay_has_no_mismatch_and_its_numbers_are_those_of_the_logs(home):
     done = audits.audit(home)
     assert done.problems == []
     assert [note for note in done.notes if "batch has not computed" not in note] == []
@@ -215,7 +215,7 @@ def test_a_line_removed_and_another_doubled(home):
     assert (
         f"{server} {file} all: missing in the master dataset: 1 line at {offset}" in failed.stderr
     )
-    assert "do not balance" in failed.stderr
+    assert "audit failed: " in failed.stderr
     assert {key[1] for key, row in rows.items() if row["problem"]} == {file}
 
 
@@ -335,7 +335,7 @@ def test_chosen_days_and_one_server(home):
 
 def test_a_source_that_is_gone_or_another_one(home):
     log = sources()["weblog2"]["plain.log"]
-    (known,) = [f for f in audits.read_books(home).files if f.bytes == len(log)]
+    (known,) = [f for f in audits.read_ledger(home).files if f.bytes == len(log)]
     hdfs = Hdfs.connect(home)
     before = content(home, known.path)
     assert audits.count_source(hdfs, known) == log.count(b"\n")
@@ -349,7 +349,7 @@ def test_a_source_that_is_gone_or_another_one(home):
     (row,) = [r for r in done.rows if (r["file"], r["day"]) == (known.file, ALL)]
     assert row["source"] is None
     assert done.problems == []
-    assert any("source log is gone" in note for note in done.notes)
+    assert any("source log was removed" in note for note in done.notes)
 
 
 def test_what_is_on_its_way_is_in_flight_and_not_lost(home, tmp_path):

@@ -12,7 +12,7 @@ from clickstream.batch.run import Choice
 from clickstream.clients.hdfs import Hdfs
 from clickstream.errors import BadInput, ClickstreamError, NotRunning, ServiceFailed
 from clickstream.master import closed_files
-from clickstream.views.batch import BatchViews, Book
+from clickstream.views.batch import BatchViews, LineCount
 from tests.truth import ALL, Truth, ranked
 from tests.views.test_batch_views import day_rows
 
@@ -128,8 +128,11 @@ def test_missing_days_then_dirty_ones_and_every_figure(master, views, run):
     (row,) = json.loads(run("batch", "run", "--date", "latest", "--format", "json").stdout)
     assert (row["date"], row["lines"], row["unique_visitors"]) == ("2015-05-19", 2, 2)
     assert states(master) == dict.fromkeys(DAYS, "missing") | {"2015-05-19": "fresh"}
-    books = [Book("weblog1", "a" * 16, "2015-05-18", 6), Book("weblog2", "b" * 16, "2015-05-18", 2)]
-    views.publish_books(books)
+    line_counts = [
+        LineCount("weblog1", "a" * 16, "2015-05-18", 6),
+        LineCount("weblog2", "b" * 16, "2015-05-18", 2),
+    ]
+    views.publish_line_counts(line_counts)
     told = [(row["date"], row["lines"], row["copies"], row["final"]) for row in batch.run(master)]
     assert told == [(DAYS[0], 1, 0, False), (DAYS[1], 8, 0, True), (DAYS[3], 1, 0, False)]
     assert figures(views) == expected(LINES)

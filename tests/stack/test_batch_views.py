@@ -17,10 +17,10 @@ from tests.stack.homes import runner
 from tests.views.test_batch_views import (
     day_rows,
     everything,
-    test_a_day_is_final_when_every_server_has_the_lines_of_the_books,
+    test_a_day_is_final_when_every_server_has_the_lines_of_its_logs,
     test_a_day_that_another_run_has_written_since_is_left_to_it,
     test_a_failing_write_leaves_the_day_as_it_was,
-    test_a_home_publishes_its_books,
+    test_a_home_publishes_its_line_counts,
     test_a_reader_makes_no_tables,
     test_a_writer_that_is_killed_leaves_the_old_day_or_the_new_one,
     test_another_schema_number_is_refused_until_dropped,

@@ -154,15 +154,15 @@ def test_batches_order_and_silence_change_nothing_and_nothing_odd_stops_it(fresh
     assert (answers(fresh, list(logs)), buckets(fresh)) == (whole, sums)
     assert len({key[1] for key in sums if key[0] == "ip" and key[3] == "both"}) == 2
     assert popularity(run, BASE + 400) == ranks(Truth(logs), BASE + 400)
-    books = json.loads(run("speed", "status", "--format", "json").stdout)["servers"]
-    assert Counter({s: each["skipped"] for s, each in books.items()}).total() == len(odd)
-    assert {s: each["set_aside"] for s, each in books.items() if each["set_aside"]} == {
+    line_counts = json.loads(run("speed", "status", "--format", "json").stdout)["servers"]
+    assert Counter({s: each["skipped"] for s, each in line_counts.items()}).total() == len(odd)
+    assert {s: each["set_aside"] for s, each in line_counts.items() if each["set_aside"]} == {
         "weblog2": 4
     }
-    assert books["weblog2"]["copies"] == 300
+    assert line_counts["weblog2"]["copies"] == 300
     footer = run("report", "popularity").stdout.splitlines()[-1]
     assert "; weblog2 4 set aside" in footer
-    assert f"not counted: ? {books['?']['skipped']} skipped; " in footer
+    assert f"not counted: ? {line_counts['?']['skipped']} skipped; " in footer
 
     for rows, batches in ((SMALL, 12), (EVERY, 1)):
         run("speed", "reset", "--yes")
@@ -170,6 +170,6 @@ def test_batches_order_and_silence_change_nothing_and_nothing_odd_stops_it(fresh
         assert (answers(fresh, list(logs)), buckets(fresh)) == (whole, sums)
         with RealTime.connect(fresh) as views:
             status = views.status()
-        assert status["servers"] == books
+        assert status["servers"] == line_counts
         assert status["batch"] + 1 >= batches
     assert status["batch"] == 0

@@ -93,7 +93,7 @@ def produce(settings: Settings, server: str, values: list[bytes]) -> None:
 
 
 def answers(settings: Settings, servers: list[str]) -> dict[str, object]:
-    """All that the real-time views hold, as the independent reader would tell it."""
+    """All that the real-time views hold, as the independent reader reports it."""
     with RealTime.connect(settings) as views:
         return {
             "latest": views.latest_by_server(),
@@ -151,18 +151,18 @@ def test_every_figure_is_that_of_the_distinct_lines(fresh, run):
     run("speed", "run", "--available-now", "--max-rows", 500)
 
     status = json.loads(run("speed", "status", "--format", "json").stdout)
-    books = status["servers"]
+    line_counts = status["servers"]
     assert status["running"] is False
     assert status["batch"] >= 2
     for server, copies in (("weblog1", 300), ("weblog2", 0)):
-        assert books[server] == {
+        assert line_counts[server] == {
             "rows": len(sent[server]) + copies,
             "copies": copies,
             "set_aside": len(SET_ASIDE),
             "skipped": 1,
             "latest": Truth(logs).latest(server),
         }
-    assert books["?"]["skipped"] == books["?"]["rows"] == len(NO_STAMP)
+    assert line_counts["?"]["skipped"] == line_counts["?"]["rows"] == len(NO_STAMP)
 
     found = answers(fresh, list(logs))
     assert found == expected(logs)

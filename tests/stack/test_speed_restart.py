@@ -1,4 +1,4 @@
-"""The speed layer killed, refused and kept waiting: no figure changes, and what ends it is told."""
+"""The speed layer killed, refused and kept waiting: no figure changes, and its end is reported."""
 
 import json
 import os
@@ -41,11 +41,11 @@ def check_figures(settings: Settings, lines: dict[str, list[bytes]]) -> None:
     """Every figure is that of a run without a break: the truth of these lines, counted once."""
     assert answers(settings, list(lines)) == expected({s: log_of(own) for s, own in lines.items()})
     with RealTime.connect(settings) as views:
-        books = views.status()["servers"]
-    assert {server: books[server]["rows"] for server in lines} == {
+        line_counts = views.status()["servers"]
+    assert {server: line_counts[server]["rows"] for server in lines} == {
         server: len(own) for server, own in lines.items()
     }
-    assert all(each["copies"] == 0 for each in books.values())
+    assert all(each["copies"] == 0 for each in line_counts.values())
 
 
 def committed(settings: Settings) -> int:
@@ -125,10 +125,10 @@ def lost_while_it_runs(settings: Settings, run) -> None:
     known = family(settings)
     recreate_topic(settings)
     produce(settings, "weblog1", [b"one"])
-    wait_until(lambda: ended(known), 180, "the end of a stream whose topic was removed")
-    told = json.loads(run("speed", "status", "--check", "--format", "json", code=1).stdout)
-    assert told["running"] is False
-    assert "has lost lines" in told["complaint"]
+    wait_until(lambda: ended(known), 180, "the end of a stream whose topic is gone")
+    report = json.loads(run("speed", "status", "--check", "--format", "json", code=1).stdout)
+    assert report["running"] is False
+    assert "has lost lines" in report["complaint"]
 
 
 def recreate_topic(settings: Settings) -> None:
@@ -188,8 +188,8 @@ def test_cassandra_may_go_away_and_come_back(settings, fresh, run):
     with paused(cassandra(settings)):
         go_on(slice(thirds, 2 * thirds))
         wait_until(lambda: waits(fresh), 180, "waiting for Cassandra")
-        told = run("speed", "status", "--check", code=1).stdout
-        assert "waiting for Cassandra since" in told
+        report = run("speed", "status", "--check", code=1).stdout
+        assert "waiting for Cassandra since" in report
     wait_until(lambda: not waits(fresh), 180, "going on")
     at = batch(fresh)
     rest = len(sent["weblog1"]) * 5 // 6
@@ -206,7 +206,7 @@ def test_cassandra_may_go_away_and_come_back(settings, fresh, run):
     with RealTime.connect(fresh) as views:
         stored = {row.sink for row in views.run("SELECT sink FROM delivered")}
     assert acknowledged - stored == set()
-    what_is_forgotten_is_told(fresh, run, sent["weblog1"][0], known)
+    forgotten_batches_are_reported(fresh, run, sent["weblog1"][0], known)
 
 
 def killed_while_it_takes_writes(process: psutil.Process, settings: Settings) -> set[str]:
@@ -224,7 +224,7 @@ def killed_while_it_takes_writes(process: psutil.Process, settings: Settings) ->
     return done
 
 
-def what_is_forgotten_is_told(
+def forgotten_batches_are_reported(
     settings: Settings, run, line: bytes, known: list[psutil.Process]
 ) -> None:
     """A Cassandra that goes back by a batch, as one may that syncs its log now and then."""
@@ -234,8 +234,8 @@ def what_is_forgotten_is_told(
         views.run(back, last - 1, 2 * last + 3)
     produce(settings, "weblog1", [line])
     wait_until(lambda: ended(known), 180, "the end of a stream whose counts are gone")
-    told = json.loads(run("speed", "status", "--check", "--format", "json", code=1).stdout)
-    assert f"the last was {last}, it holds {last - 1}" in told["complaint"]
+    report = json.loads(run("speed", "status", "--check", "--format", "json", code=1).stdout)
+    assert f"the last was {last}, it holds {last - 1}" in report["complaint"]
     assert "speed reset" in run("speed", "run", code=1).stderr
 
 

@@ -42,7 +42,7 @@ def records_of(lines: dict[str, list[bytes]]) -> dict[int, list[bytes]]:
     return {part: stamped(server, lines[server]) for part, server in enumerate(SERVERS)}
 
 
-def books(settings: Settings, server: str = "weblog1") -> tuple[int, int]:
+def line_counts(settings: Settings, server: str = "weblog1") -> tuple[int, int]:
     """The records of a server, and the copies among them."""
     with RealTime.connect(settings) as views:
         found = views.status()["servers"][server]
@@ -84,7 +84,7 @@ def test_a_driver_that_dies_at_any_point_changes_no_figure(fresh, points):
         for batch in batches[number:]:
             hand.take(batch)
     assert answers(fresh, list(lines)) == expected({s: log_of(own) for s, own in lines.items()})
-    assert books(fresh) == (len(lines["weblog1"]), 0)
+    assert line_counts(fresh) == (len(lines["weblog1"]), 0)
 
 
 def test_a_batch_of_nothing_but_copies_opens_no_door_for_more(fresh):
@@ -94,7 +94,7 @@ def test_a_batch_of_nothing_but_copies_opens_no_door_for_more(fresh):
     with stream(fresh) as hand:
         for each in (lines, [*low, *low], lines):
             hand.take({0: each})
-    assert books(fresh) == (30, 20)
+    assert line_counts(fresh) == (30, 20)
 
 
 def test_a_line_that_is_sent_to_another_partition_again_is_counted_once(fresh):
@@ -103,7 +103,7 @@ def test_a_line_that_is_sent_to_another_partition_again_is_counted_once(fresh):
     with stream(fresh) as hand:
         hand.take({0: lines, 1: lines})
         hand.take({0: lines[:3], 1: []})
-    assert books(fresh) == (23, 13)
+    assert line_counts(fresh) == (23, 13)
 
 
 def test_a_spark_that_runs_no_prepared_plan_slows_the_stream_and_does_not_stop_it(
@@ -122,11 +122,11 @@ def test_a_spark_that_runs_no_prepared_plan_slows_the_stream_and_does_not_stop_i
         for batch in cut({part: [*own, *own[:50]] for part, own in sent.items()}, 250):
             hand.take(batch)
         assert hand.number > 2
-        assert hand.stream.notice == f"{job.PLANNED_ANEW}: withNewChildInternal is no more"
+        assert hand.stream.notice == f"{job.PLANNED_EACH_TIME}: withNewChildInternal is no more"
     assert len(tried) == 1
     assert capsys.readouterr().err.count("Traceback") == 1
     assert answers(fresh, list(lines)) == expected({s: log_of(own) for s, own in lines.items()})
-    assert books(fresh) == (len(sent[0]) + 50, 50)
+    assert line_counts(fresh) == (len(sent[0]) + 50, 50)
 
 
 def test_this_spark_runs_the_prepared_plan(fresh):

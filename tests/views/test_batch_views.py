@@ -14,13 +14,23 @@ from clickstream.clients import endpoints
 from clickstream.errors import ClickstreamError, NoData, NotRunning, UsageError
 from clickstream.ledger import Ledger, LogFile
 from clickstream.views import batch
-from clickstream.views.batch import DIGEST_BYTES, BatchViews, Book
+from clickstream.views.batch import DIGEST_BYTES, BatchViews, LineCount
 from tests.children import child, ended, replace_day
 from tests.examples import examples
 from tests.stack.homes import runner
 
 LONG = "/" + "\xe9" * 300_000
-NAMES = ["/a", "/A", "/a ", "/a\t", "/a\x00", "/\xe4", LONG, LONG + "x", "/'; DROP TABLE books; --"]
+NAMES = [
+    "/a",
+    "/A",
+    "/a ",
+    "/a\t",
+    "/a\x00",
+    "/\xe4",
+    LONG,
+    LONG + "x",
+    "/'; DROP TABLE batch_runs; --",
+]
 
 WITH = {"visitor": "host", "categories": ""}
 TWO_VISITORS = base64.b64encode(bytes(range(2 * DIGEST_BYTES))).decode()
@@ -106,22 +116,22 @@ def test_hours_are_summed_over_days_or_told_by_day(views):
     assert views.hourly([]) == []
 
 
-def test_a_day_is_final_when_every_server_has_the_lines_of_the_books(views):
+def test_a_day_is_final_when_every_server_has_the_lines_of_its_logs(views):
     views.replace_day("2015-05-18", day_rows("2015-05-18", ["/x", "/y"]))
 
     def final():
         return [run["final"] for run in views.runs()]
 
     assert final() == [False]
-    views.publish_books([Book("weblog1", "a" * 16, "2015-05-18", 1)])
+    views.publish_line_counts([LineCount("weblog1", "a" * 16, "2015-05-18", 1)])
     assert final() == [False]
-    views.publish_books([Book("weblog1", "b" * 16, "2015-05-18", 1)])
+    views.publish_line_counts([LineCount("weblog1", "b" * 16, "2015-05-18", 1)])
     assert final() == [True]
-    views.publish_books([Book("weblog2", "c" * 16, "2015-05-18", 1)])
+    views.publish_line_counts([LineCount("weblog2", "c" * 16, "2015-05-18", 1)])
     assert final() == [False]
 
 
-def test_a_home_publishes_its_books(views, store):
+def test_a_home_publishes_its_line_counts(views, store):
     assert batch.publish(store, views) == []
     store.home.mkdir(exist_ok=True)
     with Ledger.open(store.files.ledger) as ledger:
@@ -137,11 +147,15 @@ def test_another_schema_number_is_refused_until_dropped(views, store):
     engine = sa.create_engine(endpoints.database_url(store))
     with engine.begin() as connection:
         connection.execute(sa.update(batch.batch_schema).values(number=batch.SCHEMA + 1))
+        connection.execute(sa.text("CREATE TABLE books (server INTEGER)"))
     engine.dispose()
     with pytest.raises(ClickstreamError, match="schema") as refused:
         BatchViews.connect(store)
     assert "batch run --all" in refused.value.hint
     batch.drop(store)
+    engine = sa.create_engine(endpoints.database_url(store))
+    assert not sa.inspect(engine).has_table("books"), "a table of an earlier schema is left"
+    engine.dispose()
     BatchViews.connect(store).close()
 
 

@@ -200,7 +200,7 @@ def test_a_minute_with_too_many_keys_is_not_held(monkeypatch, metric, big):
     assert not held.is_big(minute)
 
 
-def test_the_books_of_a_batch_are_added_to_those_before():
+def test_the_line_counts_of_a_batch_are_added_to_those_before():
     before = {"a": {"rows": 5, "copies": 1, "set_aside": 0, "skipped": 0, "latest": 900}}
     slots = {
         slot(840): {"a": {850: {"h": 1}}, "b": {851: {"h": 1}, 849: {"h": 2}}},

@@ -146,7 +146,7 @@ class Lifecycle:
         """As `alerts.runs`; the last one of an alert to its end, wherever that is.
 
         Behind the seconds looked at it may go on between the two levels, which no known alert
-        tells: there twice as far is looked at, and again. Never so where the levels are equal.
+        shows: there twice as far is looked at, and again. Never so where the levels are equal.
         """
         window_s = self._speed.window_seconds
         levels = (self._speed.health_non_200, self._speed.health_resolve_non_200)
@@ -162,8 +162,8 @@ class Lifecycle:
 
     def _alerts_in(self, server: str, start: int, end: int) -> bool:
         known = self._known[HEALTH, server]
-        place = bisect_left(known, start, key=_until)
-        return place < len(known) and known[place].first <= end
+        index = bisect_left(known, start, key=_until)
+        return index < len(known) and known[index].first <= end
 
 
 def _first(alert: Alert) -> int:
@@ -175,7 +175,7 @@ def _until(alert: Alert) -> int:
 
 
 def _noted(before: Alert | None, after: Alert, batch: int) -> Alert:
-    """The alert with its number; the very one before where there is nothing to tell."""
-    if before is not None and before.told() == after.told():
+    """The alert with its number; the one before, unchanged, where nothing has changed."""
+    if before is not None and before.content() == after.content():
         return before
     return replace(after, seq=1 + (before.seq if before else 0), batch=batch)

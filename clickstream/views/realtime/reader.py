@@ -1,4 +1,4 @@
-"""What the real-time views answer."""
+"""The reader of the real-time views."""
 
 import datetime
 import json
@@ -37,7 +37,7 @@ class Minute(NamedTuple):
     other: int
 
 
-class Told(NamedTuple):
+class AlertChange(NamedTuple):
     """A change of an alert in the order of batches: the `n`-th of its batch."""
 
     batch: int
@@ -46,8 +46,8 @@ class Told(NamedTuple):
     alert: Alert
 
     @property
-    def place(self) -> tuple[int, int]:
-        """Where it stands among all changes."""
+    def position(self) -> tuple[int, int]:
+        """Its position among all changes."""
         return self.batch, self.n
 
 
@@ -102,30 +102,32 @@ class RealTime(Store):
         found = [alert_of(row) for row in self.run("SELECT * FROM alerts")]
         return sorted(found, key=lambda alert: (alert.first, alert.kind, alert.key))
 
-    def changes(self, after: tuple[int, int], size: int) -> list[Told]:
-        """The first changes of alerts behind a place (batch, n), of batches that are whole."""
+    def changes(self, after: tuple[int, int], size: int) -> list[AlertChange]:
+        """The first changes of alerts after a position (batch, n), of complete batches."""
         last = self.status()["batch"]
         cql = (
             "SELECT batch_id, n, event, alert FROM alert_changes"
             " WHERE part = ? AND (batch_id, n) > (?, ?) AND (batch_id) <= (?) LIMIT ?"
         )
-        found: list[Told] = []
+        found: list[AlertChange] = []
         for part in range(change_part(max(after[0], 0)), -1 if last is None else last + 1, PART):
             rows = self.run(cql, part, *after, last, size - len(found))
-            found += [Told(row.batch_id, row.n, row.event, Alert.of(row.alert)) for row in rows]
+            found += [
+                AlertChange(row.batch_id, row.n, row.event, Alert.of(row.alert)) for row in rows
+            ]
             if len(found) == size:
                 break
         return found
 
     def delivered(self, sink: str) -> tuple[int, int] | None:
-        """The place of the last change that a sink has taken."""
+        """The position of the last change that a sink has taken."""
         row = self.run("SELECT batch_id, n FROM delivered WHERE sink = ?", sink).one()
         return (row.batch_id, row.n) if row else None
 
-    def note_delivered(self, sink: str, place: tuple[int, int]) -> None:
-        """Remember that a sink has taken every change up to this place; it never goes back."""
+    def set_delivered(self, sink: str, position: tuple[int, int]) -> None:
+        """Store that a sink has taken every change up to this position; it never goes back."""
         cql = "INSERT INTO delivered (sink, batch_id, n) VALUES (?,?,?) USING TIMESTAMP ?"
-        self.run(cql, sink, *place, place[0] * MAX_CHANGES + place[1])
+        self.run(cql, sink, *position, position[0] * MAX_CHANGES + position[1])
 
     def minutes(self, days: Iterable[str] | None) -> list[Minute]:
         """Traffic per server and printed minute of these printed days (None: of every day)."""

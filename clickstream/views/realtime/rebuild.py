@@ -1,4 +1,4 @@
-"""A day of the real-time views, counted again: its minutes take the place of the stream's partials.
+"""A day of the real-time views, counted again: its minutes replace the stream's partials.
 
 A minute is replaced in one mutation (unless it is very big), so a reader finds the old figure or
 the new one. It is stored under the number of the last whole batch, which never runs again; partials
@@ -44,7 +44,7 @@ class Recount(Writer):
         return int(row.batch_id)
 
     def replace_day(self, day: str, minutes: Iterable[tuple[Slot, Counts]]) -> int:
-        """Put these minutes of a day (of METRICS, each once) in the place of all that is stored.
+        """Replace all that is stored of a day by these minutes (of METRICS, each once).
 
         Returns how many minutes they were. Minutes that are stored and not among them go.
         """

@@ -233,10 +233,10 @@ def _failure(error: Exception) -> ClickstreamError:
 
 def _unreachable(settings: Settings, error: NoHostAvailable) -> ClickstreamError:
     endpoint = endpoints.cassandra(settings)
-    place = f"{','.join(endpoint.hosts)}:{endpoint.port}"
+    address = f"{','.join(endpoint.hosts)}:{endpoint.port}"
     if any("Authentication" in type(each).__name__ for each in error.errors.values()):
         return ClickstreamError(
-            f"Cassandra at {place} refuses the login",
+            f"Cassandra at {address} refuses the login",
             "check cassandra.username and CLICKSTREAM_CASSANDRA__PASSWORD",
         )
-    return NotRunning(f"Cassandra does not answer at {place}", "start it: clickstream stack up")
+    return NotRunning(f"Cassandra does not answer at {address}", "start it: clickstream stack up")

@@ -28,8 +28,8 @@ from clickstream.views.realtime.store import Store, alert_of, alert_values, part
 STATEMENT_CHARS = 1_000_000
 STATEMENT_ROWS = 300
 TOP = 10
-BOOKS = ("rows", "copies", "set_aside", "skipped", "latest")
-RESET = "clickstream speed reset starts the real-time views anew from the topic"
+SERVER_COUNTS = ("rows", "copies", "set_aside", "skipped", "latest")
+RESET = "clickstream speed reset recreates the real-time views from the topic"
 
 BUCKET = (
     "INSERT INTO buckets (part, metric, slot, batch_id, piece, counts) VALUES (?,?,?,?,?,?)"
@@ -67,7 +67,7 @@ CHANGE = (
 
 
 class Row(NamedTuple):
-    """One statement: `partition` says which rows go to the same place."""
+    """One statement: `partition` says which rows go to the same partition."""
 
     cql: str
     partition: object
@@ -182,7 +182,7 @@ class Writer(Store):
     def _refuse_what_has_forgotten(self) -> None:
         """The last batch before this one must be there; of the one at hand all is written again.
 
-        What a node forgets is the end of what it was told, and `state` is told last.
+        A node forgets the last of what it was sent, and `state` is sent last.
         """
         row = self.run(LAST).one()
         found = None if row is None else row.batch_id
@@ -259,19 +259,19 @@ class Writer(Store):
             before = change.before.text() if change.before else None
             row = (*alert_values(alert), before, self._ttl_s, self._stamp)
             yield Row(ALERT, ("alerts", alert.kind, alert.key), row)
-            told = (part, self._batch, n, change.event, alert.text(), self._ttl_s)
-            yield Row(CHANGE, ("alert_changes", part), told)
+            values = (part, self._batch, n, change.event, alert.text(), self._ttl_s)
+            yield Row(CHANGE, ("alert_changes", part), values)
 
     def _popularity(self, end: int) -> Iterator[Row]:
         sums = self._trailing(counts.CATEGORY, end)
         if any(map(self._recent.is_big, self._window(counts.CATEGORY, end))):
             return  # The table stays as of an earlier second; a report sums the buckets.
         for server in (*self.servers, ALL):
-            place = ("popularity", server)
-            yield Row(FORGET_POPULARITY, place, (self._stamp - 1, server))
+            partition = ("popularity", server)
+            yield Row(FORGET_POPULARITY, partition, (self._stamp - 1, server))
             for rank, (category, n) in enumerate(counts.top(counts.of(sums, server), TOP), 1):
                 values = (server, rank, end * 1000, category, n, self._ttl_s, self._stamp)
-                yield Row(POPULARITY, place, values)
+                yield Row(POPULARITY, partition, values)
 
     def _health(self) -> Iterator[Row]:
         for server, each in self.servers.items():
@@ -376,13 +376,13 @@ def _hosts(partial: Counts) -> dict[int, set[str]]:
 
 
 def _totals(before: dict[str, dict[str, int]], batch: Batch) -> dict[str, dict[str, int]]:
-    """Each server's books after a batch: records by outcome, and its latest event second."""
+    """Each server's line counts after a batch: records by outcome, and its latest event second."""
     after = {server: dict(each) for server, each in before.items()}
     for server, outcomes in batch.lines.items():
-        mine = after.setdefault(server, dict.fromkeys(BOOKS, 0))
-        mine["rows"] += sum(outcomes.values())
+        sums = after.setdefault(server, dict.fromkeys(SERVER_COUNTS, 0))
+        sums["rows"] += sum(outcomes.values())
         for outcome in ("copies", "set_aside", "skipped"):
-            mine[outcome] += outcomes.get(outcome, 0)
+            sums[outcome] += outcomes.get(outcome, 0)
     for (metric, _), partial in batch.slots.items():
         for server, seconds in partial.items() if metric == counts.IP else ():
             after[server]["latest"] = max(after[server]["latest"], *seconds)
