@@ -154,6 +154,7 @@ def spark() -> "SparkSession":
     return here.session()
 
 
+@pytest.mark.parametrize("form", weblog.FORMATS.values(), ids=lambda form: form.name)
 def test_spark_agrees(spark, lines, form):
     """Of a plain server and, as configured, of one with virtual hosts, in one query."""
     servers = ("plain", "virtual")
