@@ -44,14 +44,14 @@ def run(
     from clickstream.console import output
     from clickstream.days import seconds
 
-    choice = batch.Choice.parse(date, first, last, whole)
+    selection = batch.DaySelection.parse(date, first, last, whole)
     settings = options.settings(conf)
 
     def turn() -> None:
-        if choice.note():
-            typer.echo(choice.note(), err=True)
+        if selection.yesterday_hint():
+            typer.echo(selection.yesterday_hint(), err=True)
         with options.stages() as watch:
-            rows = batch.run(settings, choice, watch)
+            rows = batch.run(settings, selection, watch)
         if not rows:
             typer.echo("nothing to do: every chosen day is up to date", err=True)
         if rows or form != "table":

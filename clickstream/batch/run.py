@@ -17,7 +17,7 @@ from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.home import exclusive
 from clickstream.master import File
 from clickstream.spark import submit
-from clickstream.views.batch import ALL, BatchViews, Made, Rows, publish
+from clickstream.views.batch import ALL, BatchViews, DayInputs, Rows, publish
 from clickstream.weblog import formats
 
 MODULE = "clickstream.batch.job"
@@ -32,7 +32,7 @@ Manifests = dict[str, list[File]]
 
 
 @dataclass(frozen=True)
-class Choice:
+class DaySelection:
     """Which days: one (a day, `yesterday`, `latest`), a range, all; else missing and dirty ones."""
 
     only: str | None = None
@@ -41,20 +41,22 @@ class Choice:
     every: bool = False
 
     @classmethod
-    def parse(cls, only: str | None, first: str | None, last: str | None, every: bool) -> "Choice":
+    def parse(
+        cls, only: str | None, first: str | None, last: str | None, every: bool
+    ) -> "DaySelection":
         """From `--date`, `--from`, `--to`, `--all`; raises UsageError."""
         if sum((bool(only), bool(first or last), every)) > 1:
             raise UsageError("choose days by one of --date, --from/--to, --all")
         named = only if only in ("yesterday", "latest") else _day("--date", only)
-        choice = cls(named, _day("--from", first), _day("--to", last), every)
-        if choice.first and choice.last and choice.first > choice.last:
+        selection = cls(named, _day("--from", first), _day("--to", last), every)
+        if selection.first and selection.last and selection.first > selection.last:
             raise UsageError(f"--from {first} is after --to {last}")
-        return choice
+        return selection
 
     @property
     def stale_only(self) -> bool:
-        """Whether only missing and dirty days are meant."""
-        return self == Choice()
+        """True where only missing and dirty days are meant."""
+        return self == DaySelection()
 
     def days(self, present: list[str], today: datetime.date) -> list[str]:
         """Those of the days present (sorted) that are asked for; raises NoData for a single one.
@@ -73,7 +75,7 @@ class Choice:
             raise _no_data(wanted, present)
         return [wanted]
 
-    def note(self, today: datetime.date | None = None) -> str:
+    def yesterday_hint(self, today: datetime.date | None = None) -> str:
         """Which day `yesterday` is: it goes by UTC, and a log may print another one; else empty."""
         if self.only != "yesterday":
             return ""
@@ -82,7 +84,9 @@ class Choice:
 
 
 def run(
-    settings: Settings, choice: Choice = Choice(), watch: Callable[[str], None] = lambda _: None
+    settings: Settings,
+    selection: DaySelection = DaySelection(),
+    watch: Callable[[str], None] = lambda _: None,
 ) -> Rows:
     """Compute the chosen days; returns their rows of `summary`, [] when there is nothing to do.
 
@@ -93,12 +97,12 @@ def run(
     with _alone(settings), BatchViews.connect(settings) as views:
         publish(settings, views)
         watch("listing the master copy")
-        found = _chosen(settings, choice)
-        made = views.made(None if choice.stale_only else list(found))
-        plan = _stale(settings, found, made) if choice.stale_only else found
+        files = _selected(settings, selection)
+        inputs = views.inputs(None if selection.stale_only else list(files))
+        plan = _stale(settings, files, inputs) if selection.stale_only else files
         if not plan:
             return []
-        submit.submit(settings, _job(plan, made), watch)
+        submit.submit(settings, _job(plan, inputs), watch)
         return summary(views, sorted(plan))
 
 
@@ -146,31 +150,33 @@ def status(settings: Settings) -> Rows:
     """
     with BatchViews.connect(settings) as views:
         runs = {row["date"]: row for row in views.runs()}
-        made, rejects = views.made(), views.rejects()
+        inputs, rejects = views.inputs(), views.rejects()
     present = _listed(settings, lambda days: days)
     return [
-        {"date": day, **_standing(settings, present.get(day), made.get(day))}
+        {"date": day, **_standing(settings, present.get(day), inputs.get(day))}
         | {"final": runs[day]["final"] if day in runs else False}
         | {key: runs[day][key] if day in runs else None for key in ("lines", "copies", "finished")}
         | {"rejects": rejects.get(day, 0)}
-        for day in sorted(present.keys() | made.keys())
+        for day in sorted(present.keys() | inputs.keys())
     ]
 
 
-def _chosen(settings: Settings, choice: Choice) -> Manifests:
+def _selected(settings: Settings, selection: DaySelection) -> Manifests:
     today = _today()
-    found = _listed(settings, lambda days: choice.days(days, today))
-    if choice.only and not found:
-        raise NoData(f"there is no closed file of {choice.only} yet", "is ingest still writing it?")
-    return found
+    files = _listed(settings, lambda days: selection.days(days, today))
+    if selection.only and not files:
+        raise NoData(
+            f"there is no closed file of {selection.only} yet", "is ingest still writing it?"
+        )
+    return files
 
 
-def _stale(settings: Settings, found: Manifests, made: dict[str, Made]) -> Manifests:
+def _stale(settings: Settings, manifests: Manifests, inputs: dict[str, DayInputs]) -> Manifests:
     """The missing and dirty ones."""
     return {
         day: files
-        for day, files in found.items()
-        if _standing(settings, files, made.get(day))["state"] != "fresh"
+        for day, files in manifests.items()
+        if _standing(settings, files, inputs.get(day))["state"] != "fresh"
     }
 
 
@@ -181,24 +187,26 @@ def _listed(settings: Settings, choose: Callable[[list[str]], list[str]]) -> Man
     return {day: files for day, files in found.items() if files}
 
 
-def _standing(settings: Settings, files: list[File] | None, made: Made | None) -> dict[str, str]:
+def _standing(
+    settings: Settings, files: list[File] | None, inputs: DayInputs | None
+) -> dict[str, str]:
     """Its `state`, and `why` it is dirty."""
-    if made is None:
+    if inputs is None:
         return {"state": "missing", "why": ""}
     if files is None:
         return {"state": "gone", "why": ""}
-    reasons = ["its files have changed"] * (files != [File(*file) for file in made.files])
+    reasons = ["its files have changed"] * (files != [File(*file) for file in inputs.files])
     for key, value in view_rows.made_with(settings).items():
-        if made.made_with.get(key) != value:
-            reasons.append(WHY[key].format(made.made_with.get(key)))
+        if inputs.made_with.get(key) != value:
+            reasons.append(WHY[key].format(inputs.made_with.get(key)))
     return {"state": "dirty" if reasons else "fresh", "why": "; ".join(reasons)}
 
 
-def _job(plan: Manifests, made: dict[str, Made]) -> submit.Job:
-    before = {day: each.run for day, each in made.items() if day in plan}
+def _job(plan: Manifests, inputs: dict[str, DayInputs]) -> submit.Job:
+    before = {day: each.run for day, each in inputs.items() if day in plan}
     size = sum(each.size for files in plan.values() for each in files)
-    whole = {"run": uuid.uuid4().hex, "before": before, "days": plan}
-    return submit.Job("batch", MODULE, whole, java_options=submit.options_for(size))
+    content = {"run": uuid.uuid4().hex, "before": before, "days": plan}
+    return submit.Job("batch", MODULE, content, java_options=submit.options_for(size))
 
 
 @contextmanager

@@ -286,7 +286,7 @@ def _columns(report: str, question: Question) -> tuple[str, ...]:
 
 def _check_visitors(views: "BatchViews", days: list[str]) -> None:
     """Visitors of one kind cannot be counted together with, or held against, those of another."""
-    kinds = {made.made_with["visitor"] for made in views.made(days).values()}
+    kinds = {each.made_with["visitor"] for each in views.inputs(days).values()}
     if len(kinds) > 1:
         raise ClickstreamError(
             f"in some of these days a visitor is one {', in others one '.join(sorted(kinds))}",

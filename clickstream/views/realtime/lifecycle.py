@@ -110,17 +110,17 @@ class Lifecycle:
         for span, parts in alerts.join(known[low:high], spans):
             alert = alerts.alert_of(*key, span, clock)
             same = next((part for part in parts if part.id == alert.id), None)
-            after = _noted(same, alert, batch)
+            after = _numbered(same, alert, batch)
             live.append(after)
             if after is not same:
-                yield self._remembered(Change(same, after))
+                yield self._tracked(Change(same, after))
             for part in parts:
                 if part is not same:
                     merged = replace(part, state=MERGED, merged_into=alert.id)
-                    yield self._remembered(Change(part, _noted(part, merged, batch)))
+                    yield self._tracked(Change(part, _numbered(part, merged, batch)))
         known[low:high] = live
 
-    def _remembered(self, change: Change) -> Change:
+    def _tracked(self, change: Change) -> Change:
         self._open.pop(change.after.id, None)
         if change.after.state == OPEN:
             self._open[change.after.id] = change.after
@@ -174,7 +174,7 @@ def _until(alert: Alert) -> int:
     return alert.until
 
 
-def _noted(before: Alert | None, after: Alert, batch: int) -> Alert:
+def _numbered(before: Alert | None, after: Alert, batch: int) -> Alert:
     """The alert with its number; the one before, unchanged, where nothing has changed."""
     if before is not None and before.content() == after.content():
         return before
