@@ -78,7 +78,7 @@ def audit(
     server: str | None = None,
     watch: Watch = lambda _: None,
 ) -> Audit:
-    """Hold the stores against the ledger; `watch` hears each stage.
+    """Hold the stores against the ledger; `watch` gets each stage.
 
     Of chosen days the lines are counted and compared; gaps and the source logs need all days.
     Raises NoData without a ledger or a day, UsageError for an unknown server, NotRunning.

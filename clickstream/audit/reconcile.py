@@ -88,7 +88,7 @@ def compare(ledger: LedgerState, stores: Stores, whole: bool) -> Audit:
 
 
 def log_faults(log: LogFile | None, found: Rows, in_flight: str, whole: bool = True) -> list[str]:
-    """What is wrong with a log, with its offsets: the rows of one log; a sentence each kind."""
+    """The problems of a log by offset, from its rows: a sentence for each kind."""
     lost = f"in flight ({in_flight})" if in_flight else "missing"
     if log is None:
         first, stop = min(row["first"] for row in found), max(row["stop"] for row in found)

@@ -65,7 +65,7 @@ def run(
 
 @app.command()
 def status(form: Form = "table") -> None:
-    """How each day stands: fresh, dirty (and why), missing or gone; and whether it is final.
+    """The state of each day: fresh, dirty (and why), missing or gone; and whether it is final.
 
     Example: clickstream batch status
     """

@@ -1,4 +1,4 @@
-"""Which days to compute, one Spark job for all of them, and how each day stands."""
+"""The selection of days, one Spark job for all of them, and the state of each day."""
 
 import datetime
 import time
@@ -33,7 +33,7 @@ Manifests = dict[str, list[File]]
 
 @dataclass(frozen=True)
 class DaySelection:
-    """Which days: one (a day, `yesterday`, `latest`), a range, all; else missing and dirty ones."""
+    """The days: one (a day, `yesterday`, `latest`), a range, all; else missing and dirty ones."""
 
     only: str | None = None
     first: str | None = None
@@ -59,7 +59,7 @@ class DaySelection:
         return self == DaySelection()
 
     def days(self, present: list[str], today: datetime.date) -> list[str]:
-        """Those of the days present (sorted) that are asked for; raises NoData for a single one.
+        """The selected ones of the days present (sorted); raises NoData for a single one.
 
         `latest` leaves out what lies in the future: a line dated 9999 is not the latest day.
         """
@@ -76,7 +76,7 @@ class DaySelection:
         return [wanted]
 
     def yesterday_hint(self, today: datetime.date | None = None) -> str:
-        """Which day `yesterday` is: it goes by UTC, and a log may print another one; else empty."""
+        """The day that `yesterday` means: by UTC, while a log may print another one; else empty."""
         if self.only != "yesterday":
             return ""
         day = _day_before(today or _today())
@@ -90,7 +90,7 @@ def run(
 ) -> Rows:
     """Compute the chosen days; returns their rows of `summary`, [] when there is nothing to do.
 
-    `watch` hears each stage. Raises NoData, NotRunning, ServiceFailed; the previous rows of a day
+    `watch` gets each stage. Raises NoData, NotRunning, ServiceFailed; the previous rows of a day
     then stand. One run at a time in a home.
     """
     formats.check_home(settings)
@@ -183,14 +183,14 @@ def _stale(settings: Settings, manifests: Manifests, inputs: dict[str, DayInputs
 def _listed(settings: Settings, choose: Callable[[list[str]], list[str]]) -> Manifests:
     """The closed files of the chosen days, without days that have none."""
     hdfs, root = Hdfs.connect(settings), settings.hdfs.master
-    found = {day: master.closed_files(hdfs, root, day) for day in choose(master.days(hdfs, root))}
-    return {day: files for day, files in found.items() if files}
+    files = {day: master.closed_files(hdfs, root, day) for day in choose(master.days(hdfs, root))}
+    return {day: closed for day, closed in files.items() if closed}
 
 
 def _standing(
     settings: Settings, files: list[File] | None, inputs: DayInputs | None
 ) -> dict[str, str]:
-    """Its `state`, and `why` it is dirty."""
+    """The day's `state`, and `why` it is dirty."""
     if inputs is None:
         return {"state": "missing", "why": ""}
     if files is None:

@@ -15,7 +15,7 @@ MEASURES = {
 
 
 def columns(report: str) -> tuple[str, ...]:
-    """What a comparison adds to the columns of a report: two for each of its measures."""
+    """The columns that a comparison adds to a report: two for each of its measures."""
     return tuple(f"{name}_{kind}" for name in MEASURES[report] for kind in ("change", "percent"))
 
 
@@ -25,12 +25,13 @@ def beside(
     """The rows, each with how its measures changed against the row of `before` with its keys.
 
     Where there is none it was 0 if the period before was `counted` there; else the change is None:
-    not known. Per cent, to a tenth, is None where there was nothing.
+    unknown. Per cent, to a tenth, is None where there was nothing.
     """
-    found = {tuple(row[key] for key in keys): row for row in before}
+    previous = {tuple(row[key] for key in keys): row for row in before}
     nothing = dict.fromkeys(MEASURES[report], 0)
     return [
-        row | _changes(row, found.get(tuple(row[key] for key in keys), nothing), MEASURES[report])
+        row
+        | _changes(row, previous.get(tuple(row[key] for key in keys), nothing), MEASURES[report])
         if counted(row)
         else row | dict.fromkeys(columns(report))
         for row in rows

@@ -54,8 +54,9 @@ BARS = {"hourly", "distribution", "categories", "popularity"}
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, parsed. `server` None = the report's own default; `at` epoch s; windows in s.
+    """The parsed options of a report.
 
+    `server`: None is the report's own default; `at`: epoch s; windows in s.
     `total`: visitors of all the days together; `compare`: beside the period before; `other`: with
     a row of the categories below `top`, whose rank is None.
     `non_200_limit` is the count that a server's trailing non-200 responses must exceed to alert.
@@ -92,9 +93,9 @@ class Question:
         **options: Any,
     ) -> "Question":
         """From the options as written on the command line; raises UsageError."""
-        known = (*settings.servers, ALL)
-        if server is not None and server not in known:
-            raise UsageError(f"there is no server {server}; there are {', '.join(known)}")
+        servers = (*settings.servers, ALL)
+        if server is not None and server not in servers:
+            raise UsageError(f"there is no server {server}; there are {', '.join(servers)}")
         if options.get("by_day") and options.get("by_weekday"):
             raise UsageError("choose one of --by-day and --by-weekday")
         if date and at:
@@ -231,13 +232,13 @@ def ddos(views: "RealTime", latest: int, question: Question) -> Rows:
     only = question.days.only
     if only and _last_second(views, ALL, only) is None:
         raise _no_data(only)
-    found = views.offenders(only)
+    offenders = views.offenders(only)
     days = set(
-        question.days.within(sorted({utc_day(each.second) for each in found}), utc_day(latest))
+        question.days.within(sorted({utc_day(each.second) for each in offenders}), utc_day(latest))
     )
     return [
         {"ip": show_bytes(each.ip), "second": instant(each.second), "requests": each.requests}
-        for each in found
+        for each in offenders
         if utc_day(each.second) in days
     ]
 
@@ -341,23 +342,23 @@ def _no_data(day: str, hint: str = "") -> NoData:
 
 
 def _batch_layer(runs: Rows, days: list[str]) -> str:
-    asked = [run for run in runs if run["date"] in set(days)]
-    if not asked:
+    chosen = [run for run in runs if run["date"] in set(days)]
+    if not chosen:
         return "batch layer"
-    provisional = [run["date"] for run in asked if not run["final"]]
+    provisional = [run["date"] for run in chosen if not run["final"]]
     state = f"provisional: {', '.join(provisional)}" if provisional else "final"
-    return f"batch layer, as of {max(run['finished'] for run in asked)}, {state}"
+    return f"batch layer, as of {max(run['finished'] for run in chosen)}, {state}"
 
 
 def _left_out(views: "RealTime") -> str:
-    """What was seen and not counted, per server; "" where there is nothing."""
-    found = []
+    """The lines that were read and not counted, per server; "" where there is nothing."""
+    texts = []
     for server, each in sorted(views.status()["servers"].items()):
         parts = [
             f"{each[outcome]} {outcome.replace('_', ' ')}" for outcome in LEFT_OUT if each[outcome]
         ]
-        found += [f"{server} {', '.join(parts)}"] * bool(parts)
-    return f"; not counted: {'; '.join(found)}" if found else ""
+        texts += [f"{server} {', '.join(parts)}"] * bool(parts)
+    return f"; not counted: {'; '.join(texts)}" if texts else ""
 
 
 def _window_end(views: "RealTime", latest: int, question: Question) -> int:

@@ -62,7 +62,7 @@ class Lifecycle:
         offences: Iterable[Offence],
         touched: Mapping[str, Iterable[int]],
     ) -> list[Change]:
-        """What a batch changes: its offences, and its seconds with a non-200 response by server.
+        """The changes by a batch: its offences, and by server its seconds with a non-200 response.
 
         `clock` is the latest event second over all servers after it. One change per alert at most.
         """

@@ -46,7 +46,7 @@ class Recent:
         self._grow(key, counts.leaves(more))
 
     def is_big(self, key: MinuteKey) -> bool:
-        """Whether a minute that was touched has too many counts to be held."""
+        """True where a minute that was touched has too many counts to be held."""
         return key in self._big
 
     def sums(self, key: MinuteKey) -> Counts:

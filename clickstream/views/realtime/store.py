@@ -175,7 +175,7 @@ class Store:
 
 
 def epoch(moment: datetime.datetime) -> int:
-    """What Cassandra gives for an instant -> epoch seconds."""
+    """Cassandra's value of an instant -> epoch seconds."""
     return int(moment.replace(tzinfo=datetime.UTC).timestamp())
 
 

@@ -1,4 +1,4 @@
-"""What the speed layer writes: one batch, whole, under its number.
+"""The writer of the speed layer: one batch, whole, under its number.
 
 A batch that runs again after a crash finds the state as of the batch before it, so it makes the
 same rows, which overwrite its first attempt. `state` is written last: where it names a batch,
@@ -75,7 +75,7 @@ class Row(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What one batch counted.
+    """The counts of one batch.
 
     `minutes`: partial counts by (metric, minute). `files`: highest offset by (server, file).
     `lines`: by server, records by outcome (counted, copies, set_aside, skipped).
@@ -172,14 +172,14 @@ class Writer(Store):
         outages = None
         while outages != self.retry.outages:
             outages = self.retry.outages
-            self._refuse_what_has_forgotten()
+            self._check_acknowledged()
             self._send(rows)
             faultpoints.reached("written", driver=True)
             self._send([state])
             faultpoints.reached("stored", driver=True)
         self._stored = self._batch
 
-    def _refuse_what_has_forgotten(self) -> None:
+    def _check_acknowledged(self) -> None:
         """The last batch before this one must be there; of the one at hand all is written again.
 
         A node forgets the last of what it was sent, and `state` is sent last.
