@@ -4,7 +4,6 @@ The ledger says what there should be; a Spark job says what there is; the source
 once more beside it, line end by line end. Nothing is changed.
 """
 
-import datetime
 import gzip
 import hashlib
 import io
@@ -20,10 +19,11 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 from clickstream import master
 from clickstream.audit.reconcile import Audit, LedgerState, Log, Stores, compare
-from clickstream.batch.run import DaySelection
+from clickstream.batch.run import select
 from clickstream.clients import endpoints, kafka
 from clickstream.clients.hdfs import Entry, Hdfs
 from clickstream.config import Settings
+from clickstream.days import DaySelection, utc_today
 from clickstream.errors import BadInput, ClickstreamError, NoData, NotRunning, UsageError
 from clickstream.ingest import in_flight
 from clickstream.ingest.spool import spooler
@@ -197,12 +197,12 @@ def _scope(
 ) -> Scope:
     ours = [name for name in settings.servers if name not in foreign]
     servers = [server] if server else ours if foreign else None
-    if selection == DaySelection():
+    if selection.is_empty:
         return Scope(None, servers)
     ledger = read_ledger(settings, Scope(None, servers))
     spooled = {count.day for count in ledger.counts} - {UNDATED}
     present = sorted(spooled | set(master.days(hdfs, settings.hdfs.master)))
-    days = selection.days(present, datetime.datetime.now(datetime.UTC).date())
+    days = select(selection, present, utc_today())
     if not days:
         raise NoData("neither the ledger nor the master copy has a line of these days")
     return Scope(days, servers)

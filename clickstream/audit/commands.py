@@ -30,12 +30,12 @@ def audit(
     """
     from clickstream.audit import collect as audits
     from clickstream.audit import reconcile
-    from clickstream.batch.run import DaySelection
     from clickstream.console import output
     from clickstream.console.escape import printable
+    from clickstream.days import DaySelection
     from clickstream.errors import ClickstreamError
 
-    selection = DaySelection.parse(date, first, last, False)
+    selection = DaySelection.for_batch(date, first, last, False)
     if selection.yesterday_hint():
         typer.echo(selection.yesterday_hint(), err=True)
     with options.stages() as watch:

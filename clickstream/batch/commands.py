@@ -42,9 +42,9 @@ def run(
     """
     from clickstream.batch import run as batch
     from clickstream.console import output
-    from clickstream.days import seconds
+    from clickstream.days import DaySelection, seconds
 
-    selection = batch.DaySelection.parse(date, first, last, whole)
+    selection = DaySelection.for_batch(date, first, last, whole)
     settings = options.settings(conf)
 
     def turn() -> None:

@@ -1,18 +1,17 @@
-"""The selection of days, one Spark job for all of them, and the state of each day."""
+"""One Spark job for all selected days, and the state of each day."""
 
 import datetime
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import NoReturn
 
 from clickstream import master
 from clickstream.batch import view_rows
 from clickstream.clients.hdfs import Hdfs
 from clickstream.config import Settings
-from clickstream.days import one_day
+from clickstream.days import DaySelection, utc_today
 from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.home import exclusive
 from clickstream.master import File
@@ -21,7 +20,6 @@ from clickstream.views.batch import ALL, BatchViews, DayInputs, Rows, publish
 from clickstream.weblog import formats
 
 MODULE = "clickstream.batch.job"
-NEWEST_IS_AT_MOST = datetime.timedelta(days=1)
 
 WHY = {
     "visitor": "a visitor was one {}",
@@ -31,79 +29,35 @@ WHY = {
 Manifests = dict[str, list[File]]
 
 
-@dataclass(frozen=True)
-class DaySelection:
-    """The days: one (a day, `yesterday`, `latest`), a range, all; else missing and dirty ones."""
-
-    only: str | None = None
-    first: str | None = None
-    last: str | None = None
-    every: bool = False
-
-    @classmethod
-    def parse(
-        cls, only: str | None, first: str | None, last: str | None, every: bool
-    ) -> "DaySelection":
-        """From `--date`, `--from`, `--to`, `--all`; raises UsageError."""
-        if sum((bool(only), bool(first or last), every)) > 1:
-            raise UsageError("choose days by one of --date, --from/--to, --all")
-        named = only if only in ("yesterday", "latest") else _day("--date", only)
-        selection = cls(named, _day("--from", first), _day("--to", last), every)
-        if selection.first and selection.last and selection.first > selection.last:
-            raise UsageError(f"--from {first} is after --to {last}")
-        return selection
-
-    @property
-    def stale_only(self) -> bool:
-        """True where only missing and dirty days are meant."""
-        return self == DaySelection()
-
-    def days(self, present: list[str], today: datetime.date) -> list[str]:
-        """The selected ones of the days present (sorted); raises NoData for a single one.
-
-        `latest` leaves out what lies in the future: a line dated 9999 is not the latest day.
-        """
-        if self.only is None:
-            first, last = self.first or "", self.last or "9999-12-31"
-            return [day for day in present if first <= day <= last]
-        wanted = self.only
-        if wanted == "yesterday":
-            wanted = _day_before(today)
-        if wanted == "latest":
-            wanted = max(_not_after(present, today + NEWEST_IS_AT_MOST), default="latest")
-        if wanted not in present:
-            raise _no_data(wanted, present)
-        return [wanted]
-
-    def yesterday_hint(self, today: datetime.date | None = None) -> str:
-        """The day that `yesterday` means: by UTC, while a log may print another one; else empty."""
-        if self.only != "yesterday":
-            return ""
-        day = _day_before(today or _today())
-        return f"yesterday is {day}, by UTC; days are as printed in the logs"
-
-
 def run(
     settings: Settings,
     selection: DaySelection = DaySelection(),
     watch: Callable[[str], None] = lambda _: None,
 ) -> Rows:
-    """Compute the chosen days; returns their rows of `summary`, [] when there is nothing to do.
+    """Compute the selected days; returns their rows of `summary`, [] when there is nothing to do.
 
-    `watch` gets each stage. Raises NoData, NotRunning, ServiceFailed; the previous rows of a day
-    then stand. One run at a time in a home.
+    An empty selection means the missing and dirty days. `watch` gets each stage. Raises NoData,
+    NotRunning, ServiceFailed; the previous rows of a day then stand. One run at a time in a home.
     """
     formats.check_home(settings)
     with _alone(settings), BatchViews.connect(settings) as views:
         publish(settings, views)
         watch("listing the master copy")
         files = _selected(settings, selection)
-        inputs = views.inputs(None if selection.stale_only else list(files))
-        plan = _stale(settings, files, inputs) if selection.stale_only else files
+        inputs = views.inputs(None if selection.is_empty else list(files))
+        plan = _stale(settings, files, inputs) if selection.is_empty else files
         if not plan:
             return []
         submit.submit(settings, _job(plan, inputs), watch)
         return summary(views, sorted(plan))
+
+
+def select(selection: DaySelection, present: list[str], today: datetime.date) -> list[str]:
+    """The selected ones of the days present (sorted); raises NoData where a single one is not."""
+    selection = selection.resolved(present, today)
+    if selection.only and selection.only not in present:
+        raise _no_data(selection.only, present)
+    return selection.within(present)
 
 
 def repeat(
@@ -162,8 +116,7 @@ def status(settings: Settings) -> Rows:
 
 
 def _selected(settings: Settings, selection: DaySelection) -> Manifests:
-    today = _today()
-    files = _listed(settings, lambda days: selection.days(days, today))
+    files = _listed(settings, lambda days: select(selection, days, utc_today()))
     if selection.only and not files:
         raise NoData(
             f"there is no closed file of {selection.only} yet", "is ingest still writing it?"
@@ -214,22 +167,6 @@ def _alone(settings: Settings) -> Iterator[None]:
     busy = "another batch run is already running in this home"
     with exclusive(settings.files.batch_lock, busy, "wait for it"):
         yield
-
-
-def _day(option: str, text: str | None) -> str | None:
-    return None if text is None else one_day(option, text)
-
-
-def _today() -> datetime.date:
-    return datetime.datetime.now(datetime.UTC).date()
-
-
-def _day_before(day: datetime.date) -> str:
-    return (day - datetime.timedelta(days=1)).isoformat()
-
-
-def _not_after(days: list[str], last: datetime.date) -> list[str]:
-    return [day for day in days if day <= last.isoformat()]
 
 
 def _no_data(day: str, present: list[str]) -> NoData:

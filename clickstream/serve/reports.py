@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clickstream import alerts
 from clickstream.console.escape import show_bytes
-from clickstream.days import DAY_SECONDS, instant, seconds
+from clickstream.days import DAY_SECONDS, EVERY_DAY, DaySelection, instant, seconds
 from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.serve import alerting, compare
 from clickstream.serve.when import (
-    EVERY_DAY,
     WEEKDAYS,
-    Days,
     later,
     second,
     utc_day,
@@ -63,7 +61,7 @@ class Question:
     `kind` and `state` choose alerts; None: of any kind, open or resolved.
     """
 
-    days: Days = EVERY_DAY
+    days: DaySelection = EVERY_DAY
     server: str | None = None
     top: int | None = 10
     other: bool = False
@@ -101,7 +99,7 @@ class Question:
         if date and at:
             raise UsageError("choose the window's end by one of --date and --at")
         return cls(
-            days=Days.parse(date, first, last, span),
+            days=DaySelection.for_report(date, first, last, span),
             server=server,
             at=None if at is None else second("--at", at),
             window=seconds("--window", window),
@@ -331,7 +329,7 @@ def _compared(
     return compare.beside(report, rows, moved or before, sorted(keys), counted), against
 
 
-def _chosen(present: list[str], days: Days) -> list[str]:
+def _chosen(present: list[str], days: DaySelection) -> list[str]:
     if days.only and days.only not in present:
         raise _no_data(days.only, "if its log is ingested: clickstream batch run")
     return days.within(present)
@@ -354,9 +352,7 @@ def _left_out(views: "RealTime") -> str:
     """The lines that were read and not counted, per server; "" where there is nothing."""
     texts = []
     for server, each in sorted(views.status()["servers"].items()):
-        parts = [
-            f"{each[outcome]} {outcome.replace('_', ' ')}" for outcome in LEFT_OUT if each[outcome]
-        ]
+        parts = [f"{each[key]} {key.replace('_', ' ')}" for key in LEFT_OUT if each[key]]
         texts += [f"{server} {', '.join(parts)}"] * bool(parts)
     return f"; not counted: {'; '.join(texts)}" if texts else ""
 

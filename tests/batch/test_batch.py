@@ -10,9 +10,9 @@ import pytest
 
 from clickstream import config
 from clickstream.batch import run, view_rows
-from clickstream.batch.run import DaySelection
 from clickstream.batch.view_rows import CATEGORIES, TRAFFIC, VISITORS
 from clickstream.clients.hdfs import Entry
+from clickstream.days import DaySelection
 from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.master import File, closed_files, days
 from clickstream.views.batch import DayInputs
@@ -36,9 +36,9 @@ PRESENT = ["2015-05-17", "2015-05-18", "2015-05-19", "9999-12-31"]
 )
 def test_chosen_days(options, chosen):
     given = {"only": None, "first": None, "last": None, "every": False} | options
-    selection = DaySelection.parse(**given)
-    assert selection.days(PRESENT, TODAY) == chosen
-    assert selection.stale_only == (not options)
+    selection = DaySelection.for_batch(**given)
+    assert run.select(selection, PRESENT, TODAY) == chosen
+    assert selection.is_empty == (not options)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_chosen_days(options, chosen):
 )
 def test_a_wrong_choice_is_refused(given):
     with pytest.raises(UsageError):
-        DaySelection.parse(*given)
+        DaySelection.for_batch(*given)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_wrong_choice_is_refused(given):
 )
 def test_a_single_day_without_lines(only, present, message):
     with pytest.raises(NoData, match=message):
-        DaySelection(only=only).days(present, TODAY)
+        run.select(DaySelection(only=only), present, TODAY)
 
 
 def test_yesterday_goes_by_utc_and_says_so():

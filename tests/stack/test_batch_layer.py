@@ -8,8 +8,8 @@ import pytest
 from clickstream import config, weblog
 from clickstream.batch import run as batch
 from clickstream.batch import view_rows
-from clickstream.batch.run import DaySelection
 from clickstream.clients.hdfs import Hdfs
+from clickstream.days import DaySelection
 from clickstream.errors import BadInput, ClickstreamError, NotRunning, ServiceFailed
 from clickstream.master import closed_files
 from clickstream.views.batch import BatchViews, LineCount
