@@ -3,6 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from clickstream.days import DaySelection
+from clickstream.serve.when import WEEKDAYS, later, weekday
+
 Row = dict[str, Any]
 Rows = list[Row]
 
@@ -36,6 +39,34 @@ def beside(
         else row | dict.fromkeys(columns(report))
         for row in rows
     ]
+
+
+def shifted(rows: Rows, days: int) -> Rows:
+    """The rows with their dates, if they have any, so many days later."""
+    return [row | {"date": later(row["date"], days)} if "date" in row else row for row in rows]
+
+
+def counted_on(days: Sequence[str], length: int) -> Callable[[Row], bool]:
+    """A function that is True for a row whose counterpart, `length` days before, has data.
+
+    The counterpart of a date is a day, of a weekday any such day, else the whole period.
+    """
+    dates = {later(day, length) for day in days}
+    weekdays = {WEEKDAYS[weekday(day)] for day in days}
+
+    def counted(row: Row) -> bool:
+        if "date" in row:
+            return row["date"] in dates
+        return row["weekday"] in weekdays if "weekday" in row else bool(days)
+
+    return counted
+
+
+def description(period: DaySelection, days: Sequence[str]) -> str:
+    """The period before in words; `days` are those of it that have data."""
+    missing = period.length - len(days)
+    text = f"compared with {period.first} to {period.last}"
+    return text + f" ({missing} of its {period.length} days have no data)" * bool(missing)
 
 
 def _changes(row: Row, before: Row, measures: Sequence[str]) -> Row:

@@ -15,14 +15,7 @@ from clickstream.console.escape import show_bytes
 from clickstream.days import DAY_SECONDS, EVERY_DAY, DaySelection, instant, seconds
 from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.serve import alerting, compare
-from clickstream.serve.when import (
-    WEEKDAYS,
-    later,
-    second,
-    utc_day,
-    utc_start,
-    weekday,
-)
+from clickstream.serve.when import WEEKDAYS, second, utc_day, utc_start, weekday
 
 if TYPE_CHECKING:
     from clickstream.config import Settings
@@ -43,6 +36,8 @@ COLUMNS = {
     "health": ("server", "window_end", "non_200", "state"),
     "alerts": alerts.COLUMNS,
 }
+KEYS = ("category", "date", "hour", "server", "weekday")
+"""The columns that name a row; the others are its figures."""
 TOTAL = ("from", "to", "days", "server", "unique_visitors", "requests")
 OTHER = "(other)"
 LEFT_OUT = ("set_aside", "skipped")
@@ -306,27 +301,18 @@ def _by_weekday(rows: Rows) -> Rows:
 def _compared(
     views: "BatchViews", report: str, rows: Rows, present: list[str], question: Question
 ) -> tuple[Rows, str]:
-    """The rows beside those of the period before, and what that is; a day beside its like."""
+    """The rows beside those of the period before, and which period that is."""
     period = question.days.before(present)
     days = period.within(present)
-    asked = replace(question, days=period, top=None)
     if report == "visitors":
         _check_visitors(views, question.days.within(present) + days)
-    before = BATCH[report](views, days, asked) if days else []
-    moved = [row | {"date": later(row["date"], period.length)} for row in before if "date" in row]
-    places = {later(day, period.length) for day in days}
-    weekdays = {WEEKDAYS[weekday(day)] for day in days}
-
-    def counted(row: dict[str, Any]) -> bool:
-        if "date" in row:
-            return row["date"] in places
-        return row["weekday"] in weekdays if "weekday" in row else bool(days)
-
-    keys = {"date", "weekday", "hour", "server", "category"} & {key for row in rows for key in row}
-    missing = period.length - len(days)
-    against = f"compared with {period.first} to {period.last}"
-    against += f" ({missing} of its {period.length} days have no data)" if missing else ""
-    return compare.beside(report, rows, moved or before, sorted(keys), counted), against
+    every = replace(question, days=period, top=None)
+    before = BATCH[report](views, days, every) if days else []
+    keys = [key for key in KEYS if any(key in row for row in rows)]
+    shifted = compare.shifted(before, period.length)
+    counted = compare.counted_on(days, period.length)
+    compared = compare.beside(report, rows, shifted, keys, counted)
+    return compared, compare.description(period, days)
 
 
 def _chosen(present: list[str], days: DaySelection) -> list[str]:
