@@ -1,4 +1,4 @@
-"""Alerts as a function of the stored counts: what one is, and how late counts join two of them.
+"""Alerts as a function of the stored counts: their definition, and how late counts join two.
 
 An alert is a stretch of the event clock in which a key (an IP, a server) is too bad:
 
@@ -8,7 +8,7 @@ health  seconds in which the trailing non-200 count of a server stays above the 
         alert resolves, from the first second on at which it is above the level that opens one
 
 Counts only ever grow, and so do these stretches. It is therefore enough to look around the seconds
-that a batch has touched and to join what is found there with the alerts that are known: the same
+that a batch has touched and to join the stretches there with the stored alerts: the same
 lines make the same open and resolved alerts, in whatever order they came and wherever the batches
 were cut. What does depend on the order is history: how often an alert changed (`seq`), in which
 batch (`batch`), and the alerts that a late line has joined to an earlier one (`merged`), which
@@ -76,7 +76,7 @@ class Alert:
 
 
 class Change(NamedTuple):
-    """What a batch did to an alert: `before` is None for a new one."""
+    """The change of an alert by a batch: `before` is None for a new one."""
 
     before: Alert | None
     after: Alert
@@ -130,25 +130,25 @@ def runs(
         if start - window_s < second <= end:
             steps[max(second, start)] += n
             steps[second + window_s] -= n
-    found: list[Span] = []
+    spans: list[Span] = []
     total, above = 0, False
     for second in sorted(moment for moment in steps if moment <= end):
         total += steps[second]
         if total > levels[1]:
             step = _step(second, total, second in counts, levels[0])
-            found.append(_both(found.pop(), step) if above else step)
+            spans.append(_both(spans.pop(), step) if above else step)
         elif above:
-            found[-1] = found[-1]._replace(until=second - 1)
+            spans[-1] = spans[-1]._replace(until=second - 1)
         above = total > levels[1]
-    return [*found[:-1], found[-1]._replace(until=end)] if above else found
+    return [*spans[:-1], spans[-1]._replace(until=end)] if above else spans
 
 
-def join(known: Sequence[Alert], spans: Iterable[Span]) -> list[tuple[Span, list[Alert]]]:
+def join(stored: Sequence[Alert], spans: Iterable[Span]) -> list[tuple[Span, list[Alert]]]:
     """The stretches that these make together, in order, each with the alerts that are part of it.
 
     Two are one where they have a second in common. One in which no alert opens is left out.
     """
-    parts: list[tuple[Span, list[Alert]]] = [(span_of(alert), [alert]) for alert in known]
+    parts: list[tuple[Span, list[Alert]]] = [(span_of(alert), [alert]) for alert in stored]
     parts += [(span, []) for span in spans]
     joined: list[tuple[Span, list[Alert]]] = []
     for span, alerts in sorted(parts, key=lambda part: part[0].start):
@@ -176,7 +176,7 @@ COLUMNS = (
 
 
 def flat(alert: Alert) -> dict[str, Any]:
-    """The alert as a row of COLUMNS, its text as `text.show_bytes` shows it, instants as ISO UTC.
+    """The alert as a row of COLUMNS, its text as `escape.show_bytes` shows it, instants as ISO UTC.
 
     `servers` are joined by commas; `merged_into` is None where it is not.
     """

@@ -84,8 +84,8 @@ def compare(settings: Settings, truth: dict[str, Rows]) -> Iterator[Comparison]:
     """Ask every report as a user would, as JSON, and hold it against the generator's rows."""
     for name, expected in truth.items():
         answer = reports.ask(settings, name, reports.Question.parse(settings))
-        found = json.loads(output.text(answer.rows, answer.columns, "json"))
-        yield Comparison(name, len(found), _difference(found, expected), _table(answer))
+        rows = json.loads(output.text(answer.rows, answer.columns, "json"))
+        yield Comparison(name, len(rows), _difference(rows, expected), _table(answer))
 
 
 def _own_settings(settings: Settings) -> Settings:
@@ -130,15 +130,15 @@ def _story(settings: Settings, progress: Progress) -> list[Comparison]:
 
 
 def _logs(settings: Settings) -> dict[str, Rows]:
-    made = scenario.generate(settings.files.demo_logs, SEED, servers=list(settings.servers))
-    for server, path in made.paths.items():
+    generated = scenario.generate(settings.files.demo_logs, SEED, servers=list(settings.servers))
+    for server, path in generated.paths.items():
         source.put(settings, path, server)
-    truth: dict[str, Rows] = made.truth["reports"]
+    truth: dict[str, Rows] = generated.truth["reports"]
     return truth
 
 
 def _caught_up(settings: Settings, driver: Child) -> None:
-    """Until the real-time views know of every record of the topic."""
+    """Wait until the real-time views have counted every record of the topic."""
     records = sum(end - first for first, end in kafka.offsets(settings).values())
     with RealTime.connect(settings) as views:
         wait_until(
@@ -163,11 +163,11 @@ def _table(answer: reports.Answer) -> str:
     return table + (f"… and {left} more rows\n" if left > 0 else "")
 
 
-def _difference(found: Rows, expected: Rows) -> str:
-    if found == expected:
+def _difference(rows: Rows, expected: Rows) -> str:
+    if rows == expected:
         return ""
-    pairs = zip(found, expected, strict=False)
+    pairs = zip(rows, expected, strict=False)
     first = next((pair for pair in pairs if pair[0] != pair[1]), None)
     if first is None:
-        return f"{len(found)} rows, expected {len(expected)}"
+        return f"{len(rows)} rows, expected {len(expected)}"
     return f"found {json.dumps(first[0])}, expected {json.dumps(first[1])}"

@@ -205,7 +205,7 @@ class Home:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the home carries our marker."""
+        """True where the home carries our marker."""
         return self.marker.is_file()
 
     def claim(self, *configured: Path) -> None:

@@ -11,7 +11,7 @@ _DAY = re.compile(r"dt=([0-9]{4}-[0-9]{2}-[0-9]{2})\Z")
 _SERVER = re.compile(r"server=[A-Za-z0-9._-]+\Z")
 _HIDDEN = ("_", ".")
 PREFIX, SUFFIX = "_", ".tmp"
-"""Of the name of a file that the collector writes."""
+"""Prefix and suffix of the name of a file that the collector writes."""
 
 
 class File(NamedTuple):
@@ -35,11 +35,11 @@ def closed(entries: Sequence[Entry]) -> list[Entry]:
 
 def closed_files(hdfs: Hdfs, root: str, day: str) -> list[File]:
     """A day's files with something in them; names that begin with `_` or `.` are in use."""
-    found = []
+    files = []
     for server in hdfs.list(f"{root}/dt={day}"):
         if server.is_dir and _SERVER.match(server.name):
-            found += [_file(day, server.name, entry) for entry in closed(hdfs.list(server.path))]
-    return sorted(found)
+            files += [_file(day, server.name, entry) for entry in closed(hdfs.list(server.path))]
+    return sorted(files)
 
 
 def in_use(hdfs: Hdfs, settings: Settings) -> list[Entry]:
@@ -48,7 +48,7 @@ def in_use(hdfs: Hdfs, settings: Settings) -> list[Entry]:
 
 
 def among(hdfs: Hdfs, settings: Settings, entries: Sequence[Entry]) -> list[Entry]:
-    """Those of the entries that `in_use` would find."""
+    """The entries that are in use."""
     opened = {path for root in _roots(settings) for path in hdfs.open_files(root)}
     return [
         entry for entry in entries if _hidden(entry) or (is_stuck(entry) and entry.path in opened)
@@ -56,7 +56,7 @@ def among(hdfs: Hdfs, settings: Settings, entries: Sequence[Entry]) -> list[Entr
 
 
 def is_stuck(entry: Entry) -> bool:
-    """Whether a file that is open has its final name: nobody will ever close it."""
+    """True where an open file has its final name: nobody will ever close it."""
     return not entry.name.startswith(PREFIX)
 
 

@@ -25,7 +25,7 @@ from tests.truth import attacks, outages
 
 BASE = 1431939600
 WINDOW_S, GAP_S, LIMIT, OPENS = 10, 5, 2, 3
-SLOT_S = 60
+MINUTE_S = 60
 
 
 class Line(NamedTuple):
@@ -161,16 +161,16 @@ class MemoryWriter(Writer):
 
 
 def batch_of(lines):
-    slots, outcomes = {}, defaultdict(Counter)
+    minutes, outcomes = {}, defaultdict(Counter)
     for line in lines:
         outcomes[line.server]["counted"] += 1
-        slot = line.second // SLOT_S * SLOT_S
+        minute = line.second // MINUTE_S * MINUTE_S
         leaf = [(line.server, line.second, line.ip, 1)]
-        counts.add(slots.setdefault((counts.IP, slot), {}), leaf)
+        counts.add(minutes.setdefault((counts.IP, minute), {}), leaf)
         if line.status != "200":
             leaf = [(line.server, line.second, line.status, 1)]
-            counts.add(slots.setdefault((counts.NON_200, slot), {}), leaf)
-    return Batch(slots, {}, {server: dict(each) for server, each in outcomes.items()})
+            counts.add(minutes.setdefault((counts.NON_200, minute), {}), leaf)
+    return Batch(minutes, {}, {server: dict(each) for server, each in outcomes.items()})
 
 
 def settings_of(resolves):
@@ -247,7 +247,7 @@ class Forgetful(MemoryWriter):
     def _send(self, rows):
         self.sendings += 1
         if self.sendings in self.at:
-            self.patience.outages += 1
+            self.retry.outages += 1
             vars(self.tables).update(vars(deepcopy(self.calm)))
         super()._send(rows)
 

@@ -4,7 +4,6 @@ The ledger says what there should be; a Spark job says what there is; the source
 once more beside it, line end by line end. Nothing is changed.
 """
 
-import datetime
 import gzip
 import hashlib
 import io
@@ -20,10 +19,11 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 from clickstream import master
 from clickstream.audit.reconcile import Audit, LedgerState, Log, Stores, compare
-from clickstream.batch.run import Choice
+from clickstream.batch.run import select
 from clickstream.clients import endpoints, kafka
 from clickstream.clients.hdfs import Entry, Hdfs
 from clickstream.config import Settings
+from clickstream.days import DaySelection, utc_today
 from clickstream.errors import BadInput, ClickstreamError, NoData, NotRunning, UsageError
 from clickstream.ingest import in_flight
 from clickstream.ingest.spool import spooler
@@ -43,17 +43,17 @@ NAMED = 5
 
 
 class Scope(NamedTuple):
-    """What is looked at: days and servers; None is all of them."""
+    """The days and servers to audit; None is all of them."""
 
     days: list[str] | None
     servers: list[str] | None
 
     def has(self, day: str) -> bool:
-        """Whether a day is asked for."""
+        """True where a day is selected."""
         return self.days is None or day in self.days
 
     def has_server(self, server: str) -> bool:
-        """Whether a server is asked for."""
+        """True where a server is selected."""
         return self.servers is None or server in self.servers
 
 
@@ -74,11 +74,11 @@ class Files(NamedTuple):
 
 def audit(
     settings: Settings,
-    choice: Choice = Choice(),
+    selection: DaySelection = DaySelection(),
     server: str | None = None,
     watch: Watch = lambda _: None,
 ) -> Audit:
-    """Hold the stores against the ledger; `watch` hears each stage.
+    """Hold the stores against the ledger; `watch` gets each stage.
 
     Of chosen days the lines are counted and compared; gaps and the source logs need all days.
     Raises NoData without a ledger or a day, UsageError for an unknown server, NotRunning.
@@ -86,7 +86,7 @@ def audit(
     hdfs = Hdfs.connect(settings)
     watch("listing")
     foreign = _foreign(hdfs, settings, server)
-    scope = _scope(hdfs, settings, choice, server, foreign)
+    scope = _scope(hdfs, settings, selection, server, foreign)
     before = read_ledger(settings, scope)
     files = _files(hdfs, settings, scope)
     stores, notes = _stores(settings, scope, files, before, watch)
@@ -103,7 +103,7 @@ def audit(
 
 
 def read_ledger(settings: Settings, scope: Scope = EVERYTHING) -> LedgerState:
-    """What the ledger of this home says of the servers asked for; raises NoData without one."""
+    """The ledger's state of the selected servers; raises NoData without a ledger."""
     path = _ledger(settings)
     drained: dict[Log, list[int]] = defaultdict(list)
     with Ledger.open(path) as ledger:
@@ -193,16 +193,16 @@ def _sources(
 
 
 def _scope(
-    hdfs: Hdfs, settings: Settings, choice: Choice, server: str | None, foreign: list[str]
+    hdfs: Hdfs, settings: Settings, selection: DaySelection, server: str | None, foreign: list[str]
 ) -> Scope:
     ours = [name for name in settings.servers if name not in foreign]
     servers = [server] if server else ours if foreign else None
-    if choice == Choice():
+    if selection.is_empty:
         return Scope(None, servers)
     ledger = read_ledger(settings, Scope(None, servers))
-    known = {count.day for count in ledger.counts} - {UNDATED}
-    present = sorted(known | set(master.days(hdfs, settings.hdfs.master)))
-    days = choice.days(present, datetime.datetime.now(datetime.UTC).date())
+    spooled = {count.day for count in ledger.counts} - {UNDATED}
+    present = sorted(spooled | set(master.days(hdfs, settings.hdfs.master)))
+    days = select(selection, present, utc_today())
     if not days:
         raise NoData("neither the ledger nor the master dataset has a line of these days")
     return Scope(days, servers)
@@ -236,7 +236,7 @@ def _manifests(root: str, entries: list[Entry]) -> dict[str, list[File]]:
 def _stores(
     settings: Settings, scope: Scope, files: Files, ledger: LedgerState, watch: Watch
 ) -> tuple[Stores, list[str]]:
-    """What the stores hold, and notes on them."""
+    """The contents of the stores, and notes on them."""
     offsets = _offsets(settings, scope)
     cut = _cut(settings, offsets)
     with _sources(settings, ledger.files if scope.days is None else []) as sources:
@@ -323,19 +323,19 @@ def _batch(
     """Requests by server and day of the days that are computed from the present files; notes."""
     try:
         with BatchViews.connect(settings) as views:
-            made, visitors = views.made(), views.visitors()
+            inputs, visitors = views.inputs(), views.visitors()
     except NotRunning as error:
         return {}, [f"the batch views were not read: {error.message}"]
-    known = {day: [File(*file) for file in each.files] for day, each in made.items()}
-    fresh = {day for day, files in present.items() if known.get(day) == files}
+    computed = {day: [File(*file) for file in each.files] for day, each in inputs.items()}
+    fresh = {day for day, files in present.items() if computed.get(day) == files}
     rows = {
         (row["server"], row["date"]): int(row["requests"])
         for row in visitors
         if row["date"] in fresh and row["server"] != VIEWS_ALL
         if scope.has_server(row["server"])
     }
-    missing = sorted(present.keys() - known.keys())
-    dirty = sorted((present.keys() & known.keys()) - fresh)
+    missing = sorted(present.keys() - computed.keys())
+    dirty = sorted((present.keys() & computed.keys()) - fresh)
     texts = {"batch has not computed": missing, "batch has to compute again": dirty}
     return rows, _texts(texts)
 

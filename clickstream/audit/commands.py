@@ -30,16 +30,16 @@ def audit(
     """
     from clickstream.audit import collect as audits
     from clickstream.audit import reconcile
-    from clickstream.batch.run import Choice
     from clickstream.console import output
     from clickstream.console.escape import printable
+    from clickstream.days import DaySelection
     from clickstream.errors import ClickstreamError
 
-    choice = Choice.parse(date, first, last, False)
-    if choice.note():
-        typer.echo(choice.note(), err=True)
+    selection = DaySelection.for_batch(date, first, last, False)
+    if selection.yesterday_hint():
+        typer.echo(selection.yesterday_hint(), err=True)
     with options.stages() as watch:
-        done = audits.audit(options.settings(conf), choice, server, watch)
+        done = audits.audit(options.settings(conf), selection, server, watch)
     output.show(done.rows, reconcile.TABLE if form == "table" else reconcile.COLUMNS, form)
     for note in done.notes:
         typer.echo(f"Note: {printable(note)}", err=True)

@@ -81,14 +81,14 @@ def compare(ledger: LedgerState, stores: Stores, whole: bool) -> Audit:
         _row(key, sums[key], stores) | {"problem": _problem(key, sums[key], ledger, stores)}
         for key in sorted(sums, key=_order)
     ]
-    _add_log_problems(rows, ledger, stores, whole)
+    rows = _with_offsets(rows, ledger, stores, whole)
     problems = [f"{r['server']} {r['file']} {r['day']}: {r['problem']}" for r in rows]
     wrong = [text for text, row in zip(problems, rows, strict=True) if row["problem"]]
     return Audit(rows, wrong, [])
 
 
 def log_faults(log: LogFile | None, found: Rows, in_flight: str, whole: bool = True) -> list[str]:
-    """What is wrong with a log, with its offsets: the rows of one log; a sentence each kind."""
+    """The problems of a log by offset, from its rows: a sentence for each kind."""
     lost = f"in flight ({in_flight})" if in_flight else "missing"
     if log is None:
         first, stop = min(row["first"] for row in found), max(row["stop"] for row in found)
@@ -201,19 +201,22 @@ def _mismatch(sums: Counter[str], cut: bool, in_flight: str) -> str:
     return "; ".join(differing) + (f" (in flight: {in_flight})" if differing and in_flight else "")
 
 
-def _add_log_problems(rows: Rows, ledger: LedgerState, stores: Stores, whole: bool) -> None:
-    """Put into the row of each log what is wrong with it, by offset where that is known."""
-    known = {(log.server, log.file): log for log in ledger.files}
-    found: dict[Log, Rows] = defaultdict(list)
-    for each in sorted(stores.rows, key=lambda each: int(each["bucket"])):
-        found[each["server"], each["file"]].append(each)
-    for row in rows:
-        log = row["server"], row["file"]
-        if row["day"] == ALL and row["file"] not in (ALL, NO_STAMP):
-            in_flight = ledger.in_flight.get(log[0], "")
-            problems = log_faults(known.get(log), found[log], in_flight, whole)
-            problems = problems or _count_problem(row["problem"], found[log])
-            row["problem"] = "; ".join([*_source(row), *problems])
+def _with_offsets(rows: Rows, ledger: LedgerState, stores: Stores, whole: bool) -> Rows:
+    """The rows; the problem of a log as a whole is named by offset where that is known."""
+    logs = {(log.server, log.file): log for log in ledger.files}
+    pieces: dict[Log, Rows] = defaultdict(list)
+    for piece in sorted(stores.rows, key=lambda piece: int(piece["bucket"])):
+        pieces[piece["server"], piece["file"]].append(piece)
+
+    def problem(row: Mapping[str, Any]) -> str:
+        key = row["server"], row["file"]
+        if row["day"] != ALL or row["file"] in (ALL, NO_STAMP):
+            return str(row["problem"])
+        in_flight = ledger.in_flight.get(row["server"], "")
+        faults = log_faults(logs.get(key), pieces[key], in_flight, whole)
+        return "; ".join(_source(row) + (faults or _count_problem(row["problem"], pieces[key])))
+
+    return [row | {"problem": problem(row)} for row in rows]
 
 
 def _source(row: Mapping[str, Any]) -> list[str]:

@@ -42,16 +42,16 @@ def run(
     """
     from clickstream.batch import run as batch
     from clickstream.console import output
-    from clickstream.days import seconds
+    from clickstream.days import DaySelection, seconds
 
-    choice = batch.Choice.parse(date, first, last, whole)
+    selection = DaySelection.for_batch(date, first, last, whole)
     settings = options.settings(conf)
 
     def turn() -> None:
-        if choice.note():
-            typer.echo(choice.note(), err=True)
+        if selection.yesterday_hint():
+            typer.echo(selection.yesterday_hint(), err=True)
         with options.stages() as watch:
-            rows = batch.run(settings, choice, watch)
+            rows = batch.run(settings, selection, watch)
         if not rows:
             typer.echo("nothing to do: every chosen day is up to date", err=True)
         if rows or form != "table":
@@ -65,7 +65,7 @@ def run(
 
 @app.command()
 def status(form: Form = "table") -> None:
-    """How each day stands: fresh, dirty (and why), missing or gone; and whether it is final.
+    """The state of each day: fresh, dirty (and why), missing or gone; and whether it is final.
 
     Example: clickstream batch status
     """

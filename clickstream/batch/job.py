@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 Counts = dict[str | None, list[Count]]
 
 PARTITION_BYTES = 256 * 2**20
-# A valid line is longer than SLOT, so that two lines never share one; a block has 64 slots.
-SLOT, BLOCK, CHUNK = 32, 2048, 2**20
+# A valid line is longer than CELL bytes, so that two lines never share an offset cell; a block has
+# 64 cells.
+CELL, BLOCK, CHUNK = 32, 2048, 2**20
 _FIELDS = r"{{day}}\t{{server}}\n{visitor}\n{{hour}}:{{minute}} {{status}}\n{{file}}\n{{offset}}\n"
 FIELDS = {
     HOST: _FIELDS.format(visitor="{host}"),
@@ -39,19 +40,19 @@ FIELDS = {
 
 # `fields`: the text source hands on a line's bytes as they are; read as UTF-8 they would merge
 # categories.
-# `slices`: the digests of a server's visitors as one value. A visitor of two servers is found by
+# `day_rows`: the digests of a server's visitors as one value. A visitor of two servers is found by
 # them, in the driver: to collect here each visitor's servers took a quarter of the whole CPU time.
 def _query(counted: str, vhosts: Collection[str], mapping: Categories, visitor: str) -> str:
     """The query over `master` that counts by `counted`; the other arguments are those of `count`.
 
-    `counted` gives `ds` (day TAB server), `g` (what is counted), `k` (which of it), `n`, `slots`.
+    `counted` gives `ds` (day TAB server), `g` (what is counted), `k` (which of it), `n`, `cells`.
     """
     plain = mapping == PLAIN
-    made = FIELDS[visitor] + ("{target}" if plain else "{request}")
+    template = FIELDS[visitor] + ("{target}" if plain else "{request}")
     digits, in_chunk = 2 * DIGEST_BYTES, CHUNK // BLOCK
     return rf"""
 WITH fields AS (
-    SELECT {stamped.fields("text", made, vhosts)} AS f
+    SELECT {stamped.fields("text", template, vhosts)} AS f
     FROM (SELECT decode(cast(value AS binary), 'ISO-8859-1') AS text FROM master)
 ), requests AS (
     SELECT *, {weblog.sql_segment("request")} AS segment
@@ -63,7 +64,7 @@ WITH fields AS (
     FROM requests
 ), counted AS (
     {counted}
-), slices AS (
+), day_rows AS (
     SELECT ds, g,
         CASE g WHEN 'traffic' THEN k
             WHEN 'category' THEN {stamped.category("k") if plain else "k"} END AS k,
@@ -79,24 +80,24 @@ SELECT split_part(ds, '\t', 1) AS date, to_json(collect_list(struct(
     g, split_part(ds, '\t', 2) AS server, if(g = 'traffic', left(k, 5), NULL) AS minute,
     if(g = 'traffic', right(k, 3), NULL) AS status, if(g = 'category', k, NULL) AS category,
     n, greatest(n, 0) AS seen, digests, chunks))) AS counts
-FROM slices GROUP BY date
+FROM day_rows GROUP BY date
 """  # noqa: S608 (constants of ours, and servers whose names are checked)
 
 
-# Two lines with one id have one slot: there can be copies only where fewer slots are taken than
+# Two lines with one id have one cell: there can be copies only where fewer cells are taken than
 # lines were read, and only those blocks stay. To look for copies by id everywhere is dear.
 COUNTED = f"""
-    SELECT ds, g, k, count(*) AS n, bit_or(slot) AS slots
+    SELECT ds, g, k, count(*) AS n, bit_or(cell) AS cells
     FROM (SELECT ds, visitor, traffic, category, concat(file, ':', at div {BLOCK}) AS block,
-        shiftleft(1L, cast(at div {SLOT} % {BLOCK // SLOT} AS int)) AS slot FROM keyed)
+        shiftleft(1L, cast(at div {CELL} % {BLOCK // CELL} AS int)) AS cell FROM keyed)
     UNPIVOT INCLUDE NULLS (k FOR g IN (visitor, traffic, category, block))
-    GROUP BY ds, g, k HAVING g <> 'block' OR n <> coalesce(bit_count(slots), 0)
+    GROUP BY ds, g, k HAVING g <> 'block' OR n <> coalesce(bit_count(cells), 0)
 """  # noqa: S608 (constants of ours)
 
 # A copy's fields are those of its line, so they are all keys beside the id. Who came is the same
 # with copies and without.
 COPIES = f"""
-    SELECT ds, g, k, -sum(extra) AS n, NULL AS slots
+    SELECT ds, g, k, -sum(extra) AS n, NULL AS cells
     FROM (SELECT ds, traffic, category, count(*) - 1 AS extra FROM keyed
         WHERE coalesce(concat(file, ':', at div {CHUNK}), '') IN (
             SELECT explode(from_json(:chunks, 'array<string>')))
@@ -148,7 +149,7 @@ def count(
     mapping: Categories = PLAIN,
     visitor: str = HOST,
 ) -> Counts:
-    """Stamped lines -> each day's counts (see `slices`), in one scan; two where copies can be.
+    """Stamped lines -> each day's counts (see `day_rows`), in one scan; two where copies can be.
 
     `vhosts` are the servers read as vhost_combined; `mapping` decides the categories,
     `visitor` (`batch.visitor`) who is one visitor. What copies counted is in counts below 0.
@@ -170,13 +171,13 @@ def count(
 
 def check(counted: Counts, plan: dict[str, list[File]]) -> None:
     """Every line must parse and lie under its own day; raises BadInput, before a row is written."""
-    strangers = [day for day in counted if day not in plan]
+    unexpected = [day for day in counted if day not in plan]
     missing = [day for day in plan if day not in counted]
     bad = sum(map(view_rows.unparsed, counted.values()))
-    if strangers or missing or bad:
+    if unexpected or missing or bad:
         raise BadInput(
             f"the master dataset is damaged: {bad} lines do not parse; days in files of other days:"
-            f" {_listed(strangers)}; days without a line: {_listed(missing)}",
+            f" {_listed(unexpected)}; days without a line: {_listed(missing)}",
             "nothing was written",
         )
 

@@ -46,7 +46,7 @@ class Traffic(NamedTuple):
 
 
 def made_with(settings: Settings) -> dict[str, str]:
-    """What of the configuration the rows depend on: a day made with anything else is dirty."""
+    """The configuration that the rows depend on: a day made with anything else is dirty."""
     return {"visitor": settings.batch.visitor, "categories": settings.categories.fingerprint}
 
 
@@ -59,7 +59,7 @@ def rows(run: Run, counts: list[Count]) -> dict[str, Rows]:
         for server in (count["server"], ALL)
     ]
     sets = {count["server"]: _digests(count) for count in counts if count["g"] == VISITORS}
-    found = {
+    tables = {
         "daily_visitors": _visitors(sets, traffic),
         "visitor_sets": _visitor_sets(sets),
         "daily_responses": _responses(traffic, lambda row: (row.server,), ("server",)),
@@ -73,7 +73,7 @@ def rows(run: Run, counts: list[Count]) -> dict[str, Rows]:
         "daily_categories": _categories(counts),
         "batch_runs": [_run(run, counts)],
     }
-    return {name: [{"date": run.date} | row for row in table] for name, table in found.items()}
+    return {name: [{"date": run.date} | row for row in table] for name, table in tables.items()}
 
 
 def unparsed(counts: Iterable[Count]) -> int:

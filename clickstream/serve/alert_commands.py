@@ -1,4 +1,4 @@
-"""`clickstream alert ...`: parse, ask, print."""
+"""`clickstream alert ...`: parse, query, print."""
 
 from typing import Annotated, Literal
 
@@ -77,10 +77,10 @@ def show(
     row = alerts.flat(alert)
     if evidence:
         with options.stages() as watch:
-            found = evidences.collect(settings, alert, top, watch)
-        row |= {"lines": found.lines}
+            collected = evidences.collect(settings, alert, top, watch)
+        row |= {"lines": collected.lines}
     if form == "json":
-        row |= {"evidence": found.rows} if evidence else {}
+        row |= {"evidence": collected.rows} if evidence else {}
         typer.echo(json.dumps(row, ensure_ascii=False))
         return
     output.show(
@@ -89,4 +89,4 @@ def show(
         form,
     )
     if evidence:
-        output.show(found.rows, evidences.COLUMNS, form)
+        output.show(collected.rows, evidences.COLUMNS, form)

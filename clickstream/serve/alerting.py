@@ -1,4 +1,4 @@
-"""Which alerts a question asks for."""
+"""The selection of alerts by a question."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -14,17 +14,17 @@ ALL = "all"
 
 
 def rows(alerts: Iterable[Alert], latest: int, question: "Question") -> list[dict[str, Any]]:
-    """Those of the kind, state, server and UTC days asked for, as rows of `alerts.COLUMNS`.
+    """The alerts of the question's kind, state, server and UTC days, as rows of `alerts.COLUMNS`.
 
     `latest` is the newest event second, from which `--last` goes back.
     """
-    found = [(each, _days_of(each)) for each in alerts if _asked(each, question)]
-    every = sorted({day for _, days in found for day in days})
+    matching = [(each, _days_of(each)) for each in alerts if _matches(each, question)]
+    every = sorted({day for _, days in matching for day in days})
     chosen = set(question.days.within(every, utc_day(latest)))
-    return [flat(each) for each, days in found if chosen.intersection(days)]
+    return [flat(each) for each, days in matching if chosen.intersection(days)]
 
 
-def _asked(alert: Alert, question: "Question") -> bool:
+def _matches(alert: Alert, question: "Question") -> bool:
     states = (question.state,) if question.state else (OPEN, RESOLVED)
     return (
         question.kind in (None, alert.kind)

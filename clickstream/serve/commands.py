@@ -1,4 +1,4 @@
-"""`clickstream report ...`: parse, ask, print."""
+"""`clickstream report ...`: parse, query, print."""
 
 from typing import Annotated, Any, Literal
 
@@ -59,12 +59,12 @@ def popularity(
 
     Example: clickstream report popularity --top 5
     """
-    asked = {"date": date, "at": at, "window": window, "server": server, "top": top}
-    asked["other"] = form == "table" if other is None else other
+    given = {"date": date, "at": at, "window": window, "server": server, "top": top}
+    given["other"] = form == "table" if other is None else other
     if watch:
-        _watch("popularity", form, **asked)
+        _watch("popularity", form, **given)
     else:
-        _answer("popularity", form, **asked)
+        _answer("popularity", form, **given)
 
 
 @app.command()
@@ -82,9 +82,9 @@ def ddos(
 
     Example: clickstream report ddos --date 2015-05-18 --format json
     """
-    asked = {"kind": "ddos"} if alerts else {}
+    given = {"kind": "ddos"} if alerts else {}
     report = "alerts" if alerts else "ddos"
-    _answer(report, form, date=date, first=first, last=last, span=span, **asked)
+    _answer(report, form, date=date, first=first, last=last, span=span, **given)
 
 
 @app.command()
@@ -164,7 +164,7 @@ def distribution(
 ) -> None:
     """Unique visitors of each day over all servers, and the change against the day before.
 
-    The day before is the previous one in the data, even when it was not asked for.
+    The day before is the previous one in the data, even when it was not given for.
 
     Example: clickstream report distribution --last 7d
     """
@@ -213,26 +213,26 @@ def categories(
     Example: clickstream report categories --date 2015-05-18 --server all --top 5
     """
     days = {"date": date, "first": first, "last": last, "span": span}
-    asked = days | {"server": server, "top": top, "compare": bool(compare)}
+    given = days | {"server": server, "top": top, "compare": bool(compare)}
     if other and compare:
         raise UsageError("choose one of --other and --compare")
     rest = form == "table" and not compare if other is None else other
-    _answer("categories", form, **asked, other=rest)
+    _answer("categories", form, **given, other=rest)
 
 
-def _answer(report: str, form: Form, **asked: Any) -> None:
+def _answer(report: str, form: Form, **given: Any) -> None:
     from clickstream.console import output
     from clickstream.serve import reports
 
     settings = options.settings()
-    answer = reports.ask(settings, report, reports.Question.parse(settings, **asked))
+    answer = reports.ask(settings, report, reports.Question.parse(settings, **given))
     columns = reports.TABLES.get(report, answer.columns) if form == "table" else answer.columns
     output.show(answer.rows, columns, form, bar=answer.bar, footer=answer.layer)
 
 
-def _watch(report: str, form: Form, **asked: Any) -> None:
+def _watch(report: str, form: Form, **given: Any) -> None:
     from clickstream.serve import reports, watch
 
     settings = options.settings()
-    question = reports.Question.parse(settings, **asked)
+    question = reports.Question.parse(settings, **given)
     watch.show(watch.answers(settings, report, question), form)

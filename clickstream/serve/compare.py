@@ -3,6 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from clickstream.days import DaySelection
+from clickstream.serve.when import WEEKDAYS, later, weekday
+
 Row = dict[str, Any]
 Rows = list[Row]
 
@@ -15,7 +18,7 @@ MEASURES = {
 
 
 def columns(report: str) -> tuple[str, ...]:
-    """What a comparison adds to the columns of a report: two for each of its measures."""
+    """The columns that a comparison adds to a report: two for each of its measures."""
     return tuple(f"{name}_{kind}" for name in MEASURES[report] for kind in ("change", "percent"))
 
 
@@ -25,16 +28,45 @@ def beside(
     """The rows, each with how its measures changed against the row of `before` with its keys.
 
     Where there is none it was 0 if the period before was `counted` there; else the change is None:
-    not known. Per cent, to a tenth, is None where there was nothing.
+    unknown. Per cent, to a tenth, is None where there was nothing.
     """
-    found = {tuple(row[key] for key in keys): row for row in before}
+    previous = {tuple(row[key] for key in keys): row for row in before}
     nothing = dict.fromkeys(MEASURES[report], 0)
     return [
-        row | _changes(row, found.get(tuple(row[key] for key in keys), nothing), MEASURES[report])
+        row
+        | _changes(row, previous.get(tuple(row[key] for key in keys), nothing), MEASURES[report])
         if counted(row)
         else row | dict.fromkeys(columns(report))
         for row in rows
     ]
+
+
+def shifted(rows: Rows, days: int) -> Rows:
+    """The rows with their dates, if they have any, so many days later."""
+    return [row | {"date": later(row["date"], days)} if "date" in row else row for row in rows]
+
+
+def counted_on(days: Sequence[str], length: int) -> Callable[[Row], bool]:
+    """A function that is True for a row whose counterpart, `length` days before, has data.
+
+    The counterpart of a date is a day, of a weekday any such day, else the whole period.
+    """
+    dates = {later(day, length) for day in days}
+    weekdays = {WEEKDAYS[weekday(day)] for day in days}
+
+    def counted(row: Row) -> bool:
+        if "date" in row:
+            return row["date"] in dates
+        return row["weekday"] in weekdays if "weekday" in row else bool(days)
+
+    return counted
+
+
+def description(period: DaySelection, days: Sequence[str]) -> str:
+    """The period before in words; `days` are those of it that have data."""
+    missing = period.length - len(days)
+    text = f"compared with {period.first} to {period.last}"
+    return text + f" ({missing} of its {period.length} days have no data)" * bool(missing)
 
 
 def _changes(row: Row, before: Row, measures: Sequence[str]) -> Row:

@@ -1,4 +1,4 @@
-"""The evidence of an alert: what its lines are, from the master dataset."""
+"""The evidence of an alert: its lines, from the master dataset."""
 
 from typing import Any, NamedTuple
 
@@ -38,7 +38,7 @@ def find(settings: Settings, name: str) -> Alert:
 
 
 def collect(settings: Settings, alert: Alert, top: int, watch: Watch = lambda _: None) -> Evidence:
-    """Ask the master dataset for the lines of an alert; `watch` hears each stage.
+    """Read the lines of an alert in the master dataset; `watch` gets each stage.
 
     ddos: those of the IP from the first to the last second; health: the server's non-200 lines
     that were counted, so from a window before the first second on. Raises NoData where the master

@@ -1,4 +1,4 @@
-"""The Spark job behind `alert show --evidence`: what the lines of an alert ask for, and from whom.
+"""The Spark job behind `alert show --evidence`: the requests of an alert's lines, their clients.
 
 It runs as the driver of `spark-submit`. Only Spark SQL touches lines; the few most frequent values
 of each field come to the driver.
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 PARTITION_BYTES = 64 * 2**20
-MADE = r"{host}\n{status}\n{request}\n{agent}"
+TEMPLATE = r"{host}\n{status}\n{request}\n{agent}"
 FIELDS = ("path", "user_agent", "status")
 
 
@@ -27,7 +27,7 @@ def sql(vhosts: Collection[str]) -> str:
 WITH lines AS (
   SELECT decode(CAST(value AS BINARY), 'ISO-8859-1') AS text FROM master
 ), chosen AS (
-  SELECT split_part(text, '\t', 1) AS id, {stamped.fields("text", MADE, vhosts)} AS f FROM lines
+  SELECT split_part(text, '\t', 1) AS id, {stamped.fields("text", TEMPLATE, vhosts)} AS f FROM lines
   WHERE try_cast(split_part(text, '\t', 2) AS BIGINT) BETWEEN 1000L * :first AND 1000L * :last + 999
 ), once AS (
   SELECT DISTINCT id, get(f, 0) AS host, get(f, 1) AS status, get(f, 2) AS request,
@@ -50,7 +50,7 @@ SELECT CASE g WHEN 3 THEN 'path' WHEN 5 THEN 'user_agent' WHEN 6 THEN 'status' E
 
 
 def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> dict[str, Any]:
-    """Count what the plan names (see `evidence`); returns the `rows` of `count`."""
+    """Count the lines that the plan names (see `evidence`); returns the `rows` of `count`."""
     stored_lines.configure(session, plan["bytes"] // PARTITION_BYTES + 1)
     lines = stored_lines.text(session, plan["master"])
     with driver.stage(session, f"reading {plan['bytes'] / 1e6:,.1f} MB"):
@@ -67,8 +67,8 @@ def count(
     non-200), `top`.
     """
     lines.createOrReplaceTempView("master")
-    found = lines.sparkSession.sql(sql(vhosts), values).collect()
-    return [row.asDict() for row in found]
+    rows = lines.sparkSession.sql(sql(vhosts), values).collect()
+    return [row.asDict() for row in rows]
 
 
 if __name__ == "__main__":

@@ -12,19 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clickstream import alerts
 from clickstream.console.escape import show_bytes
-from clickstream.days import DAY_SECONDS, instant, seconds
+from clickstream.days import DAY_SECONDS, EVERY_DAY, DaySelection, instant, seconds
 from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.serve import alerting, compare
-from clickstream.serve.when import (
-    EVERY_DAY,
-    WEEKDAYS,
-    Days,
-    later,
-    second,
-    utc_day,
-    utc_start,
-    weekday,
-)
+from clickstream.serve.when import WEEKDAYS, second, utc_day, utc_start, weekday
 
 if TYPE_CHECKING:
     from clickstream.config import Settings
@@ -45,6 +36,8 @@ COLUMNS = {
     "health": ("server", "window_end", "non_200", "state"),
     "alerts": alerts.COLUMNS,
 }
+KEYS = ("category", "date", "hour", "server", "weekday")
+"""The columns that name a row; the others are its figures."""
 TOTAL = ("from", "to", "days", "server", "unique_visitors", "requests")
 OTHER = "(other)"
 LEFT_OUT = ("set_aside", "skipped")
@@ -54,15 +47,16 @@ BARS = {"hourly", "distribution", "categories", "popularity"}
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, parsed. `server` None = the report's own default; `at` epoch s; windows in s.
+    """The parsed options of a report.
 
+    `server`: None is the report's own default; `at`: epoch s; windows in s.
     `total`: visitors of all the days together; `compare`: beside the period before; `other`: with
     a row of the categories below `top`, whose rank is None.
     `non_200_limit` is the count that a server's trailing non-200 responses must exceed to alert.
     `kind` and `state` choose alerts; None: of any kind, open or resolved.
     """
 
-    days: Days = EVERY_DAY
+    days: DaySelection = EVERY_DAY
     server: str | None = None
     top: int | None = 10
     other: bool = False
@@ -92,15 +86,15 @@ class Question:
         **options: Any,
     ) -> "Question":
         """From the options as written on the command line; raises UsageError."""
-        known = (*settings.servers, ALL)
-        if server is not None and server not in known:
-            raise UsageError(f"there is no server {server}; there are {', '.join(known)}")
+        servers = (*settings.servers, ALL)
+        if server is not None and server not in servers:
+            raise UsageError(f"there is no server {server}; there are {', '.join(servers)}")
         if options.get("by_day") and options.get("by_weekday"):
             raise UsageError("choose one of --by-day and --by-weekday")
         if date and at:
             raise UsageError("choose the window's end by one of --date and --at")
         return cls(
-            days=Days.parse(date, first, last, span),
+            days=DaySelection.for_report(date, first, last, span),
             server=server,
             at=None if at is None else second("--at", at),
             window=seconds("--window", window),
@@ -231,13 +225,13 @@ def ddos(views: "RealTime", latest: int, question: Question) -> Rows:
     only = question.days.only
     if only and _last_second(views, ALL, only) is None:
         raise _no_data(only)
-    found = views.offenders(only)
+    offenders = views.offenders(only)
     days = set(
-        question.days.within(sorted({utc_day(each.second) for each in found}), utc_day(latest))
+        question.days.within(sorted({utc_day(each.second) for each in offenders}), utc_day(latest))
     )
     return [
         {"ip": show_bytes(each.ip), "second": instant(each.second), "requests": each.requests}
-        for each in found
+        for each in offenders
         if utc_day(each.second) in days
     ]
 
@@ -286,7 +280,7 @@ def _columns(report: str, question: Question) -> tuple[str, ...]:
 
 def _check_visitors(views: "BatchViews", days: list[str]) -> None:
     """Visitors of one kind cannot be counted together with, or held against, those of another."""
-    kinds = {made.made_with["visitor"] for made in views.made(days).values()}
+    kinds = {each.made_with["visitor"] for each in views.inputs(days).values()}
     if len(kinds) > 1:
         raise ClickstreamError(
             f"in some of these days a visitor is one {', in others one '.join(sorted(kinds))}",
@@ -307,30 +301,21 @@ def _by_weekday(rows: Rows) -> Rows:
 def _compared(
     views: "BatchViews", report: str, rows: Rows, present: list[str], question: Question
 ) -> tuple[Rows, str]:
-    """The rows beside those of the period before, and what that is; a day beside its like."""
+    """The rows beside those of the period before, and which period that is."""
     period = question.days.before(present)
     days = period.within(present)
-    asked = replace(question, days=period, top=None)
     if report == "visitors":
         _check_visitors(views, question.days.within(present) + days)
-    before = BATCH[report](views, days, asked) if days else []
-    moved = [row | {"date": later(row["date"], period.length)} for row in before if "date" in row]
-    places = {later(day, period.length) for day in days}
-    weekdays = {WEEKDAYS[weekday(day)] for day in days}
-
-    def counted(row: dict[str, Any]) -> bool:
-        if "date" in row:
-            return row["date"] in places
-        return row["weekday"] in weekdays if "weekday" in row else bool(days)
-
-    keys = {"date", "weekday", "hour", "server", "category"} & {key for row in rows for key in row}
-    missing = period.length - len(days)
-    against = f"compared with {period.first} to {period.last}"
-    against += f" ({missing} of its {period.length} days have no data)" if missing else ""
-    return compare.beside(report, rows, moved or before, sorted(keys), counted), against
+    every = replace(question, days=period, top=None)
+    before = BATCH[report](views, days, every) if days else []
+    keys = [key for key in KEYS if any(key in row for row in rows)]
+    shifted = compare.shifted(before, period.length)
+    counted = compare.counted_on(days, period.length)
+    compared = compare.beside(report, rows, shifted, keys, counted)
+    return compared, compare.description(period, days)
 
 
-def _chosen(present: list[str], days: Days) -> list[str]:
+def _chosen(present: list[str], days: DaySelection) -> list[str]:
     if days.only and days.only not in present:
         raise _no_data(days.only, "if its log is ingested: clickstream batch run")
     return days.within(present)
@@ -341,23 +326,21 @@ def _no_data(day: str, hint: str = "") -> NoData:
 
 
 def _batch_layer(runs: Rows, days: list[str]) -> str:
-    asked = [run for run in runs if run["date"] in set(days)]
-    if not asked:
+    chosen = [run for run in runs if run["date"] in set(days)]
+    if not chosen:
         return "batch layer"
-    provisional = [run["date"] for run in asked if not run["final"]]
+    provisional = [run["date"] for run in chosen if not run["final"]]
     state = f"provisional: {', '.join(provisional)}" if provisional else "final"
-    return f"batch layer, as of {max(run['finished'] for run in asked)}, {state}"
+    return f"batch layer, as of {max(run['finished'] for run in chosen)}, {state}"
 
 
 def _left_out(views: "RealTime") -> str:
-    """What was seen and not counted, per server; "" where there is nothing."""
-    found = []
+    """The lines that were read and not counted, per server; "" where there is nothing."""
+    texts = []
     for server, each in sorted(views.status()["servers"].items()):
-        parts = [
-            f"{each[outcome]} {outcome.replace('_', ' ')}" for outcome in LEFT_OUT if each[outcome]
-        ]
-        found += [f"{server} {', '.join(parts)}"] * bool(parts)
-    return f"; not counted: {'; '.join(found)}" if found else ""
+        parts = [f"{each[key]} {key.replace('_', ' ')}" for key in LEFT_OUT if each[key]]
+        texts += [f"{server} {', '.join(parts)}"] * bool(parts)
+    return f"; not counted: {'; '.join(texts)}" if texts else ""
 
 
 def _window_end(views: "RealTime", latest: int, question: Question) -> int:

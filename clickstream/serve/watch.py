@@ -1,4 +1,4 @@
-"""A real-time report that is asked again each second: in place on a terminal, else one by one.
+"""A real-time report that is repeated each second: in place on a terminal, else one by one.
 
 It ends by Ctrl-C, with the exit code that Ctrl-C has everywhere.
 """
@@ -38,28 +38,28 @@ def answers(settings: "Settings", report: str, question: Question) -> Iterator[A
             time.sleep(max(0.0, began + INTERVAL_S - time.monotonic()))
 
 
-def show(found: Iterator[Answer], form: output.Format) -> None:
+def show(answers: Iterator[Answer], form: output.Format) -> None:
     """Print each answer: json as an array on one line; a table in place of the one before on a
     terminal, else behind it. Raises UsageError for csv, which has no way to hold several.
     """
     if form == "csv":
         raise UsageError("--watch prints tables or json", "--format json: an array on each line")
     if form == "json":
-        for answer in found:
+        for answer in answers:
             print(json.dumps(json.loads(_text(answer, "json")), ensure_ascii=False), flush=True)
     elif sys.stdout.isatty():
-        _in_place(found)
+        _in_place(answers)
     else:
-        for answer in found:
+        for answer in answers:
             print(_text(answer, "table"), flush=True)
 
 
-def _in_place(found: Iterator[Answer]) -> None:
+def _in_place(answers: Iterator[Answer]) -> None:
     from rich.live import Live
     from rich.text import Text
 
     with Live(auto_refresh=False) as live:
-        for answer in found:
+        for answer in answers:
             page = _text(answer, "table", live.console.width)
             live.update(Text.from_ansi(page), refresh=True)
 

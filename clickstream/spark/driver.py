@@ -86,14 +86,14 @@ def _report_tasks(session: "SparkSession", name: str, over: threading.Event) -> 
 
 
 def tasks(tracker: Any) -> str:
-    """Spark's running stages and their tasks, as its status tracker knows them; "" for none."""
-    found = [tracker.getStageInfo(number) for number in sorted(tracker.getActiveStageIds())]
-    known = [info for info in found if info is not None]
-    if not known:
+    """Spark's running stages and their tasks, as its status tracker lists them; "" for none."""
+    infos = [tracker.getStageInfo(number) for number in sorted(tracker.getActiveStageIds())]
+    active = [info for info in infos if info is not None]
+    if not active:
         return ""
-    numbers = ", ".join(str(info.stageId) for info in known)
-    done = sum(info.numCompletedTasks for info in known)
-    return f"Spark stage {numbers}, {done} of {sum(info.numTasks for info in known)} tasks"
+    numbers = ", ".join(str(info.stageId) for info in active)
+    done = sum(info.numCompletedTasks for info in active)
+    return f"Spark stage {numbers}, {done} of {sum(info.numTasks for info in active)} tasks"
 
 
 def _prefer_installed_pyspark() -> None:

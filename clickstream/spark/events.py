@@ -1,4 +1,4 @@
-"""What a driver reports to the command that waits for it: a file of JSON lines.
+"""The driver's reports to the command that waits for it: a file of JSON lines.
 
 A file, because the JVM may lose the last lines that its Python child prints. An event is one of
 `stage` (shown while the job runs), `done` (the job's result), or `failed` (the reason, with `hint`
@@ -59,7 +59,7 @@ def outcome(work: Callable[[], dict[str, Any] | None]) -> Event:
 
 
 def result(driver: Child, events: list[Event]) -> dict[str, Any]:
-    """What a driver that has ended returned; raises ServiceFailed with its reason and its log."""
+    """The result of a driver that has ended; raises ServiceFailed with its reason and its log."""
     last = events[-1] if events else {}
     if "done" in last:
         done: dict[str, Any] = last["done"]
@@ -80,10 +80,10 @@ def reason(error: BaseException) -> str:
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [line for line in lines if line.startswith("Caused by: ")]
-    found = causes[-1].removeprefix("Caused by: ") if causes else _first(lines)
+    cause = causes[-1].removeprefix("Caused by: ") if causes else _first(lines)
     called = _CALLED.search(str(error)) if causes else None
     address = f"the call to {called[1]} failed: " if called else ""
-    return f"{address}{found}" if found else type(error).__name__
+    return f"{address}{cause}" if cause else type(error).__name__
 
 
 def _first(lines: list[str]) -> str:

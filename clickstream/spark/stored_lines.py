@@ -13,15 +13,15 @@ HEAD = (
     rf"^{weblog.STAMP_VERSION}:[A-Za-z0-9._-]++:[0-9a-f]{{16}}:[0-9]{{1,18}}\t"
     r"(?:-?[0-9]{1,18}\t[0-9]{4}-[0-9]{2}-[0-9]{2}|-\t-)\z"
 )
-"""What stands before a line's second TAB but one: id, time and day; nothing else fits."""
+"""The head of a stored line: id, time and day; nothing else matches."""
 
 PARTITIONS = "dt STRING, server STRING"
 
 
 def directories(root: str, path: str, entries: list[Entry]) -> dict[str, Any]:
     """The part of a job's plan that names a directory in HDFS: those below it with closed files."""
-    found = sorted({posixpath.dirname(entry.path) for entry in entries})
-    return {"root": root + path, "directories": [root + each for each in found]}
+    paths = sorted({posixpath.dirname(entry.path) for entry in entries})
+    return {"root": root + path, "directories": [root + each for each in paths]}
 
 
 def configure(session: "SparkSession", tasks: int) -> None:

@@ -31,7 +31,7 @@ JAVA_OPTIONS = ("-XX:-UsePerfData",)
 # Half the CPU of a short job's run goes into C2's compilations, which never pay back.
 SHORT_JOB = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 SHORT_BYTES = 100 * 2**20
-"""What a short job reads at most."""
+"""The most that a short job reads."""
 PACKAGE = Path(__file__).parent.parent
 WARM_UP = "clickstream.spark.warm_up"
 
@@ -39,7 +39,7 @@ Watch = Callable[[str], None]
 
 
 class Job(NamedTuple):
-    """What is submitted. `name` is that of its child process, its log, plan and events.
+    """A job to submit. `name` is that of its child process, its log, plan and events.
 
     `module` has `compute` (see `driver`), whose plan is `plan`; `jars` are beside pyspark's own.
     """
@@ -104,10 +104,12 @@ def conf(settings: "Settings", job: Job, scratch: Path) -> dict[str, str]:
     }
     if on_loopback(settings.spark.master):
         ours |= {"spark.driver.host": LOOPBACK, "spark.driver.bindAddress": LOOPBACK}
-    asked = given.get(key := "spark.driver.extraJavaOptions", "")  # two collectors: no JVM starts
-    own = [each for each in job.java_options if "GC" not in each or "GC" not in asked]
+    configured = given.get(
+        key := "spark.driver.extraJavaOptions", ""
+    )  # two collectors: no JVM starts
+    own = [each for each in job.java_options if "GC" not in each or "GC" not in configured]
     options = [*JAVA_OPTIONS, *own, f'"-Djava.io.tmpdir={scratch}"']
-    options += [*class_archive.options_to_use(), asked]
+    options += [*class_archive.options_to_use(), configured]
     return ours | given | {key: " ".join(filter(None, options))}
 
 
@@ -136,7 +138,7 @@ def launch(settings: "Settings", job: Job) -> Child:
 
 
 def submit(settings: "Settings", job: Job, watch: Watch = lambda _: None) -> dict[str, Any]:
-    """Run a job to its end; returns its result. `watch` hears each stage.
+    """Run a job to its end; returns its result. `watch` gets each stage.
 
     Raises ServiceFailed with the job's own reason. Ctrl-C and SIGTERM end the job, too.
     """
@@ -225,11 +227,11 @@ def _environment(settings: "Settings", reported: Path) -> dict[str, str]:
 
 
 def _follow(child: Child, reported: Path, watch: Watch) -> None:
-    heard, running = 0, True
+    read, running = 0, True
     while running:
         running = child.running() is not None
-        fresh = events.read(reported)[heard:]
-        heard += len(fresh)
+        fresh = events.read(reported)[read:]
+        read += len(fresh)
         for each in fresh:
             if "stage" in each:
                 watch(each["stage"])

@@ -31,10 +31,10 @@ def run(
     ] = None,
     conf: options.Conf = None,
 ) -> None:
-    """Count the topic's lines until Ctrl-C, each second, and show how it goes.
+    """Count the topic's lines until Ctrl-C, each second, and show the progress.
 
-    While Cassandra is away the stream waits. What was counted with other settings, by another build
-    or from another topic is not added to.
+    While Cassandra is unavailable the stream waits. Counts of other settings, another build or
+    another topic are refused, not added to.
 
     Example: clickstream speed run --detach
     """
@@ -59,10 +59,10 @@ def status(
         Literal["table", "json"], typer.Option("--format", help="How it is printed.")
     ] = "table",
 ) -> None:
-    """Whether it runs and is well, and how far the stream came.
+    """Show whether it runs, its health, and how far the stream came.
 
-    It is not well when no batch ended for a while although there was something to do, or while it
-    waits for Cassandra. The exit code is 0 whatever the answer, unless --check is given.
+    It is unhealthy when no batch ended for a while although there was something to do, or while it
+    waits for Cassandra. The exit code is 0 either way, unless --check is given.
 
     Example: clickstream speed status --format json
     """

@@ -1,4 +1,4 @@
-"""What the stored counts rest on; what rests on anything else must not be added to them.
+"""The settings and the build of the stored counts; other counts must not be added to them.
 
 A setting is part of it where lines counted before its change would count differently, or where rows
 that are not made from scratch each time (`ddos`, `alerts`) would stay as they were. The trigger,
@@ -35,11 +35,11 @@ LOST = (
     " the batch layer has every line"
 )
 
-Basis = dict[str, Any]
+Conditions = dict[str, Any]
 
 
-def of(settings: Settings) -> Basis:
-    """The basis of what is counted with these settings; raises NotRunning without the topic."""
+def of(settings: Settings) -> Conditions:
+    """The conditions of counting with these settings; raises NotRunning without the topic."""
     return _of_lines(settings) | {
         "kafka.topic": settings.kafka.topic,
         TOPIC_ID: kafka.topic_id(settings),
@@ -51,7 +51,7 @@ def check(settings: Settings, views: RealTime) -> None:
 
     Raises ClickstreamError. A checkpoint elsewhere than on this machine is checked by its driver.
     """
-    stored, status = views.basis(), views.status()
+    stored, status = views.compatibility(), views.status()
     _check_checkpoint(driver_status.checkpoint(settings), status["query"])
     if stored is None and status["batch"] is not None:
         raise ClickstreamError("the real-time views were made by another build", RESET)
@@ -74,7 +74,7 @@ def check_lines(settings: Settings, views: RealTime) -> None:
 
     Raises ClickstreamError.
     """
-    stored, now = views.basis() or {}, _of_lines(settings)
+    stored, now = views.compatibility() or {}, _of_lines(settings)
     differing = differences(stored, now, views.status()["servers"])
     if differing:
         before = "; ".join(f"{key} was {stored.get(key)}" for key in differing)
@@ -83,8 +83,8 @@ def check_lines(settings: Settings, views: RealTime) -> None:
         )
 
 
-def differences(stored: Basis, now: Basis, counted: Collection[str]) -> list[str]:
-    """The keys by which two bases differ; the format of a server without a counted line is free."""
+def differences(stored: Conditions, now: Conditions, counted: Collection[str]) -> list[str]:
+    """The keys that differ; the format of a server without a counted line is free."""
     then, now = (_narrowed(each, counted) for each in (stored, now))
     differing = [key for key in now if then.get(key) != now[key]]
     return [key for key in differing if key != TOPIC_ID or "kafka.topic" not in differing]
@@ -96,15 +96,15 @@ def local(url: str) -> Path | None:
     return Path(url2pathname(parts.path)) if parts.scheme in ("", "file") else None
 
 
-def _of_lines(settings: Settings) -> Basis:
-    """The part of the basis that says how a line is counted."""
-    basis = {f"speed.{key}": getattr(settings.speed, key) for key in SETTINGS}
+def _of_lines(settings: Settings) -> Conditions:
+    """The part of the conditions that says how a line is counted."""
+    conditions = {f"speed.{key}": getattr(settings.speed, key) for key in SETTINGS}
     mapping = settings.categories.fingerprint
-    return basis | {"build": BUILD, "categories": mapping, VHOSTS: sorted(settings.vhosts)}
+    return conditions | {"build": BUILD, "categories": mapping, VHOSTS: sorted(settings.vhosts)}
 
 
-def _narrowed(basis: Basis, counted: Collection[str]) -> Basis:
-    return basis | {VHOSTS: [name for name in basis.get(VHOSTS, []) if name in counted]}
+def _narrowed(conditions: Conditions, counted: Collection[str]) -> Conditions:
+    return conditions | {VHOSTS: [name for name in conditions.get(VHOSTS, []) if name in counted]}
 
 
 def _check_checkpoint(url: str, query: str | None) -> None:
@@ -113,11 +113,11 @@ def _check_checkpoint(url: str, query: str | None) -> None:
     if directory is None:
         return
     try:
-        known = json.loads((directory / "metadata").read_text())["id"]
+        query_id = json.loads((directory / "metadata").read_text())["id"]
     except FileNotFoundError:
-        known = None
+        query_id = None
     except (ValueError, KeyError, OSError) as error:
         raise ClickstreamError(f"the checkpoint {directory} cannot be read", RESET) from error
-    refuse_other_checkpoint(query, known)
+    refuse_other_checkpoint(query, query_id)
     if query is None and any((directory / "commits").glob("[0-9]*")):
         raise ClickstreamError("there is a checkpoint, but no real-time views", RESET)

@@ -1,4 +1,4 @@
-"""The running speed layer, seen from outside its driver: start, follow, stop, reset."""
+"""The running speed layer from outside its driver: start, follow, stop, reset."""
 
 import shutil
 import time
@@ -32,7 +32,7 @@ def launch(settings: Settings, available_now: bool = False, max_rows: int | None
     """Start the driver and leave it; raises where it is already running, has nothing to read or
     write, or would add to counts made under other settings (`compatibility.check`).
 
-    The topic and the views are asked first: that takes less than Spark's start.
+    The topic and the views are checked first: that takes less than Spark's start.
     """
     running = child(settings).running()
     if running:

@@ -10,7 +10,7 @@ from clickstream.home import write_atomic
 
 @dataclass(frozen=True)
 class Status:
-    """The driver's report of its last batch, and of itself. `behind` counts Kafka records;
+    """The driver's report of its last batch, and of itself. `behind` is the lag in Kafka records;
     `batch_ms` is the whole trigger; `started` is ISO UTC. `parts` divides it, in ms: as Spark does,
     and its `addBatch` into `count` and `store`.
 

@@ -117,7 +117,7 @@ class Stream:
     def _take(self, parsed: "DataFrame", number: int) -> None:
         if self.batch is None:
             self._writer.resume(self._query, number)
-            self._writer.note_basis(compatibility.of(self._settings))
+            self._writer.set_compatibility(compatibility.of(self._settings))
         began = time.monotonic()
         counts = self._count(parsed)
         counted = time.monotonic()
@@ -216,32 +216,35 @@ def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> N
     """
     signalled = threading.Event()
 
-    def asked() -> bool:
+    def stop_requested() -> bool:
         return signalled.is_set() or driver_status.stop_wanted(settings)
 
     from py4j.protocol import Py4JNetworkError
 
     with signals_handled(lambda *_: signalled.set(), [signal.SIGTERM]):
         try:
-            _stream(session, settings, plan, asked)
+            _stream(session, settings, plan, stop_requested)
         except (Py4JNetworkError, ConnectionError):  # the signal met the JVM, too
-            if not asked():
+            if not stop_requested():
                 raise
 
 
 def _stream(
-    session: "SparkSession", settings: Settings, plan: driver.Plan, asked: Callable[[], bool]
+    session: "SparkSession",
+    settings: Settings,
+    plan: driver.Plan,
+    stop_requested: Callable[[], bool],
 ) -> None:
     local = compatibility.local(driver_status.checkpoint(settings)) is not None
     for key, value in (SQL_CONF | (LOCAL_CHECKPOINT if local else {})).items():
         session.conf.set(key, value)
     with Writer.connect(settings) as writer, alert_dispatch.delivering(settings):
-        writer.patience.over = asked
+        writer.retry.cancelled = stop_requested
         stream = Stream(settings, writer)
         records = read(session, settings, plan["max_rows"] or settings.speed.max_rows_per_batch)
         query = start(records, stream, settings, plan["available_now"])
-        reporter = StatusReporter(settings, query, stream, writer.patience)
-        while query.isActive and not asked():
+        reporter = StatusReporter(settings, query, stream, writer.retry)
+        while query.isActive and not stop_requested():
             reporter.report()
             time.sleep(POLL_S)
         _end(query, stream)

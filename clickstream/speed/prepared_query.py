@@ -34,7 +34,7 @@ class Prepared:
         self._above: list[Any] = []
 
     def texts(self, batch: "DataFrame") -> list[str]:
-        """What the query gives of each partition of a batch, as if that were all of it.
+        """The query's text of each partition of a batch, as if that were all of it.
 
         `batch` is as `foreachBatch` has it: a bare RDD.
         """

@@ -22,7 +22,7 @@ from clickstream.views.realtime import counts
 from clickstream.views.realtime.counts import Counts
 from clickstream.views.realtime.reader import day_start
 from clickstream.views.realtime.rebuild import Recount
-from clickstream.views.realtime.recent import Slot
+from clickstream.views.realtime.recent import MinuteKey
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -58,7 +58,7 @@ def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> d
         with driver.stage(session, f"counting {plan['day']}"):
             seen: Counter[str] = Counter()
             found = minutes(session, settings, plan["day"], views.highest)
-            replaced = views.replace_day(plan["day"], _noted(found, seen))
+            replaced = views.replace_day(plan["day"], _counting(found, seen))
     taken = {"minutes": replaced, "lines": seen[counts.IP]}
     return {"date": plan["day"], "batch": batch, **taken, "seconds": round(time.time() - began, 1)}
 
@@ -112,7 +112,7 @@ def lines(session: "SparkSession", source: Mapping[str, Any]) -> None:
 
 def minutes(
     session: "SparkSession", settings: Settings, day: str, highest: Mapping[tuple[str, str], int]
-) -> Iterator[tuple[Slot, Counts]]:
+) -> Iterator[tuple[MinuteKey, Counts]]:
     """A day's minutes of every metric, of the lines at or below each (server, file)'s highest."""
     first = day_start(day)
     known = json.dumps({f"{server}:{file}": at for (server, file), at in highest.items()})
@@ -120,7 +120,7 @@ def minutes(
     found = _ordered(transform(session.sql(READ, args), {}, *_rules(settings)), first)
     for _, group in groupby(found.toLocalIterator(), lambda row: (row.slot, row.metric)):
         rows = ((row.metric, row.server, row.slot, json.loads(row.sums)) for row in group)
-        yield from batch_of(rows).slots.items()
+        yield from batch_of(rows).minutes.items()
 
 
 def _rules(settings: Settings) -> tuple[Any, ...]:
@@ -133,13 +133,13 @@ def _ordered(counted: "DataFrame", first: int) -> "DataFrame":
     return within.selectExpr(*columns).orderBy("slot", "metric")
 
 
-def _noted(
-    found: Iterator[tuple[Slot, Counts]], seen: Counter[str]
-) -> Iterator[tuple[Slot, Counts]]:
-    """The same minutes; `seen` learns the requests by metric."""
-    for slot, each in found:
-        seen[slot[0]] += sum(n for *_, n in counts.leaves(each))
-        yield slot, each
+def _counting(
+    found: Iterator[tuple[MinuteKey, Counts]], seen: Counter[str]
+) -> Iterator[tuple[MinuteKey, Counts]]:
+    """The same minutes; `seen` gets the requests by metric."""
+    for key, each in found:
+        seen[key[0]] += sum(n for *_, n in counts.leaves(each))
+        yield key, each
 
 
 if __name__ == "__main__":

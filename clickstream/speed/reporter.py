@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from clickstream.config import Settings
 from clickstream.speed import driver_status
 from clickstream.speed.driver_status import Status
-from clickstream.views.realtime.retry import Patience
+from clickstream.views.realtime.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from pyspark.sql.streaming import StreamingQuery
@@ -34,12 +34,12 @@ class StatusReporter:
     """Writes the status file. `report` is called a few times each second."""
 
     def __init__(
-        self, settings: Settings, query: "StreamingQuery", stream: StreamState, patience: Patience
+        self, settings: Settings, query: "StreamingQuery", stream: StreamState, retry: RetryPolicy
     ) -> None:
         self._settings = settings
         self._query = query
         self._stream = stream
-        self._patience = patience
+        self._retry = retry
         self._last = Status()
         self._changed = self._healthy_at = time.time()
 
@@ -55,7 +55,7 @@ class StatusReporter:
             self._last,
             updated_at=now,
             healthy_at=self._healthy_at,
-            waiting_since=self._patience.since or 0.0,
+            waiting_since=self._retry.since or 0.0,
         )
         driver_status.write(self._settings, replace(status, rows_per_s=0.0) if quiet else status)
 
@@ -75,7 +75,7 @@ def status_of(last: "StreamingQueryProgress", batch: int, stream: StreamState) -
         batch=batch,
         rows=last.numInputRows,
         batch_ms=last.durationMs.get("triggerExecution", 0),
-        behind=sum(behind(source.latestOffset, source.endOffset) for source in last.sources),
+        behind=sum(lag(source.latestOffset, source.endOffset) for source in last.sources),
         started=last.timestamp,
         servers=stream.servers,
         rows_per_s=round(rate, 1) if math.isfinite(rate) else 0.0,
@@ -85,10 +85,10 @@ def status_of(last: "StreamingQueryProgress", batch: int, stream: StreamState) -
     )
 
 
-def behind(latest: str, end: str) -> int:
-    """Records between two positions of Spark's Kafka source, JSON of {topic: {partition: offset}}.
+def lag(latest: str, end: str) -> int:
+    """The lag: records between two positions of Spark's Kafka source.
 
-    0 where Spark does not say.
+    A position is JSON of {topic: {partition: offset}}. 0 where Spark does not say.
     """
     return max(0, _position(latest) - _position(end)) if json.loads(latest or "null") else 0
 

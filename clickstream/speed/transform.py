@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from clickstream import weblog
-from clickstream.views.realtime.counts import CATEGORY, IP, MINUTE, NON_200, SLOT_S, Counts
+from clickstream.views.realtime.counts import CATEGORY, IP, MINUTE, MINUTE_S, NON_200, Counts
 from clickstream.views.realtime.writer import Batch
 from clickstream.weblog import categories, stamped
 from clickstream.weblog.categories import PLAIN, Categories
@@ -100,7 +100,7 @@ FROM (
 
 
 COUNT = f"""
-SELECT metric, server, second DIV {SLOT_S} * {SLOT_S} AS slot,
+SELECT metric, server, second DIV {MINUTE_S} * {MINUTE_S} AS slot,
   collect_list(struct(second AS t, key AS k, n, lowest, highest)) AS sums
 FROM (
   SELECT metric, server, second, key, count(*) AS n,
@@ -147,9 +147,9 @@ def count(
     `highest` is the highest offset of each (server, file) before these records. Rows of OUTCOMES
     have the `lowest` and the `highest` offset that is above it, too, where there is one.
     """
-    known = json.dumps({f"{server}:{file}": offset for (server, file), offset in highest.items()})
+    offsets = json.dumps({f"{server}:{file}": offset for (server, file), offset in highest.items()})
     parsed.createOrReplaceTempView(PARSED)
-    return parsed.sparkSession.sql(COUNT, args={"highest": known, "ahead": max_ahead_s})
+    return parsed.sparkSession.sql(COUNT, args={"highest": offsets, "ahead": max_ahead_s})
 
 
 def transform(
@@ -164,7 +164,7 @@ def transform(
 
 
 def text(counted: "DataFrame") -> "DataFrame":
-    """What was counted as one value, a JSON text, which is quicker to have than rows."""
+    """The counts as one value, a JSON text, which is quicker to collect than rows."""
     columns = ", ".join(counted.columns)
     return counted.selectExpr(f"to_json(collect_list(struct({columns}))) AS text")
 
@@ -175,24 +175,24 @@ def rows_of(text: str) -> Rows:
 
 
 def scattered(parts: Iterable[Rows]) -> bool:
-    """Whether lines of one file are in several parts: then none can be counted by itself."""
+    """True where lines of one file are in several parts: then none can be counted by itself."""
     files = [file for rows in parts for file in _lowest(rows)]
     return len(files) > len(set(files))
 
 
 def overlaps(rows: Rows, highest: Mapping[tuple[str, str], int]) -> bool:
-    """Whether records that were counted without `highest` must be counted with it."""
+    """True where records that were counted without `highest` must be counted with it."""
     return any(lowest <= highest.get(file, -1) for file, lowest in _lowest(rows).items())
 
 
 def batch_of(rows: Iterable[Any]) -> Batch:
-    """What a transformed batch counted."""
+    """The counts of a transformed batch."""
     batch = Batch({}, {}, {})
-    for metric, server, slot, sums in rows:
+    for metric, server, minute, sums in rows:
         if metric == OUTCOMES:
-            _add_outcomes(batch, server, slot, sums)
+            _add_outcomes(batch, server, minute, sums)
         else:
-            seconds = _seconds(batch, metric, slot, server)
+            seconds = _seconds(batch, metric, minute, server)
             for each in sums:
                 keys = seconds.setdefault(each["t"], {})
                 keys[each["k"]] = keys.get(each["k"], 0) + each["n"]
@@ -201,28 +201,28 @@ def batch_of(rows: Iterable[Any]) -> Batch:
 
 def _lowest(rows: Rows) -> dict[tuple[str, str], int]:
     """The lowest offset by (server, file)."""
-    found: dict[tuple[str, str], int] = {}
+    lowest: dict[tuple[str, str], int] = {}
     for metric, server, _, sums in rows:
         for each in sums if metric == OUTCOMES else ():
             if "lowest" in each:
                 file = server, each["k"].split(" ")[2]
-                found[file] = min(each["lowest"], found.get(file, each["lowest"]))
-    return found
+                lowest[file] = min(each["lowest"], lowest.get(file, each["lowest"]))
+    return lowest
 
 
-def _add_outcomes(batch: Batch, server: str, slot: int, sums: list[dict[str, Any]]) -> None:
+def _add_outcomes(batch: Batch, server: str, minute: int, sums: list[dict[str, Any]]) -> None:
     lines = batch.lines.setdefault(server, {})
     for each in sums:
         outcome, status_class, file = each["k"].split(" ")
         lines[outcome] = lines.get(outcome, 0) + each["n"]
         if "highest" in each:
-            known = batch.files.get((server, file), -1)
-            batch.files[server, file] = max(known, each["highest"])
+            before = batch.files.get((server, file), -1)
+            batch.files[server, file] = max(before, each["highest"])
         if status_class:
-            classes = _seconds(batch, MINUTE, slot, server).setdefault(each["t"], {})
+            classes = _seconds(batch, MINUTE, minute, server).setdefault(each["t"], {})
             classes[status_class] = classes.get(status_class, 0) + each["n"]
 
 
-def _seconds(batch: Batch, metric: str, slot: int, server: str) -> dict[int, dict[str, int]]:
-    counts: Counts = batch.slots.setdefault((metric, slot), {})
+def _seconds(batch: Batch, metric: str, minute: int, server: str) -> dict[int, dict[str, int]]:
+    counts: Counts = batch.minutes.setdefault((metric, minute), {})
     return counts.setdefault(server, {})

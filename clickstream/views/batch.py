@@ -97,7 +97,7 @@ line_counts = _table(
     {"valid_lines": _count, "rejects": _count},
 )
 batch_schema = _table("batch_schema", {"number": _number}, {})
-SLICED = {
+DAY_TABLES = {
     table.name: table
     for table in (
         *(daily_visitors, visitor_sets, daily_responses, status_counts),
@@ -116,8 +116,8 @@ class LineCount(NamedTuple):
     rejects: int = 0
 
 
-class Made(NamedTuple):
-    """How a day's slice was made: the files and the configuration as they were given, which run."""
+class DayInputs(NamedTuple):
+    """The inputs of a day's rows: the files and the configuration as they were given, which run."""
 
     files: list[Any]
     made_with: dict[str, str]
@@ -167,7 +167,7 @@ class BatchViews:
     def replace_day(
         self, day: str, rows: Mapping[str, Rows], before: Mapping[str, str] | None = None
     ) -> None:
-        """Replace a day's rows, by table of SLICED: all or nothing.
+        """Replace a day's rows, by table of DAY_TABLES: all or nothing.
 
         `before` has the run of each day that the caller knew when it began to count. Where another
         has written the day since, wherever it runs, its rows stand: raises ClickstreamError.
@@ -179,7 +179,7 @@ class BatchViews:
                     f"another batch run has written {day} meanwhile; its rows stand",
                     "run it again: clickstream batch run",
                 )
-            for name, table in SLICED.items():
+            for name, table in DAY_TABLES.items():
                 connection.execute(sa.delete(table).where(table.c.date == day))
                 faultpoints.reached("batch-deleted")
                 if rows.get(name):
@@ -202,13 +202,15 @@ class BatchViews:
         """The days that have been computed."""
         return [row["date"] for row in self._all(sa.select(batch_runs.c.date).order_by("date"))]
 
-    def made(self, days: Days = None) -> dict[str, Made]:
-        """How each computed day was made."""
+    def inputs(self, days: Days = None) -> dict[str, DayInputs]:
+        """The inputs of each computed day."""
         runs = batch_runs.c
         query: Query = sa.select(runs.date, runs.manifest, runs.made_with, runs.run)
         rows = self._all(_where(query, batch_runs, days, None))
         return {
-            row["date"]: Made(json.loads(row["manifest"]), json.loads(row["made_with"]), row["run"])
+            row["date"]: DayInputs(
+                json.loads(row["manifest"]), json.loads(row["made_with"]), row["run"]
+            )
             for row in rows
         }
 
@@ -311,8 +313,8 @@ class BatchViews:
 
     def _check_schema(self, reader: bool) -> None:
         with self._begin() as connection:
-            known = sa.inspect(connection).has_table(batch_schema.name)
-            number = connection.scalar(sa.select(batch_schema.c.number)) if known else None
+            exists = sa.inspect(connection).has_table(batch_schema.name)
+            number = connection.scalar(sa.select(batch_schema.c.number)) if exists else None
             if number is None and reader:
                 raise NoData("the batch layer has not run yet", "run it: clickstream batch run")
             if number is None:

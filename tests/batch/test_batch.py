@@ -10,12 +10,12 @@ import pytest
 
 from clickstream import config
 from clickstream.batch import run, view_rows
-from clickstream.batch.run import Choice
 from clickstream.batch.view_rows import CATEGORIES, TRAFFIC, VISITORS
 from clickstream.clients.hdfs import Entry
+from clickstream.days import DaySelection
 from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.master import File, closed_files, days
-from clickstream.views.batch import Made
+from clickstream.views.batch import DayInputs
 
 TODAY = datetime.date(2015, 5, 20)
 PRESENT = ["2015-05-17", "2015-05-18", "2015-05-19", "9999-12-31"]
@@ -36,9 +36,9 @@ PRESENT = ["2015-05-17", "2015-05-18", "2015-05-19", "9999-12-31"]
 )
 def test_chosen_days(options, chosen):
     given = {"only": None, "first": None, "last": None, "every": False} | options
-    choice = Choice.parse(**given)
-    assert choice.days(PRESENT, TODAY) == chosen
-    assert choice.stale_only == (not options)
+    selection = DaySelection.for_batch(**given)
+    assert run.select(selection, PRESENT, TODAY) == chosen
+    assert selection.is_empty == (not options)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_chosen_days(options, chosen):
 )
 def test_a_wrong_choice_is_refused(given):
     with pytest.raises(UsageError):
-        Choice.parse(*given)
+        DaySelection.for_batch(*given)
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,20 @@ def test_a_wrong_choice_is_refused(given):
 )
 def test_a_single_day_without_lines(only, present, message):
     with pytest.raises(NoData, match=message):
-        Choice(only=only).days(present, TODAY)
+        run.select(DaySelection(only=only), present, TODAY)
 
 
 def test_yesterday_goes_by_utc_and_says_so():
-    assert Choice(only="yesterday").note(TODAY).startswith("yesterday is 2015-05-19, by UTC")
-    assert Choice(only="2015-05-19").note(TODAY) == Choice(only="latest").note(TODAY) == ""
+    assert (
+        DaySelection(only="yesterday")
+        .yesterday_hint(TODAY)
+        .startswith("yesterday is 2015-05-19, by UTC")
+    )
+    assert (
+        DaySelection(only="2015-05-19").yesterday_hint(TODAY)
+        == DaySelection(only="latest").yesterday_hint(TODAY)
+        == ""
+    )
 
 
 class Tree:
@@ -193,7 +201,7 @@ def test_lines_without_fields_are_counted():
 
 
 SETTINGS = config.load()
-MADE = Made([list(file) for file in RUN.manifest], view_rows.made_with(SETTINGS), "r")
+MADE = DayInputs([list(file) for file in RUN.manifest], view_rows.made_with(SETTINGS), "r")
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import pytest
 
 from clickstream import config
 from clickstream.alerts import Alert
-from clickstream.days import instant
+from clickstream.days import DaySelection, instant
 from clickstream.errors import NoData, UsageError
 from clickstream.serve import reports
 from clickstream.serve.reports import Question, from_batch, from_realtime
-from clickstream.serve.when import Days, second
+from clickstream.serve.when import second
 from clickstream.views.batch import BatchViews
 
 MADE = {"made_with": "{}", "run": "r"}
@@ -138,34 +138,34 @@ def test_distribution_has_the_change_against_the_day_before() -> None:
 
 
 def test_the_day_before_counts_even_when_it_was_not_asked_for() -> None:
-    rows = _batch("distribution", days=Days(only="2015-05-18"))
+    rows = _batch("distribution", days=DaySelection(only="2015-05-18"))
     assert [(row["date"], row["change"]) for row in rows] == [("2015-05-18", 286)]
 
 
 @pytest.mark.parametrize(
     ("days", "expected"),
     [
-        (Days(), ["2015-05-17", "2015-05-18", "2015-05-20"]),
-        (Days(first="2015-05-18"), ["2015-05-18", "2015-05-20"]),
-        (Days(last="2015-05-19"), ["2015-05-17", "2015-05-18"]),
-        (Days(first="2015-05-18", last="2015-05-19"), ["2015-05-18"]),
-        (Days(count=1), ["2015-05-20"]),
-        (Days(count=3), ["2015-05-18", "2015-05-20"]),
-        (Days(first="2016-01-01"), []),
+        (DaySelection(), ["2015-05-17", "2015-05-18", "2015-05-20"]),
+        (DaySelection(first="2015-05-18"), ["2015-05-18", "2015-05-20"]),
+        (DaySelection(last="2015-05-19"), ["2015-05-17", "2015-05-18"]),
+        (DaySelection(first="2015-05-18", last="2015-05-19"), ["2015-05-18"]),
+        (DaySelection(count=1), ["2015-05-20"]),
+        (DaySelection(count=3), ["2015-05-18", "2015-05-20"]),
+        (DaySelection(first="2016-01-01"), []),
     ],
 )
-def test_days(days: Days, expected: list[str]) -> None:
+def test_days(days: DaySelection, expected: list[str]) -> None:
     assert [row["date"] for row in _batch("visitors", days=days)] == expected
 
 
 def test_one_day_without_data_is_an_error() -> None:
     with pytest.raises(NoData, match="no data for 2015-05-19"):
-        _batch("visitors", days=Days(only="2015-05-19"))
+        _batch("visitors", days=DaySelection(only="2015-05-19"))
 
 
 def test_a_day_that_was_computed_and_is_empty_has_no_data() -> None:
     with pytest.raises(NoData):
-        _batch("visitors", FakeBatchViews({"2015-05-18": 0}), days=Days(only="2015-05-18"))
+        _batch("visitors", FakeBatchViews({"2015-05-18": 0}), days=DaySelection(only="2015-05-18"))
 
 
 def test_a_batch_layer_that_never_ran_says_how_to_run_it() -> None:
@@ -187,7 +187,7 @@ def test_hourly_by_day_adds_the_date() -> None:
 
 
 def test_categories_are_shown_not_obeyed() -> None:
-    (row,) = _batch("categories", days=Days(only="2015-05-18"), server="weblog1", top=3)
+    (row,) = _batch("categories", days=DaySelection(only="2015-05-18"), server="weblog1", top=3)
     assert row["category"] == "/caf\\xe9\\x1b"
     assert BATCH_VIEWS.asked == [["2015-05-18"], "weblog1", 3]
 
@@ -304,7 +304,7 @@ def test_popularity_at_a_moment() -> None:
 @pytest.mark.parametrize("latest", [NOON, NOON - NOON % DAY, NOON - NOON % DAY + DAY - 1])
 def test_popularity_of_a_day_ends_with_its_latest_event(latest: int) -> None:
     view = Memory(Event("weblog1", latest, "/last"), Event("weblog1", latest + DAY, "/next-day"))
-    (row,) = _realtime("popularity", view, days=Days(only="2015-05-18"))
+    (row,) = _realtime("popularity", view, days=DaySelection(only="2015-05-18"))
     assert (row["category"], row["window_end"]) == ("/last", instant(latest))
 
 
@@ -325,14 +325,14 @@ def test_ddos() -> None:
 @pytest.mark.parametrize(
     ("days", "requests"),
     [
-        (Days(only="2015-05-18"), [140]),
-        (Days(first="2015-05-19"), [101]),
-        (Days(count=2), [101]),
-        (Days(count=1), []),
-        (Days(only="2015-05-20"), []),
+        (DaySelection(only="2015-05-18"), [140]),
+        (DaySelection(first="2015-05-19"), [101]),
+        (DaySelection(count=2), [101]),
+        (DaySelection(count=1), []),
+        (DaySelection(only="2015-05-20"), []),
     ],
 )
-def test_ddos_of_days(days: Days, requests: list[int]) -> None:
+def test_ddos_of_days(days: DaySelection, requests: list[int]) -> None:
     assert [row["requests"] for row in _realtime("ddos", OFFENDERS, days=days)] == requests
 
 
@@ -374,14 +374,14 @@ def test_health_of_a_day() -> None:
     view = Memory(
         Event("weblog1", NOON), Event("weblog1", NOON + DAY), Event("weblog2", NOON + DAY)
     )
-    rows = _realtime("health", view, days=Days(only="2015-05-18"))
+    rows = _realtime("health", view, days=DaySelection(only="2015-05-18"))
     assert [(row["server"], row["window_end"]) for row in rows] == [("weblog1", instant(NOON))]
 
 
 @pytest.mark.parametrize("report", ["popularity", "ddos", "health"])
 def test_a_utc_day_without_data_is_an_error(report: str) -> None:
     with pytest.raises(NoData, match="no data for 2015-05-17"):
-        _realtime(report, OFFENDERS, days=Days(only="2015-05-17"))
+        _realtime(report, OFFENDERS, days=DaySelection(only="2015-05-17"))
 
 
 @pytest.mark.parametrize("report", ["popularity", "ddos", "health"])
@@ -452,10 +452,10 @@ ALERTS = (
         (Question(kind="health", server="all"), [1, 2]),
         (Question(state="open"), [1]),
         (Question(state="merged"), [3]),
-        (Question(days=Days(only="2015-05-17")), [0]),
-        (Question(days=Days(only="2015-05-18")), [0, 1]),
-        (Question(days=Days(first="2015-05-19")), [2]),
-        (Question(days=Days(count=1)), [2]),
+        (Question(days=DaySelection(only="2015-05-17")), [0]),
+        (Question(days=DaySelection(only="2015-05-18")), [0, 1]),
+        (Question(days=DaySelection(first="2015-05-19")), [2]),
+        (Question(days=DaySelection(count=1)), [2]),
     ],
 )
 def test_alerts_are_chosen_by_kind_state_server_and_every_day_they_last(
@@ -490,5 +490,5 @@ def test_an_alert_has_these_keys() -> None:
 def test_alerts_of_a_day_without_a_line_are_no_data() -> None:
     with pytest.raises(NoData, match="2015-05-20"):
         from_realtime(
-            Memory(Event("weblog1", NOON)), "alerts", Question(days=Days(only="2015-05-20"))
+            Memory(Event("weblog1", NOON)), "alerts", Question(days=DaySelection(only="2015-05-20"))
         )

@@ -1,16 +1,17 @@
-"""Days and moments as written in options."""
+"""DaySelection and moments as written in options."""
 
 import pytest
 
+from clickstream.days import DaySelection
 from clickstream.errors import UsageError
-from clickstream.serve.when import Days, second
+from clickstream.serve.when import second
 
 
 @pytest.mark.parametrize("day", ["2015-02-30", "2015-5-1", "20150518", "2015-W20-1", "today", ""])
 def test_days_that_do_not_exist(day: str) -> None:
     for option in ({"only": day}, {"first": day}, {"last": day}):
         with pytest.raises(UsageError, match="is not a valid date"):
-            Days.parse(**option)
+            DaySelection.for_report(**option)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ def test_days_that_do_not_exist(day: str) -> None:
 )
 def test_days_that_contradict(options: dict[str, str]) -> None:
     with pytest.raises(UsageError):
-        Days.parse(**options)
+        DaySelection.for_report(**options)
 
 
 def test_moments() -> None:

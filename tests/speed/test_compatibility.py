@@ -19,7 +19,7 @@ class Views:
         self.stored = stored
         self.stored_status = {"query": query, "batch": batch, "servers": servers}
 
-    def basis(self):
+    def compatibility(self):
         return self.stored
 
     def status(self):

@@ -22,7 +22,7 @@ from clickstream.speed.driver_status import Status
 from clickstream.speed.job import Stream, failure_of
 from clickstream.speed.reporter import StatusReporter
 from clickstream.speed.transform import batch_of, overlaps, rows_of, scattered
-from clickstream.views.realtime.retry import Patience
+from clickstream.views.realtime.retry import RetryPolicy
 from clickstream.views.realtime.writer import Batch
 
 COUNTS = {"rows": 9, "copies": 2, "set_aside": 1, "skipped": 3, "latest": 1431939959}
@@ -220,16 +220,16 @@ def reported_at(settings, monkeypatch):
     """The report on a query at a moment."""
     query = Query()
     stream = SimpleNamespace(batch=None, servers={}, alerts=2, parts={}, notice="so")
-    now, patience = [0.0], Patience(60)
+    now, retry = [0.0], RetryPolicy(60)
     monkeypatch.setattr(reporter.time, "time", lambda: now[0])
-    status_reporter = StatusReporter(settings, query, stream, patience)
+    status_reporter = StatusReporter(settings, query, stream, retry)
 
     def at(moment):
         now[0] = moment
         status_reporter.report()
         return driver_status.read(settings)
 
-    return SimpleNamespace(at=at, query=query, stream=stream, patience=patience)
+    return SimpleNamespace(at=at, query=query, stream=stream, retry=retry)
 
 
 def test_a_batch_is_told_once_spark_has_reported_it(reported_at):
@@ -258,7 +258,7 @@ def test_a_stream_with_nothing_to_do_is_well_and_one_that_hangs_is_not(reported_
     reported_at.query.status = {"isTriggerActive": False}
     assert reported_at.at(200).healthy_at == 200
     reported_at.query.status = {"isTriggerActive": True}
-    reported_at.patience.since = 250
+    reported_at.retry.since = 250
     status = reported_at.at(300)
     assert (status.updated_at, status.healthy_at, status.waiting_since) == (300, 200, 250)
 

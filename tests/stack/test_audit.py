@@ -17,10 +17,10 @@ from clickstream import config
 from clickstream.audit import collect as audits
 from clickstream.audit.reconcile import ALL
 from clickstream.batch import run as batch
-from clickstream.batch.run import Choice
 from clickstream.clients import endpoints, kafka
 from clickstream.clients.hdfs import Hdfs
 from clickstream.config import Settings
+from clickstream.days import DaySelection
 from clickstream.errors import NoData, UsageError
 from tests.stack.homes import SHARED, fresh_home, runner
 from tests.stack.stores import identity, offsets, well_formed
@@ -316,7 +316,7 @@ def test_the_batch_views_are_held_against_the_master_dataset(home):
 
 
 def test_chosen_days_and_one_server(home):
-    done = audits.audit(home, Choice(only="2015-05-19"), "weblog2")
+    done = audits.audit(home, DaySelection(only="2015-05-19"), "weblog2")
     log = sources()["weblog2"]["plain.log"]
     rows = [row for row in done.rows if row["file"] == file_of(home, log)]
     assert [(row["server"], row["day"]) for row in rows] == [
@@ -328,7 +328,7 @@ def test_chosen_days_and_one_server(home):
     assert done.problems == []
     assert {row["day"] for row in done.rows} == {ALL, "2015-05-19"}
     with pytest.raises(NoData, match="2016-01-01"):
-        audits.audit(home, Choice(only="2016-01-01"))
+        audits.audit(home, DaySelection(only="2016-01-01"))
     with pytest.raises(UsageError, match="no server nobody"):
         audits.audit(home, server="nobody")
 

@@ -8,8 +8,8 @@ import pytest
 from clickstream import config, weblog
 from clickstream.batch import run as batch
 from clickstream.batch import view_rows
-from clickstream.batch.run import Choice
 from clickstream.clients.hdfs import Hdfs
+from clickstream.days import DaySelection
 from clickstream.errors import BadInput, ClickstreamError, NotRunning, ServiceFailed
 from clickstream.master import closed_files
 from clickstream.views.batch import BatchViews, LineCount
@@ -173,7 +173,7 @@ def test_a_visitor_may_be_a_host_with_a_user_agent(master, views, computed):
     put(master, path.replace("part.1", "part.2"), content)
     assert len(batch.run(agents)) == len(DAYS)
     assert set(states(agents).values()) == {"fresh"}
-    assert {made.made_with["visitor"] for made in views.made().values()} == {"host+agent"}
+    assert {made.made_with["visitor"] for made in views.inputs().values()} == {"host+agent"}
     # 10.0.0.1 came without an agent, with "One" and with "Two", 10.0.0.2 without and with one.
     found = {row["server"]: row["unique_visitors"] for row in views.visitors(["2015-05-18"])}
     assert found == {"weblog1": 7, "weblog2": 2, ALL: 8}
@@ -206,7 +206,7 @@ def test_stores_that_are_down(master, views, computed):
     ):
         down = config.load(origin.file, master.home, origin.flags | {key: value})
         with pytest.raises((NotRunning, ServiceFailed), match=told) as caught:
-            batch.run(down, Choice(every=True))
+            batch.run(down, DaySelection(every=True))
         assert "s3cret" not in f"{caught.value} {caught.value.__cause__}"
     assert figures(views) == computed
 
@@ -216,5 +216,5 @@ def test_a_file_that_vanishes_is_told(master, views, computed, monkeypatch):
     gone = batch.master.File("dt=2015-05-18/server=weblog1/part.9", 1, 1)
     monkeypatch.setattr(batch.master, "closed_files", lambda *a: [*whole(*a), gone])
     with pytest.raises((BadInput, ServiceFailed), match=r"part\.9"):
-        batch.run(master, Choice(only="2015-05-18"))
+        batch.run(master, DaySelection(only="2015-05-18"))
     assert figures(views) == computed

@@ -1,4 +1,4 @@
-"""The batch views (SQLite here): slices replaced whole, text kept apart, schema refused."""
+"""The batch views (SQLite here): days replaced whole, text kept apart, schema refused."""
 
 import base64
 import signal
@@ -160,14 +160,14 @@ def test_another_schema_number_is_refused_until_dropped(views, store):
 
 
 def test_a_day_that_another_run_has_written_since_is_left_to_it(views):
-    known = {day: made.run for day, made in views.made().items()}
+    known = {day: each.run for day, each in views.inputs().items()}
     views.replace_day("2015-05-18", day_rows("2015-05-18", run="first"), known)
     before = everything(views)
     with pytest.raises(ClickstreamError, match="another batch run has written 2015-05-18"):
         views.replace_day("2015-05-18", day_rows("2015-05-18", ["/x"], run="second"), known)
     assert everything(views) == before
     views.replace_day("2015-05-19", day_rows("2015-05-19", run="second"), known)
-    known = {day: made.run for day, made in views.made().items()}
+    known = {day: each.run for day, each in views.inputs().items()}
     assert known == {"2015-05-18": "first", "2015-05-19": "second"}
     views.replace_day("2015-05-18", day_rows("2015-05-18", ["/x"], run="third"), known)
     assert everything(views) != before

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from clickstream.errors import ClickstreamError, NotRunning
 from clickstream.views.realtime import counts, recent, retry, writer
 from clickstream.views.realtime.recent import Recent
-from clickstream.views.realtime.retry import Patience
+from clickstream.views.realtime.retry import RetryPolicy
 from clickstream.views.realtime.writer import Batch, Row
 
 LEAF = st.tuples(
@@ -135,13 +135,13 @@ def test_top_breaks_ties_by_key():
     assert counts.top({"b": 2, "c": 3, "a": 2, "d": 1}, 3) == [("c", 3), ("a", 2), ("b", 2)]
 
 
-def slot(minute):
+def key(minute):
     return (counts.IP, minute)
 
 
 @pytest.fixture
 def loads():
-    """The slots that were loaded, in order."""
+    """The minutes that were loaded, in order."""
     return []
 
 
@@ -149,45 +149,45 @@ def loads():
 def memory(loads):
     """A Recent above a store that holds one request of `h` in each minute but the last."""
 
-    def load(slots):
-        loads.extend(slots)
-        return [(each, [("s", each[1], "h", 1)]) for each in slots if each != slot(600)]
+    def load(minutes):
+        loads.extend(minutes)
+        return [(each, [("s", each[1], "h", 1)]) for each in minutes if each != key(600)]
 
     return Recent(load)
 
 
 def test_a_minute_is_loaded_once_and_then_added_to(memory, loads):
-    memory.touch([slot(0), slot(600)])
-    memory.add(slot(0), {"s": {0: {"h": 2, "i": 1}}})
-    memory.touch([slot(0), slot(60)])
-    assert loads == [slot(0), slot(600), slot(60)]
-    assert memory.sums(slot(0)) == {"s": {0: {"h": 3, "i": 1}}}
-    assert memory.sums(slot(600)) == {}
+    memory.touch([key(0), key(600)])
+    memory.add(key(0), {"s": {0: {"h": 2, "i": 1}}})
+    memory.touch([key(0), key(60)])
+    assert loads == [key(0), key(600), key(60)]
+    assert memory.sums(key(0)) == {"s": {0: {"h": 3, "i": 1}}}
+    assert memory.sums(key(600)) == {}
 
 
 def test_the_minutes_touched_longest_ago_are_dropped(memory, loads, monkeypatch):
     monkeypatch.setattr(recent, "MAX_LEAVES", 2)
-    memory.touch([slot(0), slot(60), slot(120)])
-    memory.touch([slot(0)])
+    memory.touch([key(0), key(60), key(120)])
+    memory.touch([key(0)])
     memory.trim()
-    memory.touch([slot(0), slot(120), slot(60)])
-    assert loads == [slot(0), slot(60), slot(120), slot(60)]
+    memory.touch([key(0), key(120), key(60)])
+    assert loads == [key(0), key(60), key(120), key(60)]
 
 
 def test_what_a_minute_grows_by_counts_for_dropping(memory, loads, monkeypatch):
     monkeypatch.setattr(recent, "MAX_LEAVES", 2)
-    memory.touch([slot(0), slot(60)])
-    memory.add(slot(60), {"s": {60: {"new": 1}}})
+    memory.touch([key(0), key(60)])
+    memory.add(key(60), {"s": {60: {"new": 1}}})
     memory.trim()
-    memory.touch([slot(60), slot(0)])
-    assert loads == [slot(0), slot(60), slot(0)]
+    memory.touch([key(60), key(0)])
+    assert loads == [key(0), key(60), key(0)]
 
 
 @pytest.mark.parametrize(("metric", "big"), [("ip", True), ("category", True), ("non_200", False)])
 def test_a_minute_with_too_many_keys_is_not_held(monkeypatch, metric, big):
     monkeypatch.setattr(recent, "MINUTE_LEAVES", 3)
     minute = (metric, 0)
-    held = Recent(lambda slots: [(each, [("s", 0, key, 1) for key in "abc"]) for each in slots])
+    held = Recent(lambda minutes: [(each, [("s", 0, key, 1) for key in "abc"]) for each in minutes])
     held.touch([minute])
     assert not held.is_big(minute)
     held.add(minute, {"s": {0: {"c": 1, "d": 1}}})
@@ -202,12 +202,12 @@ def test_a_minute_with_too_many_keys_is_not_held(monkeypatch, metric, big):
 
 def test_the_line_counts_of_a_batch_are_added_to_those_before():
     before = {"a": {"rows": 5, "copies": 1, "set_aside": 0, "skipped": 0, "latest": 900}}
-    slots = {
-        slot(840): {"a": {850: {"h": 1}}, "b": {851: {"h": 1}, 849: {"h": 2}}},
+    minutes = {
+        key(840): {"a": {850: {"h": 1}}, "b": {851: {"h": 1}, 849: {"h": 2}}},
         (counts.MINUTE, 9960): {"b": {9999: {"success": 3}}},
     }
     lines = {"a": {"counted": 1, "copies": 2}, "b": {"counted": 3, "set_aside": 4}}
-    after = writer._totals(before, Batch(slots, {}, lines | {"?": {"skipped": 6}}))
+    after = writer._totals(before, Batch(minutes, {}, lines | {"?": {"skipped": 6}}))
     assert after == {
         "a": {"rows": 8, "copies": 3, "set_aside": 0, "skipped": 0, "latest": 900},
         "b": {"rows": 7, "copies": 0, "set_aside": 4, "skipped": 0, "latest": 851},
@@ -240,25 +240,25 @@ def clock(monkeypatch):
 
 
 def test_a_question_is_asked_until_it_is_answered(clock):
-    waiting, seen = Patience(60), []
+    policy, seen = RetryPolicy(60), []
 
     def question():
-        seen.append(waiting.since)
+        seen.append(policy.since)
         if len(seen) < 4:
             raise NotRunning("away")
         return "answer"
 
-    assert waiting.ask(question) == "answer"
+    assert policy.call(question) == "answer"
     assert seen == [None, 1000, 1000, 1000]
-    assert waiting.since is None
+    assert policy.since is None
 
 
-def test_patience_ends_and_says_after_how_long(clock):
+def test_retries_end_and_says_after_how_long(clock):
     def away():
         raise NotRunning("Cassandra did not answer")
 
     with pytest.raises(NotRunning, match="did not answer for 60 s") as failure:
-        Patience(60).ask(away)
+        RetryPolicy(60).call(away)
     assert "speed run" in failure.value.hint
     assert clock[0] == 1060
 
@@ -267,10 +267,10 @@ def test_nobody_waits_once_the_stream_is_to_end(clock):
     def away():
         raise NotRunning("away")
 
-    waiting = Patience(60)
-    waiting.over = lambda: clock[0] > 1002
+    policy = RetryPolicy(60)
+    policy.cancelled = lambda: clock[0] > 1002
     with pytest.raises(NotRunning, match=r"^away$"):
-        waiting.ask(away)
+        policy.call(away)
     assert clock[0] == 1003
 
 
@@ -279,5 +279,5 @@ def test_what_will_never_be_answered_is_not_asked_again(clock):
         raise ClickstreamError("Cassandra refuses a statement")
 
     with pytest.raises(ClickstreamError, match="refuses"):
-        Patience(60).ask(refused)
+        RetryPolicy(60).call(refused)
     assert clock[0] == 1000

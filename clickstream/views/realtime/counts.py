@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 IP, CATEGORY, NON_200, MINUTE = "ip", "category", "non_200", "minute"
 METRICS = (IP, CATEGORY, NON_200, MINUTE)
 ALL = "all"
-SLOT_S = 60
+MINUTE_S = 60
 PIECE_CHARS = 500_000
 NAME_CHARS = 1000
 
@@ -25,9 +25,9 @@ Counts = dict[str, dict[int, dict[str, int]]]
 Leaf = tuple[str, int, str, int]
 
 
-def slot_of(second: int) -> int:
+def minute_of(second: int) -> int:
     """The minute a second lies in, by its first second: the grain of a stored row."""
-    return second // SLOT_S * SLOT_S
+    return second // MINUTE_S * MINUTE_S
 
 
 def leaves(counts: Counts) -> Iterator[Leaf]:

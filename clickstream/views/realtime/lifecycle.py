@@ -62,7 +62,7 @@ class Lifecycle:
         offences: Iterable[Offence],
         touched: Mapping[str, Iterable[int]],
     ) -> list[Change]:
-        """What a batch changes: its offences, and its seconds with a non-200 response by server.
+        """The changes by a batch: its offences, and by server its seconds with a non-200 response.
 
         `clock` is the latest event second over all servers after it. One change per alert at most.
         """
@@ -110,17 +110,17 @@ class Lifecycle:
         for span, parts in alerts.join(known[low:high], spans):
             alert = alerts.alert_of(*key, span, clock)
             same = next((part for part in parts if part.id == alert.id), None)
-            after = _noted(same, alert, batch)
+            after = _numbered(same, alert, batch)
             live.append(after)
             if after is not same:
-                yield self._remembered(Change(same, after))
+                yield self._tracked(Change(same, after))
             for part in parts:
                 if part is not same:
                     merged = replace(part, state=MERGED, merged_into=alert.id)
-                    yield self._remembered(Change(part, _noted(part, merged, batch)))
+                    yield self._tracked(Change(part, _numbered(part, merged, batch)))
         known[low:high] = live
 
-    def _remembered(self, change: Change) -> Change:
+    def _tracked(self, change: Change) -> Change:
         self._open.pop(change.after.id, None)
         if change.after.state == OPEN:
             self._open[change.after.id] = change.after
@@ -143,24 +143,30 @@ class Lifecycle:
                 yield span._replace(servers=frozenset([server]))
 
     def _runs(self, server: str, start: int, end: int) -> list[Span]:
-        """As `alerts.runs`; the last one of an alert to its end, wherever that is.
+        """As `alerts.runs`, to an end behind `end` where the last stretch may go on there.
 
-        Behind the seconds looked at it may go on between the two levels, which no known alert
-        shows: there twice as far is looked at, and again. Never so where the levels are equal.
+        Each time twice as many seconds are read. Never so where the two levels are equal.
         """
         window_s = self._speed.window_seconds
         levels = (self._speed.health_non_200, self._speed.health_resolve_non_200)
         while True:
             counts = self._non_200(server, start - window_s, end)
-            found = alerts.runs(counts, start, end, window_s, levels)
-            last = found[-1] if found else None
-            if last is None or last.until < end or self._alerts_in(server, end, end):
-                return found
-            if last.first is None and not self._alerts_in(server, last.start, end):
-                return found
+            spans = alerts.runs(counts, start, end, window_s, levels)
+            if not (spans and self._may_go_on(server, spans[-1], end)):
+                return spans
             end += end - start
 
+    def _may_go_on(self, server: str, last: Span, end: int) -> bool:
+        """True where a stretch of an alert reaches the end, and no stored alert has the rest of it.
+
+        Behind the end its trailing count may stay between the two levels.
+        """
+        if last.until < end or self._alerts_in(server, end, end):
+            return False
+        return last.first is not None or self._alerts_in(server, last.start, end)
+
     def _alerts_in(self, server: str, start: int, end: int) -> bool:
+        """True where a stored alert of the server has a second of start..end."""
         known = self._known[HEALTH, server]
         index = bisect_left(known, start, key=_until)
         return index < len(known) and known[index].first <= end
@@ -174,7 +180,7 @@ def _until(alert: Alert) -> int:
     return alert.until
 
 
-def _noted(before: Alert | None, after: Alert, batch: int) -> Alert:
+def _numbered(before: Alert | None, after: Alert, batch: int) -> Alert:
     """The alert with its number; the one before, unchanged, where nothing has changed."""
     if before is not None and before.content() == after.content():
         return before

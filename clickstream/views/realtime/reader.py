@@ -162,7 +162,7 @@ class RealTime(Store):
         cql = self.prepared(
             "SELECT counts FROM buckets WHERE part = ? AND metric = ? AND slot >= ? AND slot <= ?"
         )
-        bounds = (metric, counts.slot_of(first), last)
+        bounds = (metric, counts.minute_of(first), last)
         work = [(cql, (part, *bounds)) for part in self.parts(metric, first, last)]
         for rows in self.run_many(work):
             for row in rows:

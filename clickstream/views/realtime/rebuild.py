@@ -14,13 +14,13 @@ from clickstream.errors import NoData
 from clickstream.views.realtime import counts
 from clickstream.views.realtime.counts import Counts
 from clickstream.views.realtime.reader import day_of, day_start
-from clickstream.views.realtime.recent import Slot
+from clickstream.views.realtime.recent import MinuteKey
 from clickstream.views.realtime.store import PART_S, part_of
 from clickstream.views.realtime.writer import DDOS, PRESENT, Row, Writer
 
 AT_ONCE = 200
 
-FOUND = "SELECT metric, slot, WRITETIME(counts) AS written FROM buckets WHERE part = ?"
+WRITTEN = "SELECT metric, slot, WRITETIME(counts) AS written FROM buckets WHERE part = ?"
 FORGET = (
     "DELETE FROM buckets USING TIMESTAMP ? WHERE part = ? AND metric = ? AND slot = ?"
     " AND batch_id <= ?"
@@ -33,7 +33,7 @@ FORGET_DDOS = "DELETE FROM ddos USING TIMESTAMP ? WHERE day = ?"
 
 
 class Recount(Writer):
-    """Writes days anew while no stream runs. `highest` is how far the stream has read each file."""
+    """Writes days again while no stream runs. `highest`: how far the stream has read each file."""
 
     def begin(self) -> int:
         """Load the state after the last whole batch, and return its number; raises NoData."""
@@ -43,7 +43,7 @@ class Recount(Writer):
         self.resume(row.query, row.batch_id + 1)
         return int(row.batch_id)
 
-    def replace_day(self, day: str, minutes: Iterable[tuple[Slot, Counts]]) -> int:
+    def replace_day(self, day: str, minutes: Iterable[tuple[MinuteKey, Counts]]) -> int:
         """Replace all that is stored of a day by these minutes (of METRICS, each once).
 
         Returns how many minutes they were. Minutes that are stored and not among them go.
@@ -53,11 +53,11 @@ class Recount(Writer):
         offences: list[Row] = []
         replaced, todo = 0, iter(minutes)
         while chunk := dict(islice(todo, AT_ONCE)):
-            self._send(row for slot, n in chunk.items() for row in self._minute(slot, n, written))
-            offences += (row for slot, found in chunk.items() for row in self._over(slot, found))
+            self._send(row for key, n in chunk.items() for row in self._minute(key, n, written))
+            offences += (row for key, sums in chunk.items() for row in self._over(key, sums))
             stored -= chunk.keys()
             replaced += len(chunk)
-        self._send(row for slot in stored for row in self._minute(slot, {}, written))
+        self._send(row for key in stored for row in self._minute(key, {}, written))
         forget = Row(FORGET_DDOS, ("ddos", day), (self._stamp - 1, day))
         self._send([forget, *offences, *self._latest_rows()])
         return replaced
@@ -67,35 +67,35 @@ class Recount(Writer):
         """Between the last whole batch's and that of the next."""
         return super()._stamp - 1
 
-    def _stored_minutes(self, first: int) -> tuple[set[Slot], int]:
+    def _stored_minutes(self, first: int) -> tuple[set[MinuteKey], int]:
         """The minutes of a day that have a partial, and when the newest was written (us)."""
-        found = self.prepared(FOUND)
-        slots, newest = set(), 0
+        query = self.prepared(WRITTEN)
+        keys, newest = set(), 0
         for rows in self.run_many(
-            [(found, (p,)) for p in range(first, first + DAY_SECONDS, PART_S)]
+            [(query, (part,)) for part in range(first, first + DAY_SECONDS, PART_S)]
         ):
             for row in rows:
-                slots.add((row.metric, row.slot))
+                keys.add((row.metric, row.slot))
                 newest = max(newest, row.written)
-        return slots, newest
+        return keys, newest
 
-    def _minute(self, slot: Slot, found: Counts, written: int) -> Iterator[Row]:
-        (metric, minute), batch = slot, self._batch - 1
+    def _minute(self, key: MinuteKey, sums: Counts, written: int) -> Iterator[Row]:
+        (metric, minute), batch = key, self._batch - 1
         part = part_of(minute)
-        yield Row(FORGET, slot, (written - 1, part, metric, minute, batch))
-        for piece, text in enumerate(counts.pack(found) if found else []):
+        yield Row(FORGET, key, (written - 1, part, metric, minute, batch))
+        for piece, text in enumerate(counts.pack(sums) if sums else []):
             values = (part, metric, minute, batch, piece, text, self._ttl_s, written)
-            yield Row(BUCKET, slot, values)
-        if found:
+            yield Row(BUCKET, key, values)
+        if sums:
             yield Row(PRESENT, ("present", metric), (metric, part, self._ttl_s))
 
-    def _over(self, slot: Slot, found: Counts) -> Iterator[Row]:
+    def _over(self, key: MinuteKey, sums: Counts) -> Iterator[Row]:
         """The minute's clients above the threshold."""
         limit = self.settings.speed.ddos_requests_per_second
-        seconds = {second for each in found.values() for second in each}
-        for second in seconds if slot[0] == counts.IP else ():
-            hosts = {host for each in found.values() for host in each.get(second, ())}
-            for host, n in counts.over_threshold(found, second, hosts, limit).items():
+        seconds = {second for each in sums.values() for second in each}
+        for second in seconds if key[0] == counts.IP else ():
+            hosts = {host for each in sums.values() for host in each.get(second, ())}
+            for host, n in counts.over_threshold(sums, second, hosts, limit).items():
                 day = day_of(second)
                 values = (day, second * 1000, counts.named(host), n, self._ttl_s, self._stamp)
                 yield Row(DDOS, ("ddos", day), values)

@@ -10,7 +10,7 @@ MAX_LEAVES = 1_000_000
 MINUTE_LEAVES = 200_000
 UNBOUNDED = (counts.IP, counts.CATEGORY)
 
-Slot = tuple[str, int]
+MinuteKey = tuple[str, int]
 
 
 class Recent:
@@ -21,48 +21,50 @@ class Recent:
     addresses or categories is not held: memory must not grow with a flood of them.
     """
 
-    def __init__(self, load: Callable[[list[Slot]], Iterable[tuple[Slot, Iterable[Leaf]]]]) -> None:
+    def __init__(
+        self, load: Callable[[list[MinuteKey]], Iterable[tuple[MinuteKey, Iterable[Leaf]]]]
+    ) -> None:
         self._load = load
-        self._sums: OrderedDict[Slot, Counts] = OrderedDict()
-        self._leaves: dict[Slot, int] = {}
-        self._big: set[Slot] = set()
+        self._sums: OrderedDict[MinuteKey, Counts] = OrderedDict()
+        self._leaves: dict[MinuteKey, int] = {}
+        self._big: set[MinuteKey] = set()
 
-    def touch(self, slots: Iterable[Slot]) -> None:
+    def touch(self, keys: Iterable[MinuteKey]) -> None:
         """Have these minutes in memory, as the last to be dropped."""
         missing = []
-        for slot in slots:
-            if slot in self._sums:
-                self._sums.move_to_end(slot)
+        for key in keys:
+            if key in self._sums:
+                self._sums.move_to_end(key)
             else:
-                missing.append(slot)
-                self._sums[slot], self._leaves[slot] = {}, 0
-        for slot, stored in self._load(missing):
-            self._grow(slot, stored)
+                missing.append(key)
+                self._sums[key], self._leaves[key] = {}, 0
+        for key, stored in self._load(missing):
+            self._grow(key, stored)
 
-    def add(self, slot: Slot, more: Counts) -> None:
+    def add(self, key: MinuteKey, more: Counts) -> None:
         """Add a batch's partial to a minute that was touched."""
-        self._grow(slot, counts.leaves(more))
+        self._grow(key, counts.leaves(more))
 
-    def is_big(self, slot: Slot) -> bool:
-        """Whether a minute that was touched has too many counts to be held."""
-        return slot in self._big
+    def is_big(self, key: MinuteKey) -> bool:
+        """True where a minute that was touched has too many counts to be held."""
+        return key in self._big
 
-    def sums(self, slot: Slot) -> Counts:
+    def sums(self, key: MinuteKey) -> Counts:
         """The sums of a minute that was touched; nothing of a big one."""
-        return self._sums[slot]
+        return self._sums[key]
 
     def trim(self) -> None:
         """Drop the minutes touched longest ago while there are too many counts."""
         total = sum(self._leaves.values())
         while total > MAX_LEAVES and self._sums:
-            slot, _ = self._sums.popitem(last=False)
-            total -= self._leaves.pop(slot)
-            self._big.discard(slot)
+            key, _ = self._sums.popitem(last=False)
+            total -= self._leaves.pop(key)
+            self._big.discard(key)
 
-    def _grow(self, slot: Slot, more: Iterable[Leaf]) -> None:
-        if slot in self._big:
+    def _grow(self, key: MinuteKey, more: Iterable[Leaf]) -> None:
+        if key in self._big:
             return
-        self._leaves[slot] += counts.add(self._sums[slot], more)
-        if slot[0] in UNBOUNDED and self._leaves[slot] > MINUTE_LEAVES:
-            self._big.add(slot)
-            self._sums[slot], self._leaves[slot] = {}, 0
+        self._leaves[key] += counts.add(self._sums[key], more)
+        if key[0] in UNBOUNDED and self._leaves[key] > MINUTE_LEAVES:
+            self._big.add(key)
+            self._sums[key], self._leaves[key] = {}, 0

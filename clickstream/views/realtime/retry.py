@@ -1,4 +1,4 @@
-"""Waiting for a store that is away: the same question again, until it answers or time is up."""
+"""The retry policy for an unavailable store: the same call again, until it answers or a timeout."""
 
 import time
 from collections.abc import Callable
@@ -8,44 +8,44 @@ from clickstream.errors import NotRunning
 
 INTERVAL_S = 1.0
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-class Patience:
-    """How long a writer waits. Everything it asks can be asked twice.
+class RetryPolicy:
+    """How long a writer retries. Every call must be idempotent.
 
-    `since` is when the outage at hand began, epoch s; None while the store answers. `outages` is
-    how many there were. `over` says that nobody waits any more.
+    `since` is when the current outage began, epoch s; None while the store answers. `outages` is
+    how many there were. `cancelled` says that nobody waits any more.
     """
 
     def __init__(self, timeout_s: float) -> None:
         self.since: float | None = None
         self.outages = 0
-        self.over: Callable[[], bool] = lambda: False
+        self.cancelled: Callable[[], bool] = lambda: False
         self._timeout_s = timeout_s
         self._deadline = 0.0
 
-    def ask(self, question: Callable[[], Answer]) -> Answer:
-        """The question's answer; raises NotRunning once the store was away for the timeout."""
+    def call(self, function: Callable[[], Result]) -> Result:
+        """The function's result; raises NotRunning once the store was away for the timeout."""
         while True:
             try:
-                answer = question()
-            except NotRunning as away:
-                self._wait(away)
+                result = function()
+            except NotRunning as outage:
+                self._wait(outage)
             else:
                 self.since = None
-                return answer
+                return result
 
-    def _wait(self, away: NotRunning) -> None:
+    def _wait(self, outage: NotRunning) -> None:
         if self.since is None:
             self.since = time.time()
             self.outages += 1
             self._deadline = time.monotonic() + self._timeout_s
-        if self.over():
-            raise away
+        if self.cancelled():
+            raise outage
         if time.monotonic() >= self._deadline:
             raise NotRunning(
-                f"{away.message} for {self._timeout_s:g} s",
+                f"{outage.message} for {self._timeout_s:g} s",
                 "once it runs, clickstream speed run goes on where this ended",
-            ) from away
+            ) from outage
         time.sleep(INTERVAL_S)

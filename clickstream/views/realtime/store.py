@@ -144,15 +144,15 @@ class Store:
         cql = "SELECT part FROM present WHERE metric = ? AND part >= ? AND part <= ?"
         return [row.part for row in self.run(cql, metric, part_of(first), last)]
 
-    def basis(self) -> dict[str, Any] | None:
-        """Under what the stored counts were made, as `note_basis` had it; None before."""
+    def compatibility(self) -> dict[str, Any] | None:
+        """The settings and build of the stored counts; None before `set_compatibility`."""
         row = self.run("SELECT basis FROM basis WHERE name = 'speed'").one()
         return None if row is None else dict(json.loads(row.basis))
 
-    def note_basis(self, basis: dict[str, Any]) -> None:
-        """Note under what the counts are made that are stored from now on."""
+    def set_compatibility(self, conditions: dict[str, Any]) -> None:
+        """Store the settings and build of the counts that are stored from now on."""
         cql = "INSERT INTO basis (name, basis) VALUES ('speed', ?)"
-        self.run(cql, json.dumps(basis, sort_keys=True))
+        self.run(cql, json.dumps(conditions, sort_keys=True))
 
     def clear(self) -> None:
         """Empty every table."""
@@ -175,7 +175,7 @@ class Store:
 
 
 def epoch(moment: datetime.datetime) -> int:
-    """What Cassandra gives for an instant -> epoch seconds."""
+    """Cassandra's value of an instant -> epoch seconds."""
     return int(moment.replace(tzinfo=datetime.UTC).timestamp())
 
 

@@ -1,4 +1,4 @@
-"""What the speed layer writes: one batch, whole, under its number.
+"""The writer of the speed layer: one batch, whole, under its number.
 
 A batch that runs again after a crash finds the state as of the batch before it, so it makes the
 same rows, which overwrite its first attempt. `state` is written last: where it names a batch,
@@ -18,11 +18,11 @@ from clickstream.config import Settings
 from clickstream.days import DAY_SECONDS
 from clickstream.errors import ClickstreamError
 from clickstream.views.realtime import counts
-from clickstream.views.realtime.counts import ALL, SLOT_S, Counts, Leaf
+from clickstream.views.realtime.counts import ALL, MINUTE_S, Counts, Leaf
 from clickstream.views.realtime.lifecycle import Lifecycle, Offence
 from clickstream.views.realtime.reader import EVER, NEVER, change_part, day_of
-from clickstream.views.realtime.recent import Recent, Slot
-from clickstream.views.realtime.retry import Patience
+from clickstream.views.realtime.recent import MinuteKey, Recent
+from clickstream.views.realtime.retry import RetryPolicy
 from clickstream.views.realtime.store import Store, alert_of, alert_values, part_of
 
 STATEMENT_CHARS = 1_000_000
@@ -75,13 +75,13 @@ class Row(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What one batch counted.
+    """The counts of one batch.
 
-    `slots`: partial counts by (metric, minute). `files`: highest offset by (server, file).
+    `minutes`: partial counts by (metric, minute). `files`: highest offset by (server, file).
     `lines`: by server, records by outcome (counted, copies, set_aside, skipped).
     """
 
-    slots: dict[Slot, Counts]
+    minutes: dict[MinuteKey, Counts]
     files: dict[tuple[str, str], int]
     lines: dict[str, dict[str, int]]
 
@@ -89,12 +89,12 @@ class Batch(NamedTuple):
 class Writer(Store):
     """Writes batches in order. `highest` is each (server, file)'s highest offset so far.
 
-    While Cassandra is away it waits, as `patience` says: a statement that was applied although
-    nobody heard of it says the same the second time.
+    While Cassandra is unavailable it retries, as `retry` says. Statements are idempotent: one that
+    was applied without an answer changes nothing the second time.
     """
 
     def __init__(self, settings: Settings, cluster: Any) -> None:
-        self.patience = Patience(settings.speed.store_timeout_seconds)
+        self.retry = RetryPolicy(settings.speed.store_timeout_seconds)
         super().__init__(settings, cluster)
         self.highest: dict[tuple[str, str], int] = {}
         self.servers: dict[str, dict[str, int]] = {}
@@ -107,17 +107,17 @@ class Writer(Store):
         self._ttl_s = settings.cassandra.ttl_days * DAY_SECONDS
 
     def run(self, cql: str, *values: Any) -> Any:
-        """As Store's, with patience."""
-        return self.patience.ask(lambda: Store.run(self, cql, *values))
+        """As Store's, with retries."""
+        return self.retry.call(lambda: Store.run(self, cql, *values))
 
     def run_many(self, work: Iterable[tuple[Any, Sequence[Any]]]) -> Iterator[Any]:
-        """As Store's, with patience; all of the results are there before the first is had."""
+        """As Store's, with retries; the results are complete before the first is returned."""
         known = list(work)
-        return iter(self.patience.ask(lambda: list(Store.run_many(self, known))))
+        return iter(self.retry.call(lambda: list(Store.run_many(self, known))))
 
     def prepared(self, cql: str) -> PreparedStatement:
-        """As Store's, with patience."""
-        return self.patience.ask(lambda: Store.prepared(self, cql))
+        """As Store's, with retries."""
+        return self.retry.call(lambda: Store.prepared(self, cql))
 
     def resume(self, query: str, batch: int) -> None:
         """Load the state as of the batch before this one.
@@ -148,10 +148,10 @@ class Writer(Store):
         self._batch = number
         before = self.servers
         self.servers = _totals(before, batch)
-        touched = [slot for slot in batch.slots if slot[0] != counts.MINUTE]
+        touched = [key for key in batch.minutes if key[0] != counts.MINUTE]
         self._recent.touch(touched)
-        for slot in touched:
-            self._recent.add(slot, batch.slots[slot])
+        for key in touched:
+            self._recent.add(key, batch.minutes[key])
         faultpoints.reached("counted", driver=True)
         rows = [*self._buckets(batch), *self._overwritten(batch)]
         state = (self._query, number, json.dumps(self.servers), json.dumps(before), self._stamp)
@@ -170,16 +170,16 @@ class Writer(Store):
         A node that was killed may have forgotten what it had acknowledged just before.
         """
         outages = None
-        while outages != self.patience.outages:
-            outages = self.patience.outages
-            self._refuse_what_has_forgotten()
+        while outages != self.retry.outages:
+            outages = self.retry.outages
+            self._check_acknowledged()
             self._send(rows)
             faultpoints.reached("written", driver=True)
             self._send([state])
             faultpoints.reached("stored", driver=True)
         self._stored = self._batch
 
-    def _refuse_what_has_forgotten(self) -> None:
+    def _check_acknowledged(self) -> None:
         """The last batch before this one must be there; of the one at hand all is written again.
 
         A node forgets the last of what it was sent, and `state` is sent last.
@@ -199,12 +199,12 @@ class Writer(Store):
         return 2 * self._batch + 2
 
     def _buckets(self, batch: Batch) -> Iterator[Row]:
-        for (metric, slot), partial in batch.slots.items():
-            part = part_of(slot)
+        for (metric, minute), partial in batch.minutes.items():
+            part = part_of(minute)
             for piece, text in enumerate(counts.pack(partial)):
-                values = (part, metric, slot, self._batch, piece, text, self._ttl_s)
+                values = (part, metric, minute, self._batch, piece, text, self._ttl_s)
                 yield Row(BUCKET, ("buckets", part), values)
-        for metric, part in sorted({(metric, part_of(slot)) for metric, slot in batch.slots}):
+        for metric, part in sorted({(metric, part_of(minute)) for metric, minute in batch.minutes}):
             self._present.add((metric, part))
             yield Row(PRESENT, ("present", metric), (metric, part, self._ttl_s))
 
@@ -223,22 +223,22 @@ class Writer(Store):
 
     def _offences(self, batch: Batch) -> Iterator[Offence]:
         limit = self.settings.speed.ddos_requests_per_second
-        partials = [each for each in batch.slots.items() if each[0][0] == counts.IP]
-        for slot, partial in partials:
-            sums = self._sums_of(slot, partial)
+        partials = [each for each in batch.minutes.items() if each[0][0] == counts.IP]
+        for minute, partial in partials:
+            sums = self._sums_of(minute, partial)
             for second, hosts in _hosts(partial).items():
                 for host, n in counts.over_threshold(sums, second, hosts, limit).items():
                     servers = counts.servers_of(sums, second, host)
                     yield Offence(counts.named(host), second, n, servers)
 
-    def _sums_of(self, slot: Slot, partial: Counts) -> Counts:
+    def _sums_of(self, key: MinuteKey, partial: Counts) -> Counts:
         """The sums of a minute; of a big one those of the partial's keys only, from the store."""
-        if not self._recent.is_big(slot):
-            return self._recent.sums(slot)
-        wanted = {(second, key) for _, second, key, _ in counts.leaves(partial)}
+        if not self._recent.is_big(key):
+            return self._recent.sums(key)
+        wanted = {(second, name) for _, second, name, _ in counts.leaves(partial)}
         sums: Counts = {}
         counts.add(sums, counts.leaves(partial))
-        for _, stored in self._load([slot]):
+        for _, stored in self._load([key]):
             counts.add(sums, (leaf for leaf in stored if (leaf[1], leaf[2]) in wanted))
         return sums
 
@@ -250,7 +250,7 @@ class Writer(Store):
 
     def _alert_rows(self, batch: Batch, clock: int, offences: list[Offence]) -> Iterator[Row]:
         touched: dict[str, set[int]] = {}
-        for (metric, _), partial in batch.slots.items():
+        for (metric, _), partial in batch.minutes.items():
             for server, seconds in partial.items() if metric == counts.NON_200 else ():
                 touched.setdefault(server, set()).update(seconds)
         changes = self._alerts.update(self._batch, clock, offences, touched)
@@ -284,21 +284,23 @@ class Writer(Store):
         values = (server, end * 1000, n, state, self._ttl_s, self._stamp)
         return Row(HEALTH, ("health", server), values)
 
-    def _window(self, metric: str, end: int) -> list[Slot]:
+    def _window(self, metric: str, end: int) -> list[MinuteKey]:
         start = end - self.settings.speed.window_seconds
-        return [(metric, slot) for slot in range(counts.slot_of(start + 1), end + 1, SLOT_S)]
+        return [
+            (metric, minute) for minute in range(counts.minute_of(start + 1), end + 1, MINUTE_S)
+        ]
 
     def _trailing(self, metric: str, end: int) -> dict[str, Counter[str]]:
-        start, slots = end - self.settings.speed.window_seconds, self._window(metric, end)
-        self._recent.touch(slots)
-        return counts.by_server((self._recent.sums(slot) for slot in slots), start, end)
+        start, keys = end - self.settings.speed.window_seconds, self._window(metric, end)
+        self._recent.touch(keys)
+        return counts.by_server((self._recent.sums(key) for key in keys), start, end)
 
     def _non_200(self, server: str, start: int, end: int) -> Counter[int]:
         """A server's non-200 responses by second, of (start, end]."""
-        first = counts.slot_of(start + 1)
-        slots = [(counts.NON_200, slot) for slot in range(first, end + 1, SLOT_S)]
-        self._recent.touch(slots)
-        return counts.by_second((self._recent.sums(slot) for slot in slots), server, start, end)
+        first = counts.minute_of(start + 1)
+        keys = [(counts.NON_200, minute) for minute in range(first, end + 1, MINUTE_S)]
+        self._recent.touch(keys)
+        return counts.by_second((self._recent.sums(key) for key in keys), server, start, end)
 
     def _stored_alerts(self, keys: list[Key]) -> Iterator[Alert]:
         stored = self.prepared("SELECT * FROM alerts WHERE kind = ? AND key = ?")
@@ -313,13 +315,13 @@ class Writer(Store):
             elif row.before:
                 yield Alert.of(row.before)
 
-    def _load(self, slots: list[Slot]) -> Iterator[tuple[Slot, Iterable[Leaf]]]:
+    def _load(self, keys: list[MinuteKey]) -> Iterator[tuple[MinuteKey, Iterable[Leaf]]]:
         stored = self.prepared(STORED)
-        known = [slot for slot in slots if (slot[0], part_of(slot[1])) in self._present]
-        work = [(stored, (part_of(minute), name, minute, self._batch)) for name, minute in known]
-        for slot, rows in zip(known, self.run_many(work), strict=True):
+        present = [key for key in keys if (key[0], part_of(key[1])) in self._present]
+        work = [(stored, (part_of(minute), name, minute, self._batch)) for name, minute in present]
+        for key, rows in zip(present, self.run_many(work), strict=True):
             for row in rows:
-                yield slot, counts.unpack(row.counts)
+                yield key, counts.unpack(row.counts)
 
     def _highest(self, batch: int) -> dict[tuple[str, str], int]:
         rows = self.run("SELECT server, file, batch_id, highest, before FROM files")
@@ -383,7 +385,7 @@ def _totals(before: dict[str, dict[str, int]], batch: Batch) -> dict[str, dict[s
         sums["rows"] += sum(outcomes.values())
         for outcome in ("copies", "set_aside", "skipped"):
             sums[outcome] += outcomes.get(outcome, 0)
-    for (metric, _), partial in batch.slots.items():
+    for (metric, _), partial in batch.minutes.items():
         for server, seconds in partial.items() if metric == counts.IP else ():
             after[server]["latest"] = max(after[server]["latest"], *seconds)
     return after
