@@ -30,7 +30,7 @@ PATIENCE_S = 120
 
 
 class Case(NamedTuple):
-    """What is measured: `lines` in all after `warm` others, `flags` as of `clickstream --set`."""
+    """A case to measure: `lines` in all after `warm` others, `flags` as of `clickstream --set`."""
 
     name: str
     servers: int
@@ -40,7 +40,7 @@ class Case(NamedTuple):
 
 
 class Load(NamedTuple):
-    """What a process took for the measured lines: CPU seconds, and its peak memory in MB."""
+    """The cost of the measured lines in one process: CPU seconds, and its peak memory in MB."""
 
     process: str
     cpu_s: float
@@ -227,7 +227,7 @@ class _Meter:
         return [Load(name, self._cpu[name], self._peak[name] >> 20) for name in self._processes]
 
     def shares(self) -> tuple[int, int]:
-        """What was idle and what others used, in per cent of the machine's CPU."""
+        """The idle share and that of other processes, in per cent of the machine's CPU."""
         spent = [now - then for now, then in zip(psutil.cpu_times(), self._machine, strict=True)]
         by_name = dict(zip(self._machine._fields, spent, strict=True))
         total = sum(spent) - by_name.get("guest", 0) - by_name.get("guest_nice", 0)

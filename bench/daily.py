@@ -45,7 +45,7 @@ class Case(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What one process (with its children) took: `services_s` is the CPU of HDFS and MariaDB
+    """The cost of one process and its children: `services_s` is the CPU of HDFS and MariaDB
     meanwhile, `stages` the seconds at which the command told each stage.
     """
 

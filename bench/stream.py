@@ -72,7 +72,7 @@ class Result(NamedTuple):
 
     @property
     def sustained(self) -> bool:
-        """Whether the stream kept up: never more than two triggers' lines were left."""
+        """Tell whether the stream kept up: never more than two triggers' lines were left."""
         return self.behind <= 2 * self.case.rate
 
 
@@ -144,11 +144,11 @@ class Run:
         return found
 
     def even(self) -> bool:
-        """Whether the lines that came while the driver started are counted by now."""
+        """Tell whether the lines that came while the driver started are counted by now."""
         return self.seen[max(self.seen)].behind <= self.case.rate
 
     def done(self) -> bool:
-        """Whether every line that was sent is counted."""
+        """Tell whether every line that was sent is counted."""
         fed = self._feeder is not None and self._feeder.poll() is not None
         return fed and bool(self.read) and self.read[-1][1] >= self.sent[-1][1]
 

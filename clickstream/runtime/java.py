@@ -46,7 +46,7 @@ def java() -> str:
 
 
 def from_wheel() -> bool:
-    """Whether the Java in use is the wheel's."""
+    """Tell whether the Java in use is the wheel's."""
     return Path(java()).is_relative_to(cache_dir())
 
 

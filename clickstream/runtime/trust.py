@@ -20,7 +20,7 @@ PASSWORD = "changeit"  # noqa: S105 - Java's usual one: it guards nothing, the c
 
 
 def options(directory: Path) -> list[str]:
-    """What a java command line needs to trust what the machine trusts; writes into `directory`."""
+    """The java options to trust what the machine trusts; writes into `directory`."""
     bundle = _bundle()
     if bundle is None or not from_wheel():
         return []

@@ -75,7 +75,7 @@ class Cassandra(Service):
         return {"cassandra": daemon}
 
     def ready(self, process: str) -> bool:
-        """Whether it answers a query."""
+        """Tell whether it answers a query."""
         # Before the port is open the driver would only fill the log with its attempts.
         return port_open(self.ports[process]) and self._answers()
 

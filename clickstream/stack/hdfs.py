@@ -56,7 +56,7 @@ class Hdfs(Service):
         return super().env() | {"HADOOP_USER_NAME": getpass.getuser()}
 
     def ready(self, process: str) -> bool:
-        """Whether the NameNode answers; and then, for the DataNode, whether HDFS takes files."""
+        """Tell whether the NameNode answers, or, for the DataNode, whether HDFS takes files."""
         state = self._state()
         if process == "namenode":
             return bool(state)

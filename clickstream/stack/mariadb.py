@@ -72,9 +72,9 @@ class MariaDB(Service):
 
     def commands(self) -> Commands:
         """The server, on loopback and a socket."""
-        found = programs()
+        installed = programs()
         server = [
-            *(str(found.server), *found.base(), *SMALL, *_as_root()),
+            *(str(installed.server), *installed.base(), *SMALL, *_as_root()),
             f"--datadir={self.directory / 'data'}",
             f"--socket={self.socket()}",
             f"--pid-file={self.directory / 'mariadbd.pid'}",
@@ -87,7 +87,7 @@ class MariaDB(Service):
         return {"mariadb": server}
 
     def ready(self, process: str) -> bool:
-        """Whether our user can log in with the password."""
+        """Tell whether our user can log in with the password."""
         if not port_open(self.ports[process]):
             return False
         import pymysql
@@ -129,10 +129,10 @@ class MariaDB(Service):
             write([File(file.name, secrets.token_urlsafe(24) + "\n")], file.parent)
 
     def _install(self, data: Path) -> None:
-        found = programs()
+        installed = programs()
         self._run(
             [
-                *(str(found.install), *found.base(), f"--datadir={data}", *_as_root()),
+                *(str(installed.install), *installed.base(), f"--datadir={data}", *_as_root()),
                 "--auth-root-authentication-method=socket",
                 f"--auth-root-socket-user={getpass.getuser()}",
                 *("--skip-test-db", "--skip-name-resolve", "--skip-log-bin"),

@@ -53,7 +53,7 @@ class Service(ABC):
 
     @abstractmethod
     def ready(self, process: str) -> bool:
-        """Whether one of its processes does its work; asked until it does."""
+        """Tell whether one of its processes does its work; asked until it does."""
 
     def after_start(self) -> None:  # noqa: B027 - most services need nothing
         """Do what remains once it is ready."""

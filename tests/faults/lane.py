@@ -20,7 +20,7 @@ from tests.stack.homes import forget_environment, fresh_home, left_running
 
 
 class Result(NamedTuple):
-    """What came of one run; `recovery_s` from the end of the fault to all lines in both stores."""
+    """The result of one run; `recovery_s` from the end of the fault to all lines in both stores."""
 
     fault: str
     seed: int
@@ -36,7 +36,7 @@ class Result(NamedTuple):
     problems: list[str]
 
     def good(self) -> bool:
-        """Whether nothing was lost, doubled, altered or left wrong."""
+        """Tell whether nothing was lost, doubled, altered or left wrong."""
         return not (self.lost or self.doubled or self.altered or self.problems)
 
 
@@ -158,7 +158,7 @@ def _strike(run: Run, fault: Fault) -> float:
 
 
 def _audit(run: Run) -> list[str]:
-    """What `clickstream audit` says of the home when its books do not balance."""
+    """The output of `clickstream audit` where its books do not balance."""
     try:
         run.clickstream("audit")
     except AssertionError as error:

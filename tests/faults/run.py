@@ -27,7 +27,7 @@ REPLAY_S = 300
 
 
 class Run:
-    """What a fault may do to a home while it replays. All chance comes out of `rng`.
+    """The actions of a fault on a home while it replays. All chance comes out of `rng`.
 
     Of the fault: `note` says what the seed chose, `lifted` when it was over by the monotonic clock,
     `may_fail` that the replay in the background may end with an error. `recovered`: how many files
@@ -73,7 +73,7 @@ class Run:
             )
 
     def count_from_here(self) -> None:
-        """What the ledger and the collector have seen by now belongs to earlier runs."""
+        """Set the baseline: the lines that ledger and collector have now are of earlier runs."""
         self._before = (self._spooled(), self._collected())
 
     def moment(self) -> float:
@@ -128,7 +128,7 @@ class Run:
         self.lifted = time.monotonic()
 
     def recover(self) -> float:
-        """What a user does after a fault; returns the seconds it took since it was lifted."""
+        """Do what a user does after a fault; returns the seconds it took since it was lifted."""
         self.start()
         self.end_of_replay()
         self.clickstream("ingest", "replay", "--wait")

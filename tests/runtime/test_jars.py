@@ -19,7 +19,7 @@ CONTENT = {ONE: b"first jar", TWO: b"second jar"}
 
 
 class Repository:
-    """What Ivy would give; counts how often it was asked."""
+    """The jars that Ivy would give; counts how often it was asked."""
 
     def __init__(self) -> None:
         self.content = dict(CONTENT)

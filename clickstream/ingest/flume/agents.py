@@ -79,7 +79,7 @@ def _left_open(settings: Settings, idle: bool) -> list[str]:
 
 
 def _idle(agent: Agent, notify: Notify) -> bool:
-    """Whether the agent is to be started; one that runs with a part down is ended here."""
+    """Tell whether the agent is to be started; one that runs with a part down is ended here."""
     if agent.running() is None:
         return True
     try:

@@ -24,7 +24,7 @@ Notify = Callable[[str], None]
 
 @dataclass
 class Following:
-    """What a follow has done so far. `waiting_for` is a sentence's end, empty while it reads."""
+    """The progress of a follow. `waiting_for` is a sentence's end, empty while it reads."""
 
     lines: int = 0
     invalid: int = 0
@@ -108,7 +108,7 @@ class Follower:
             return False
 
     def _looked(self) -> bool:
-        """Whether nothing has become of it since the last look; else what is new is opened."""
+        """Tell whether nothing has become of it since the last look; else what is new is opened."""
         live = tail.look(self._path)
         self._live = live.key if live else None
         if live is None:
@@ -120,7 +120,7 @@ class Follower:
         return False
 
     def _changed(self) -> bool:
-        """Whether files are to be opened; that stays so until it was done."""
+        """Tell whether files are to be opened; that stays so until it was done."""
         gone = [log for log in self._logs if not log.tailed.intact()]
         for log in gone:
             self._truncated(log)
@@ -136,13 +136,13 @@ class Follower:
         return self._stale
 
     def _stranger(self) -> bool:
-        """Whether a rotated log lies there that did not when this was last looked at."""
-        return not _signs(tail.rotated(self._path)) <= self._aside
+        """Tell whether a rotated log lies there that did not when this was last looked at."""
+        return not _identities(tail.rotated(self._path)) <= self._aside
 
     def _walk(self, live: Found | None, rotated: list[Found]) -> None:
         """Open what is new at the path, and what was missed before it. Raises Vanished."""
         self._live = live.key if live else None
-        self._aside = _signs(rotated)
+        self._aside = _identities(rotated)
         for log in self._logs:
             if log.tailed.path == self._path and not self._is_live(log):
                 log.tailed.left()
@@ -186,7 +186,7 @@ class Follower:
         return [looked[tailed.key] for tailed in missed]
 
     def _knows(self, log: LogReader) -> bool:
-        """Whether the ledger knows the log, or a log that it is the beginning of."""
+        """Tell whether the ledger knows the log, or a log that it is the beginning of."""
         try:
             log.recognise(log.tailed.packed)
         except Truncated:
@@ -276,11 +276,11 @@ class Follower:
     # What is over.
 
     def _final(self, log: LogReader) -> bool:
-        """Whether nothing will be written to it any more, as far as one can notify."""
+        """Tell whether nothing will be written to it any more, as far as one can notify."""
         return log.tailed.packed or (self._left(log) and log.tailed.quiet_s() >= self._quiet_s)
 
     def _left(self, log: LogReader) -> bool:
-        """Whether another log has taken its place at the path."""
+        """Tell whether another log has taken its place at the path."""
         return not self._is_live(log) and (self._live is not None or log in self._logs[:-1])
 
     def _is_live(self, log: LogReader) -> bool:
@@ -295,7 +295,7 @@ class Follower:
                 self._drop(log)
 
     def _given_up(self, log: LogReader, error: BadInput) -> bool:
-        """Whether a rotated log that cannot be read is left; it may be compressed just now."""
+        """Tell whether a rotated log that cannot be read is left; it may be compressed just now."""
         if log.tailed.packed and log.tailed.quiet_s() < self._quiet_s:
             log.forget()
             self.done.waiting_for = f"{log.tailed.path} to be compressed whole"
@@ -321,8 +321,8 @@ def _refuse(reason: str) -> None:
     raise _NoRoom(reason)
 
 
-def _signs(found: list[Found]) -> set[tuple[Key, float]]:
-    """What tells files apart, of which one may have come with the inode of one that went."""
+def _identities(found: list[Found]) -> set[tuple[Key, float]]:
+    """Inode and mtime: a new file may have got the inode of a removed one."""
     return {(each.key, each.modified) for each in found}
 
 

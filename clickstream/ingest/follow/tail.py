@@ -1,4 +1,4 @@
-"""What happens to a tailed file: it grows, is renamed, copied and truncated, compressed, removed.
+"""A tailed file: it grows, is renamed, copied and truncated, compressed, removed.
 
 A file is held open while it is read, so neither a new name nor its removal takes away what it
 holds. Nothing here knows of the ledger.
@@ -79,7 +79,7 @@ class TailedFile:
 
     @property
     def blank(self) -> bool:
-        """Whether nothing was seen in it so far; `lines_end` sees no line then.
+        """Tell whether nothing was seen in it so far; `lines_end` sees no line then.
 
         A truncation can only be noticed from the first bytes on: what was in it before that may lie
         in a copy, so look for one after `first_look`.
@@ -101,7 +101,7 @@ class TailedFile:
         self._changed = time.monotonic()
 
     def last_line_end(self) -> int:
-        """Where its last line end stands: the offset behind it, 0 without any."""
+        """The offset behind its last line end; 0 without any."""
         stop = self.size
         while stop > 0:
             start = max(0, stop - _BACK_BYTES)
@@ -112,7 +112,7 @@ class TailedFile:
         return 0
 
     def lines_end(self, offset: int) -> int:
-        """Where a run of whole lines that begins at an offset ends; the offset without any.
+        """The offset at which a run of whole lines from `offset` on ends; `offset` without any.
 
         The run is bounded. What has no line end yet is searched once, not again at each call.
         """
@@ -136,7 +136,7 @@ class TailedFile:
         return lambda: nullcontext(cast(BinaryIO, Window(self._handle, 0, stop)))
 
     def intact(self) -> bool:
-        """Whether what was read of it still stands in it; not so when it was truncated.
+        """Tell whether what was read of it still stands in it; not so when it was truncated.
 
         A file that was truncated and has grown again beyond is recognised by its first
         bytes, and by those last read.
@@ -175,7 +175,7 @@ class Found(NamedTuple):
 
 
 def look(path: Path) -> Found | None:
-    """What lies at a path; None where nothing does. Raises OSError where that is not to be seen."""
+    """The file at a path; None where there is none. Raises OSError where it cannot be looked up."""
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -204,7 +204,7 @@ def rotated(path: Path) -> list[Found]:
 
 
 def steady(path: Path) -> tuple[Found | None, list[Found]] | None:
-    """What lies at a path and its rotated logs; None while a rotation is going on: look again."""
+    """The file at a path and its rotated logs; None while a rotation is going on: look again."""
     seen = (look(path), rotated(path))
     again = (look(path), rotated(path))
     return seen if _places(seen) == _places(again) else None
