@@ -8,7 +8,7 @@ import pytest
 from clickstream.errors import BadInput
 from clickstream.home import Home
 from clickstream.ingest.follow import tail
-from clickstream.ingest.follow.tail import Found, TailedFile
+from clickstream.ingest.follow.tail import FileEntry, TailedFile
 
 
 @pytest.fixture
@@ -260,7 +260,7 @@ def test_what_vanishes_while_it_is_looked_at_is_looked_at_again(log):
 def test_steady_sees_path_and_rotated_logs(log):
     log.touch()
     live, rotated = tail.steady(log)
-    assert isinstance(live, Found)
+    assert isinstance(live, FileEntry)
     assert rotated == []
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from clickstream.config import Settings
 from clickstream.errors import BadInput, ClickstreamError, NotRunning, ServiceFailed
 from clickstream.ingest.follow import tail
-from clickstream.ingest.follow.tail import Found, Key, TailedFile
+from clickstream.ingest.follow.tail import FileEntry, Key, TailedFile
 from clickstream.ingest.spool.chunks import Limits
 from clickstream.ingest.spool.reading import LogReader, SpoolTarget, Truncated
 from clickstream.ingest.spool.spooler import LOCAL, OpenLog, Spooler
@@ -129,17 +129,17 @@ class Follower:
             blank = newest.tailed.blank
             newest.tailed.first_look()
             # What was in a blank file before it was truncated may lie in a copy.
-            self._stale |= blank and self._stranger()
+            self._stale |= blank and self._has_new_rotated()
         else:
-            self._stale |= self._live is not None or self._stranger()
+            self._stale |= self._live is not None or self._has_new_rotated()
         self._stale |= bool(gone)
         return self._stale
 
-    def _stranger(self) -> bool:
+    def _has_new_rotated(self) -> bool:
         """Tell whether a rotated log lies there that did not when this was last looked at."""
         return not _identities(tail.rotated(self._path)) <= self._aside
 
-    def _walk(self, live: Found | None, rotated: list[Found]) -> None:
+    def _walk(self, live: FileEntry | None, rotated: list[FileEntry]) -> None:
         """Open what is new at the path, and what was missed before it. Raises Vanished."""
         self._live = live.key if live else None
         self._aside = _identities(rotated)
@@ -161,18 +161,18 @@ class Follower:
         self._started = self._followed = True
         self._stale = False
 
-    def _opened(self, live: Found) -> LogReader:
+    def _opened(self, live: FileEntry) -> LogReader:
         log = LogReader(tail.opened(live), self._target)
         if log.tailed.packed:
             log.tailed.close()
             raise BadInput(f"{self._path} is compressed", "put it: clickstream weblog put")
         log.tailed.first_look()
-        if self._stranger():
+        if self._has_new_rotated():
             log.tailed.close()
             raise tail.Vanished
         return log
 
-    def _missed(self, newest: LogReader | None, rotated: list[Found]) -> list[LogReader]:
+    def _missed(self, newest: LogReader | None, rotated: list[FileEntry]) -> list[LogReader]:
         looked: dict[Key, LogReader] = {}
 
         def knows(tailed: TailedFile) -> bool:
@@ -197,7 +197,7 @@ class Follower:
                 raise tail.Vanished from None
         return log.open is not None and log.open.known is not None
 
-    def _renamed(self, rotated: list[Found]) -> None:
+    def _renamed(self, rotated: list[FileEntry]) -> None:
         """Note where the logs lie that are read: their lines can be looked up there."""
         places = {found.key: found.path for found in rotated}
         for log in self._logs:
@@ -321,7 +321,7 @@ def _refuse(reason: str) -> None:
     raise _NoRoom(reason)
 
 
-def _identities(found: list[Found]) -> set[tuple[Key, float]]:
+def _identities(found: list[FileEntry]) -> set[tuple[Key, float]]:
     """Inode and mtime: a new file may have got the inode of a removed one."""
     return {(each.key, each.modified) for each in found}
 
