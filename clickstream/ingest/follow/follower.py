@@ -7,7 +7,7 @@ inodes only find the files.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from clickstream.config import Settings
@@ -30,6 +30,27 @@ class Following:
     invalid: int = 0
     waiting_for: str = ""
     interrupted: bool = False
+
+
+@dataclass
+class _PathState:
+    """The path as it was last seen.
+
+    `followed`: it was followed before, so logs may have been missed. `live`: the file at the path;
+    `rotated`: the rotated logs at the last walk. `stale`: files are to be opened by a walk;
+    `started`: a walk has succeeded.
+    """
+
+    followed: bool
+    live: Key | None = None
+    rotated: set[tuple[Key, float]] = field(default_factory=set)
+    stale: bool = True
+    started: bool = False
+
+    def walked(self) -> None:
+        """All files that are to be read are open."""
+        self.started = self.followed = True
+        self.stale = False
 
 
 class Follower:
@@ -58,12 +79,8 @@ class Follower:
         self._target = SpoolTarget(spooled, server, limits)
         self._quiet_s = settings.follow.quiet_seconds
         self._logs: list[LogReader] = []
-        self._live: Key | None = None
-        self._aside: set[tuple[Key, float]] = set()
-        self._started = False
-        self._stale = True
         self._memory = tail.Memory(settings.files.followed(server, path))
-        self._followed = self._memory.existed or self._in_ledger()
+        self._state = _PathState(followed=self._memory.existed or self._in_ledger())
 
     def close(self) -> None:
         """Let go of all files."""
@@ -72,7 +89,7 @@ class Follower:
         self._logs.clear()
 
     def step(self) -> bool:
-        """Look what has become of the path, and spool what there is; whether that was all.
+        """Look what has changed at the path, and spool what there is; whether that was all.
 
         A step ends after about SLICE_S seconds, or where there is no room. Raises BadInput where
         the log at the path cannot be taken.
@@ -91,26 +108,26 @@ class Follower:
             self._memory.remember(began)
         return settled and not any(log.rest for log in self._logs if self._left(log))
 
-    # What has become of the path.
+    # What has changed at the path.
 
     def _look(self) -> bool:
         """Hold all files open that are to be read; False while that is uncertain."""
         try:
-            return self._looked() or self._looked()
+            return self._unchanged() or self._unchanged()
         except tail.Vanished:
             return False
         except PermissionError as error:
-            if not self._started:
+            if not self._state.started:
                 raise BadInput(
                     f"{error.filename} cannot be read", "follow as a user who may read it"
                 ) from error
             self.done.waiting_for = f"permission to read {error.filename}"
             return False
 
-    def _looked(self) -> bool:
-        """Tell whether nothing has become of it since the last look; else what is new is opened."""
+    def _unchanged(self) -> bool:
+        """Tell whether nothing has changed since the last look; else open what is new."""
         live = tail.look(self._path)
-        self._live = live.key if live else None
+        self._state.live = live.key if live else None
         if live is None:
             self.done.waiting_for = f"{self._path} to appear"
         if not self._changed():
@@ -121,45 +138,46 @@ class Follower:
 
     def _changed(self) -> bool:
         """Tell whether files are to be opened; that stays so until it was done."""
-        gone = [log for log in self._logs if not log.tailed.intact()]
-        for log in gone:
+        truncated = [log for log in self._logs if not log.tailed.intact()]
+        for log in truncated:
             self._truncated(log)
         newest = self._newest()
         if newest:
             blank = newest.tailed.blank
             newest.tailed.first_look()
             # What was in a blank file before it was truncated may lie in a copy.
-            self._stale |= blank and self._has_new_rotated()
+            self._state.stale |= blank and self._has_new_rotated()
         else:
-            self._stale |= self._live is not None or self._has_new_rotated()
-        self._stale |= bool(gone)
-        return self._stale
+            self._state.stale |= self._state.live is not None or self._has_new_rotated()
+        self._state.stale |= bool(truncated)
+        return self._state.stale
 
     def _has_new_rotated(self) -> bool:
-        """Tell whether a rotated log lies there that did not when this was last looked at."""
-        return not _identities(tail.rotated(self._path)) <= self._aside
+        """Tell whether there is a rotated log that was not there at the last walk."""
+        return not _identities(tail.rotated(self._path)) <= self._state.rotated
 
     def _walk(self, live: FileEntry | None, rotated: list[FileEntry]) -> None:
         """Open what is new at the path, and what was missed before it. Raises Vanished."""
-        self._live = live.key if live else None
-        self._aside = _identities(rotated)
+        self._state.live = live.key if live else None
+        self._state.rotated = _identities(rotated)
         for log in self._logs:
             if log.tailed.path == self._path and not self._is_live(log):
                 log.tailed.left()
         newest = self._newest() or (self._opened(live) if live else None)
+        missed = self._missed_before(newest, rotated)
+        self._renamed(rotated)
+        others = [log for log in self._logs if log is not newest] + missed
+        self._logs = _oldest_first(others, rotated) + ([newest] if newest else [])
+        self._state.walked()
+
+    def _missed_before(self, newest: LogReader | None, rotated: list[FileEntry]) -> list[LogReader]:
+        """The missed logs, opened; a newest log that was opened for this walk is closed if not."""
         try:
-            missed = self._missed(newest, rotated) if self._followed else []
+            return self._missed(newest, rotated) if self._state.followed else []
         except BaseException:
             if newest and newest not in self._logs:
                 newest.tailed.close()
             raise
-        self._renamed(rotated)
-        age = {found.key: number for number, found in enumerate(rotated)}
-        others = [*(log for log in self._logs if log is not newest), *missed]
-        others.sort(key=lambda log: -age.get(log.tailed.key, len(age)))
-        self._logs = [*others, *([newest] if newest else [])]
-        self._started = self._followed = True
-        self._stale = False
 
     def _opened(self, live: FileEntry) -> LogReader:
         log = LogReader(tail.opened(live), self._target)
@@ -199,9 +217,9 @@ class Follower:
 
     def _renamed(self, rotated: list[FileEntry]) -> None:
         """Note where the logs lie that are read: their lines can be looked up there."""
-        places = {found.key: found.path for found in rotated}
+        paths = {entry.key: entry.path for entry in rotated}
         for log in self._logs:
-            path = places.get(log.tailed.key)
+            path = paths.get(log.tailed.key)
             if path and path != log.tailed.path:
                 self._notify(f"{log.tailed.path} was rotated, it is {path.name} now")
                 log.tailed.path = path
@@ -223,7 +241,7 @@ class Follower:
         """Spool what there is, oldest log first; whether that was all."""
         for log in list(self._logs):
             try:
-                if not self._drain(log, until):
+                if not self._read_log(log, until):
                     return False
             except Truncated:
                 self._truncated(log)
@@ -235,7 +253,7 @@ class Follower:
                     return False
         return True
 
-    def _drain(self, log: LogReader, until: float) -> bool:
+    def _read_log(self, log: LogReader, until: float) -> bool:
         if not self._is_live(log):
             log.tailed.first_look()
         while log.read(self._final(log)):
@@ -281,10 +299,10 @@ class Follower:
 
     def _left(self, log: LogReader) -> bool:
         """Tell whether another log has taken its place at the path."""
-        return not self._is_live(log) and (self._live is not None or log in self._logs[:-1])
+        return not self._is_live(log) and (self._state.live is not None or log in self._logs[:-1])
 
     def _is_live(self, log: LogReader) -> bool:
-        return log.tailed.key == self._live
+        return log.tailed.key == self._state.live
 
     def _newest(self) -> LogReader | None:
         return next(filter(self._is_live, self._logs), None)
@@ -321,9 +339,15 @@ def _refuse(reason: str) -> None:
     raise _NoRoom(reason)
 
 
-def _identities(found: list[FileEntry]) -> set[tuple[Key, float]]:
+def _oldest_first(logs: list[LogReader], rotated: list[FileEntry]) -> list[LogReader]:
+    """Sort logs by age; one that is not among the rotated logs (newest first) is the oldest."""
+    age = {entry.key: number for number, entry in enumerate(rotated)}
+    return sorted(logs, key=lambda log: -age.get(log.tailed.key, len(age)))
+
+
+def _identities(entries: list[FileEntry]) -> set[tuple[Key, float]]:
     """Inode and mtime: a new file may have got the inode of a removed one."""
-    return {(each.key, each.modified) for each in found}
+    return {(each.key, each.modified) for each in entries}
 
 
 def _uri(path: Path) -> str:
