@@ -71,10 +71,10 @@ class Result(NamedTuple):
 
 @contextmanager
 def stack(
-    place: Path, flags: dict[str, str], services: tuple[str, ...] = SERVICES
+    directory: Path, flags: dict[str, str], services: tuple[str, ...] = SERVICES
 ) -> Iterator[Settings]:
     """Services in a home of their own, gone in the end; `flags` name their heaps."""
-    settings = config.load(home=place / "stack", flags=flags)
+    settings = config.load(home=directory / "stack", flags=flags)
     try:
         local.up(settings, services)
         yield settings
@@ -82,9 +82,9 @@ def stack(
         local.down(settings)
 
 
-def measure(place: Path, base: Settings, case: Case) -> Result:
+def measure(directory: Path, base: Settings, case: Case) -> Result:
     """Run one case in a new home on the stack of `base`; its agents are stopped in the end."""
-    settings = _settings(place, base, case)
+    settings = _settings(directory, base, case)
     try:
         agents.start(settings, [], lambda _: None)
         if case.warm:
@@ -94,8 +94,8 @@ def measure(place: Path, base: Settings, case: Case) -> Result:
         _stop_children(settings)
 
 
-def _settings(place: Path, base: Settings, case: Case) -> Settings:
-    home = place / case.name
+def _settings(directory: Path, base: Settings, case: Case) -> Settings:
+    home = directory / case.name
     endpoints.remember_ports(home, endpoints.remembered_ports(base.home))
     names = {f"servers.weblog{n}.agent": f"agent{n}" for n in range(1, case.servers + 1)}
     paths = {f"hdfs.{kind}": f"/{case.name}/{kind}" for kind in ("source", "master", "quarantine")}

@@ -172,8 +172,8 @@ class Run:
         if status and status.batch is not None:
             self.seen.setdefault(status.batch, status)
 
-    def _listen(self, told: Iterator[str]) -> None:
-        for line in told:
+    def _listen(self, lines: Iterator[str]) -> None:
+        for line in lines:
             first, second = line.split()
             if first == "cpu":
                 self.feeder_cpu_s = float(second)
@@ -182,9 +182,9 @@ class Run:
 
 
 @contextmanager
-def running(place: Path, base: Settings, case: Case) -> Iterator[Run]:
+def running(directory: Path, base: Settings, case: Case) -> Iterator[Run]:
     """A driver in a new home, on an empty topic of its own."""
-    home = place / case.name
+    home = directory / case.name
     endpoints.remember_ports(home, endpoints.remembered_ports(base.home))
     names = {"kafka.topic": case.name, "cassandra.keyspace": case.name.replace("-", "_")}
     settings = config.load(home=home, flags=base.origin.flags | names | case.flags)
@@ -198,9 +198,9 @@ def running(place: Path, base: Settings, case: Case) -> Iterator[Run]:
         run.end()
 
 
-def measure(place: Path, base: Settings, case: Case) -> Result:
+def measure(directory: Path, base: Settings, case: Case) -> Result:
     """Run one case; raises ServiceFailed where a line was not counted, or twice."""
-    with running(place, base, case) as run:
+    with running(directory, base, case) as run:
         run.feed(LONG_S)
         limit = time.monotonic() + PATIENCE_S
         run.watch(
@@ -228,10 +228,10 @@ def measure(place: Path, base: Settings, case: Case) -> Result:
 
 
 def soak(
-    place: Path, base: Settings, case: Case, minutes: float, every_s: float
+    directory: Path, base: Settings, case: Case, minutes: float, every_s: float
 ) -> Iterator[Sample]:
     """Run for so long; a sample each `every_s`."""
-    with running(place, base, case) as run:
+    with running(directory, base, case) as run:
         run.feed(60 * minutes)
         began = time.monotonic()
         while not run.done():

@@ -58,5 +58,5 @@ def _text(text: str) -> bytes:
 
 def _bundle() -> Path | None:
     named = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
-    places = [Path(place) for place in (named, *BUNDLES) if place]
-    return next((place for place in places if place.is_file()), None)
+    candidates = [Path(path) for path in (named, *BUNDLES) if path]
+    return next((path for path in candidates if path.is_file()), None)

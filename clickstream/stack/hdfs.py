@@ -74,8 +74,8 @@ class Hdfs(Service):
         return beans[0] if beans else {}
 
     def _format(self, name: Path) -> None:
-        place = f"-Ddfs.namenode.name.dir=file://{name}"
-        self._run(self._main("namenode", MAINS["namenode"], place, "-format", "-nonInteractive"))
+        option = f"-Ddfs.namenode.name.dir=file://{name}"
+        self._run(self._main("namenode", MAINS["namenode"], option, "-format", "-nonInteractive"))
 
     def _main(self, process: str, *arguments: str) -> list[str]:
         heap_mb: int = getattr(self.settings.stack.heap_mb, process)

@@ -167,21 +167,21 @@ def programs() -> Programs:
 def unpack() -> Path:
     """The folder of the unpacked jar; unpacks it the first time."""
     (jar,) = jars.files("mariadb")
-    place = cache_dir() / jar.stem
-    if not place.exists():
-        draft = place.with_name(f"{place.name}.{os.getpid()}")
+    directory = cache_dir() / jar.stem
+    if not directory.exists():
+        unfinished = directory.with_name(f"{directory.name}.{os.getpid()}")
         with zipfile.ZipFile(jar) as archive:
-            archive.extractall(draft)
-        for program in [*draft.glob("**/bin/*"), *draft.glob("**/scripts/*")]:
+            archive.extractall(unfinished)
+        for program in [*unfinished.glob("**/bin/*"), *unfinished.glob("**/scripts/*")]:
             program.chmod(0o755)
-        if not place.exists():
-            draft.rename(place)
-        shutil.rmtree(draft, ignore_errors=True)
-    return place
+        if not directory.exists():
+            unfinished.rename(directory)
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return directory
 
 
-def _unpacked(place: Path) -> Programs:
-    (server,) = place.glob("**/bin/mariadbd")
+def _unpacked(directory: Path) -> Programs:
+    (server,) = directory.glob("**/bin/mariadbd")
     base = server.parent.parent
     return Programs(server, base / "scripts" / "mariadb-install-db", str(base))
 

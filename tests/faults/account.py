@@ -76,7 +76,7 @@ def _copies(stamped: Iterable[bytes]) -> Copies:
 def closed(settings: Settings, root: str, torn: list[str]) -> Iterator[bytes]:
     """The files that a batch job would see: those with a final name, as long as the NameNode says.
 
-    Those that are not whole are told in `torn`.
+    Those that are not whole are listed in `torn`.
     """
     hdfs = Hdfs.connect(settings)
     for entry in hdfs.walk(root):

@@ -35,7 +35,7 @@ class Run:
     """
 
     def __init__(
-        self, settings: Settings, stack: Services, name: str, seed: int, parts: int, place: Path
+        self, settings: Settings, stack: Services, name: str, seed: int, parts: int, directory: Path
     ) -> None:
         self.settings = settings
         self.stack = stack
@@ -47,16 +47,16 @@ class Run:
         self.note = ""
         self.lifted = 0.0
         self.recovered = 0
-        self._place = place
+        self._directory = directory
         self._rate = self.rng.choice(RATES)
         self._replay: subprocess.Popen[bytes] | None = None
         self._before = (0, 0)
-        self._complaints = place / "replay.err"
+        self._complaints = directory / "replay.err"
 
     def put(self, logs: Sequence[Log]) -> None:
         """Store logs as sources in HDFS."""
         for log in logs:
-            path = self._place / log.name
+            path = self._directory / log.name
             path.write_bytes(log.content)
             source.put(self.settings, path, log.server)
 
@@ -116,8 +116,8 @@ class Run:
 
     def start(self, *agents: str) -> None:
         """Start agents, all by default."""
-        told = self.clickstream("ingest", "start", *agents).stdout
-        self.recovered += told.count("recovered ")
+        output = self.clickstream("ingest", "start", *agents).stdout
+        self.recovered += output.count("recovered ")
 
     def agents(self) -> list[str]:
         """The names of all agents, the collector last."""
@@ -140,12 +140,12 @@ class Run:
             return ""
         code = self._replay.wait(REPLAY_S)
         self._replay = None
-        told = self._complaints.read_text("utf-8", "replace")
-        assert "Traceback" not in told, told
-        assert code == 0 or (self.may_fail and "Error: " in told), (
-            f"replay ended with {code}\n{told}"
+        output = self._complaints.read_text("utf-8", "replace")
+        assert "Traceback" not in output, output
+        assert code == 0 or (self.may_fail and "Error: " in output), (
+            f"replay ended with {code}\n{output}"
         )
-        return told if code else ""
+        return output if code else ""
 
     def abandon(self) -> None:
         """Leave no replay behind, whatever happened."""

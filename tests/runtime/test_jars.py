@@ -58,7 +58,7 @@ def test_a_lock_reads_back_as_it_was_written() -> None:
 
 
 @pytest.mark.usefixtures("repository")
-def test_missing_jars_are_told_with_what_to_do() -> None:
+def test_missing_jars_are_reported_with_what_to_do() -> None:
     with pytest.raises(ClickstreamError, match="2 jars of small") as caught:
         jars.classpath("small")
     assert "clickstream stack fetch" in caught.value.hint

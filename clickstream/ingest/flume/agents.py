@@ -17,12 +17,12 @@ from clickstream.runtime.render import write
 
 
 def render(settings: Settings, names: list[str], out: Path | None) -> list[str]:
-    """Write the configuration of the agents named (or all), below `out` or each in its place."""
+    """Write the configuration of the agents named (or all), below `out` or in its own directory."""
     paths = []
     for name in agent_config.chosen(settings, names):
         reserve_ports(settings, name)
-        place = out / name if out else settings.files.agent(name)
-        paths += write(agent_config.files(settings, name), place)
+        directory = out / name if out else settings.files.agent(name)
+        paths += write(agent_config.files(settings, name), directory)
     return [str(path) for path in paths]
 
 
