@@ -42,9 +42,9 @@ class Memory(NamedTuple):
     seconds: float
 
 
-def stamp(place: Path, path: Path) -> Stamped:
+def stamp(directory: Path, path: Path) -> Stamped:
     """Read, hash, judge, stamp and count every line of a plain log; write nothing."""
-    settings = config.load(home=place / "home")
+    settings = config.load(home=directory / "home")
     lines = size = 0
     with spooler.opened(settings, [SERVER]) as door, path.open("rb") as stream:
         log = door.recognise(SERVER, partial(spooler.opened_file, path), str(path))
@@ -56,11 +56,11 @@ def stamp(place: Path, path: Path) -> Stamped:
     return Stamped(path.name, lines, size, taken, cpu_s)
 
 
-def memory(place: Path, gigabytes: list[float]) -> Iterator[Memory]:
+def memory(directory: Path, gigabytes: list[float]) -> Iterator[Memory]:
     """Spool one made log into a spool whose chunks are taken at once; a row at each size."""
     total = int(max(gigabytes) * 1.01e9 / made.bytes_per_line(1)) + made.PER_SECOND
     wanted, lines, began = sorted(gigabytes), 0, time.monotonic()
-    for chunk in _spooled(config.load(home=place / "home"), total):
+    for chunk in _spooled(config.load(home=directory / "home"), total):
         lines += chunk.counts.total()
         while wanted and chunk.stop >= wanted[0] * 1e9:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10

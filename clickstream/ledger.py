@@ -125,9 +125,9 @@ class Ledger:
                 self._sql.execute(
                     "INSERT INTO sqlite_sequence VALUES ('chunks', ?)", (int(time.time()),)
                 )
-        if (found := self._value("schema")) != str(SCHEMA):
+        if (schema := self._value("schema")) != str(SCHEMA):
             raise ClickstreamError(
-                f"the ledger has schema {found}, this version reads {SCHEMA}",
+                f"the ledger has schema {schema}, this version reads {SCHEMA}",
                 "recreate it from the master dataset: clickstream ingest ledger rebuild",
             )
 

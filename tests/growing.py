@@ -117,7 +117,7 @@ class Writer:
 def main(path: str, seed: str, out: str) -> None:
     """Write a line, and after one on stdin (somebody follows): write, rotate, compress.
 
-    Until the next line on stdin; then it is told in a file what was written.
+    Until the next line on stdin; then a file says what was written.
     """
     luck = random.Random(int(seed))
     writer = Writer(Path(path), f"s{seed}-")

@@ -58,23 +58,23 @@ class RejectedLine(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """Which rejects are meant: of one server or of all, of one reason or of all."""
+    """A selection of rejects: of one server or of all, of one reason or of all."""
 
     server: str | None = None
     reason: str | None = None
 
 
-def found(settings: Settings, chosen: Chosen = Chosen()) -> Iterator[RejectedLine]:
+def select(settings: Settings, chosen: Chosen = Chosen()) -> Iterator[RejectedLine]:
     """Each reject that was not reprocessed, in the order in which they came; raises UsageError."""
     if chosen.server is not None and chosen.server not in settings.servers:
         known = ", ".join(settings.servers)
         raise UsageError(f"there is no server {chosen.server}", f"servers: {known}")
     if chosen.reason is not None and chosen.reason not in REASONS:
         raise UsageError(f"there is no reason {chosen.reason}", f"reasons: {', '.join(REASONS)}")
-    return _found(settings, chosen)
+    return _select(settings, chosen)
 
 
-def _found(settings: Settings, chosen: Chosen) -> Iterator[RejectedLine]:
+def _select(settings: Settings, chosen: Chosen) -> Iterator[RejectedLine]:
     hdfs = Hdfs.connect(settings)
     with closing(_Seen()) as seen, Ledger.open(settings.files.ledger) as ledger:
         for server in [chosen.server] if chosen.server else settings.servers:
@@ -89,7 +89,7 @@ def grouped(settings: Settings, chosen: Chosen) -> Rows:
     """Rejects by reason, server and file: how many, the first one's offset, and that line."""
     count: dict[tuple[str, str, str], int] = {}
     first: dict[tuple[str, str, str], RejectedLine] = {}
-    for reject in found(settings, chosen):
+    for reject in select(settings, chosen):
         group = (reject.reason, reject.server, reject.file)
         count[group] = count.get(group, 0) + 1
         first[group] = min(first.get(group, reject), reject, key=lambda each: each.offset)
@@ -105,7 +105,7 @@ def listed(settings: Settings, chosen: Chosen) -> Rows:
     path = _paths(settings)
     return [
         dict(zip(LINES, (*group, path(group), reject.offset, _line(reject)), strict=True))
-        for reject in found(settings, chosen)
+        for reject in select(settings, chosen)
         for group in [(reject.reason, reject.server, reject.file)]
     ]
 
@@ -115,7 +115,7 @@ def export(settings: Settings, chosen: Chosen, target: Path) -> int:
 
     Raises BadInput where the file is there already, or cannot be made.
     """
-    hdfs, every = Hdfs.connect(settings), found(settings, chosen)
+    hdfs, every = Hdfs.connect(settings), select(settings, chosen)
     try:
         with _new_file(target) as file:
             return sum(_copied(hdfs, reject, file) for reject in every)
@@ -138,7 +138,7 @@ def reprocess(settings: Settings, observe: Observer) -> Progress:
     with spooler.opened(settings, servers, hdfs) as opened:
         batch = _Batch(settings, opened, progress, observe)
         for server in servers:
-            for reject in found(settings, Chosen(server, NOW_VALID)):
+            for reject in select(settings, Chosen(server, NOW_VALID)):
                 batch.add(reject)
         batch.spool()
     return progress
@@ -193,7 +193,7 @@ class _Seen:
         )
 
     def add(self, identity: tuple[str, str, int]) -> bool:
-        """Whether the id is new."""
+        """Add an id; tell whether it is new."""
         done = self._sql.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", identity)
         return done.rowcount > 0
 
@@ -215,8 +215,10 @@ def _of_server(hdfs: Hdfs, settings: Settings, server: str) -> Iterator[Rejected
 
 def _files(hdfs: Hdfs, settings: Settings, server: str) -> list[Entry]:
     """The closed files of a server's quarantine; the names of those in use begin with `_`."""
-    found = hdfs.list(f"{settings.hdfs.quarantine}/server={server}")
-    return [entry for entry in found if not entry.is_dir and not entry.name.startswith(_UNFINISHED)]
+    entries = hdfs.list(f"{settings.hdfs.quarantine}/server={server}")
+    return [
+        entry for entry in entries if not entry.is_dir and not entry.name.startswith(_UNFINISHED)
+    ]
 
 
 def read(stream: BinaryIO, server: str, path: str, form: weblog.Format) -> Iterator[RejectedLine]:
@@ -278,14 +280,14 @@ def _copied(hdfs: Hdfs, reject: RejectedLine, file: BinaryIO) -> int:
 
 
 def earlier_reason(raw: bytes, form: weblog.Format) -> str:
-    """Why a line that is valid in this format was rejected under another one."""
+    """The reason for which a line, valid in this format, was rejected under another one."""
     others = (other for other in weblog.FORMATS.values() if other is not form)
     reasons = (weblog.judge(raw, other).reason for other in others)
     return next((reason for reason in reasons if reason), "other-format")
 
 
 def _paths(settings: Settings) -> Callable[[tuple[str, str, str]], str]:
-    """Where the log of a (reason, server, file) was read, as far as the ledger knows."""
+    """The path of the log of a (reason, server, file), as far as the ledger knows."""
     with Ledger.open(settings.files.ledger) as ledger:
         known = {(log.server, log.file): log.path for log in ledger.files()}
     return lambda group: known.get(group[1:], "")

@@ -22,7 +22,7 @@ from clickstream.weblog import formats
 
 
 class Pace(NamedTuple):
-    """How fast: `speed` times real time, or `rate` lines/s; None and None = as the agents take it.
+    """The pace: `speed` times real time, or `rate` lines/s; None and None = as the agents take it.
 
     `max_gap_s` shortens longer silences of the log, in event seconds (only with `speed`).
     """
@@ -32,7 +32,7 @@ class Pace(NamedTuple):
     max_gap_s: float | None = None
 
     def limits(self, settings: Settings) -> Limits:
-        """How much goes into one chunk: about half a second of the replay where it is paced."""
+        """The limits of one chunk: about half a second of the replay where it is paced."""
         most, size = settings.replay.chunk_lines, settings.replay.chunk_bytes
         if self.rate:
             return Limits(min(most, max(1, int(self.rate / 2))), size)
@@ -41,7 +41,7 @@ class Pace(NamedTuple):
 
 @dataclass
 class Progress:
-    """What a replay has done so far; bytes are of the stored logs and serve as an estimate.
+    """The progress of a replay; bytes are of the stored logs and serve as an estimate.
 
     `refused`: why logs were left out.
     """
@@ -109,7 +109,7 @@ class _Run:
     def go(self, sources: dict[str, list[Entry]]) -> Progress:
         """Spool what is new, the servers merged by event time."""
         self._progress.bytes_total = sum(entry.size for all_ in sources.values() for entry in all_)
-        streams = [self._pieces(server, found) for server, found in sources.items()]
+        streams = [self._pieces(server, entries) for server, entries in sources.items()]
         clock = _Clock(self._pace)
         for log, chunk in _merged(streams):
             self._wait(clock, chunk)
@@ -164,21 +164,21 @@ class _Run:
                 yield _Piece(log, chunk)
 
     def _admitted(self, server: str, opener: logs.Opener, path: str) -> OpenLog:
-        """Where the log stands, once what is new in it has been looked at; raises BadInput."""
+        """Recognise the log and check what is new in it; raises BadInput."""
         self._notify(f"the look at {path}")
         form = formats.of(self._settings, server)
         inspection.sniff(opener, path, form)
         log = self._spooler.recognise(server, opener, path)
         if not log.nothing_new:
-            found = inspection.scan(opener, path, form, log.offset)
+            scanned = inspection.scan(opener, path, form, log.offset)
             known = self._spooler.ledger.totals(server, log.file)
             look = inspection.see_why("FILE", server)  # in HDFS, where check does not look
-            inspection.refuse(self._settings, server, path, found, known, look)
+            inspection.refuse(self._settings, server, path, scanned, known, look)
         return log
 
 
 class _Clock:
-    """When a chunk is due. Event time runs `speed` times real time; silences are shortened."""
+    """Decides when a chunk is due; event time runs `speed` times real time, silences shortened."""
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace

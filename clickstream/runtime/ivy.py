@@ -20,7 +20,7 @@ PATTERN = "[organisation]/[module]/[revision]/([classifier]/)[artifact].[ext]"
 
 
 class Coordinate(NamedTuple):
-    """What names a jar in a Maven repository."""
+    """The coordinates of a jar in a Maven repository."""
 
     organisation: str
     name: str

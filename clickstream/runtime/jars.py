@@ -42,7 +42,7 @@ class Jar(NamedTuple):
 
     @property
     def path(self) -> Path:
-        """Where it stands in the cache."""
+        """Its path in the cache."""
         return cache_dir() / "jars" / self.coordinate.file_name
 
 

@@ -78,7 +78,7 @@ class Running:
     ports: dict[str, int] = field(default_factory=dict)
 
     def alive(self) -> bool:
-        """Whether this very process still runs (a zombie does not)."""
+        """Tell whether this very process still runs (a zombie does not)."""
         import psutil
 
         try:

@@ -54,7 +54,7 @@ def status(
         Literal["table", "json", "csv"], typer.Option("--format", help="How rows are printed.")
     ] = "table",
 ) -> None:
-    """What runs, where: process, state, pid, port, memory.
+    """List the processes of the stack: state, pid, port, memory.
 
     Example: clickstream stack status
     """

@@ -89,7 +89,7 @@ def status(settings: Settings) -> list[Row]:
 
 
 def others(settings: Settings) -> list[Running]:
-    """What runs in the home and is no service: agents, jobs."""
+    """The running processes of the home that are not services: agents, jobs."""
     own = {process for kind in SERVICES for process in kind.processes}
     return [child for child in running_children(settings.files) if child.name not in own]
 

@@ -53,7 +53,7 @@ class Service(ABC):
 
     @abstractmethod
     def ready(self, process: str) -> bool:
-        """Whether one of its processes does its work; asked until it does."""
+        """Tell whether one of its processes does its work; asked until it does."""
 
     def after_start(self) -> None:  # noqa: B027 - most services need nothing
         """Do what remains once it is ready."""
@@ -131,13 +131,13 @@ class Service(ABC):
         heap = ("-Xms64m", f"-Xmx{heap_mb}m", "-Djava.net.preferIPv4Stack=true")
         return [java(), *heap, *QUICK_START, *rest]
 
-    def _make_once(self, place: Path, make: Callable[[Path], None]) -> None:
+    def _make_once(self, store: Path, make: Callable[[Path], None]) -> None:
         """Make a store under another name and rename it, so that half a store is never used."""
-        if not place.exists():
-            draft = place.with_name(f"{place.name}.new")
-            shutil.rmtree(draft, ignore_errors=True)
-            make(draft)
-            draft.rename(place)
+        if not store.exists():
+            unfinished = store.with_name(f"{store.name}.new")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            make(unfinished)
+            unfinished.rename(store)
 
     def _run(self, argv: Sequence[str]) -> None:
         done = subprocess.run(

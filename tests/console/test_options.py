@@ -1,4 +1,4 @@
-"""What every command shares: settings of one command, and stages where there is no terminal."""
+"""The shared parts of commands: settings of one command, and stages where there is no terminal."""
 
 import io
 import json

@@ -37,10 +37,10 @@ SERVER = "weblog1"
 class Home:
     """A home without agents, and a follow in it that can be ended hard and begun again."""
 
-    def __init__(self, place: Path, **flags: str) -> None:
+    def __init__(self, directory: Path, **flags: str) -> None:
         own = {"replay.max_spooled_chunks": "1000000", "follow.quiet_seconds": "1000"}
-        self.settings = config.load(home=place / "home", flags=own | flags)
-        self.path = place / "logs" / "access.log"
+        self.settings = config.load(home=directory / "home", flags=own | flags)
+        self.path = directory / "logs" / "access.log"
         self.path.parent.mkdir(parents=True)
         self.messages: list[str] = []
         self._open = ExitStack()
@@ -178,9 +178,9 @@ W, STEP, KILL, CUT, RENAME, COPY = (
     suppress_health_check=[HealthCheck.too_slow],
 )
 def test_any_history_is_spooled_once(history):
-    place = Path(tempfile.mkdtemp())
+    directory = Path(tempfile.mkdtemp())
     try:
-        home = Home(place)
+        home = Home(directory)
         writer = Writer(home.path)
         home.begin()
         home.follower.step()
@@ -192,7 +192,7 @@ def test_any_history_is_spooled_once(history):
         home.check(writer.lines)
     finally:
         home.end()
-        shutil.rmtree(place)
+        shutil.rmtree(directory)
 
 
 def test_a_log_that_is_not_there_is_awaited(home):

@@ -24,7 +24,7 @@ logs = st.builds(
 
 
 def stored(log: bytes) -> list[Stored]:
-    """What the master dataset and the quarantine hold of a log."""
+    """The lines of a log in the master dataset and the quarantine."""
     found, offset = [], 0
     for piece in BytesIO(log):
         raw = piece.removesuffix(b"\n").removesuffix(b"\r") if piece[-1:] == b"\n" else piece

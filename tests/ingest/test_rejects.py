@@ -122,7 +122,7 @@ def test_copies_and_open_files_and_reprocessed_lines_are_left_out(quarantine):
     log = LogFile("weblog1", FILE, "/source/weblog1/a", 99, "d", False)
     with Ledger.open(settings.files.ledger) as ledger:
         ledger.restore(log, {}, [], [4])
-    found = [(each.file, each.offset) for each in rejects.found(settings)]
+    found = [(each.file, each.offset) for each in rejects.select(settings)]
     assert found == [(FILE, 0), (FILE, 8), (OTHER, 0)]
     assert {row["log"] for row in rejects.grouped(settings, Chosen())} == {log.path, ""}
 

@@ -1,6 +1,6 @@
 """The spooler: every line once, whatever becomes of a log and wherever the process dies.
 
-Histories are random; what must come of them is told by a model that knows no ledger.
+Histories are random; the expected result is given by a model that knows no ledger.
 """
 
 import gzip
@@ -41,9 +41,9 @@ class Crash(BaseException):
 class World:
     """A home without agents, logs on disk, and the model: what each known log holds."""
 
-    def __init__(self, place):
-        self.place = Path(place)
-        self.settings = config.load(home=self.place / "home")
+    def __init__(self, directory):
+        self.directory = Path(directory)
+        self.settings = config.load(home=self.directory / "home")
         self.logs = {}
         self.known = defaultdict(list)
         self.taken = defaultdict(list)
@@ -53,7 +53,7 @@ class World:
     # What happens to logs.
 
     def write(self, server, name, content, packed=0):
-        path = self.place / server / name
+        path = self.directory / server / name
         path.parent.mkdir(exist_ok=True)
         if packed:
             size = len(content) // packed + 1
@@ -68,7 +68,7 @@ class World:
         return f"log{self.number}"
 
     def remove(self, server, name):
-        (self.place / server / name).unlink()
+        (self.directory / server / name).unlink()
         del self.logs[server, name]
 
     # What the product does.
@@ -95,13 +95,13 @@ class World:
         self.seen()
 
     def spool(self, opened, server, name, limits):
-        path = self.place / server / name
-        opener, place = partial(spooler.opened_file, path), f"{LOCAL}{path}"
+        path = self.directory / server / name
+        opener, uri = partial(spooler.opened_file, path), f"{LOCAL}{path}"
         content = self.logs[server, name]
         try:
-            log = opened.recognise(server, opener, place)
+            log = opened.recognise(server, opener, uri)
             if not log.nothing_new:
-                with logs.plain(opener, place) as stream:
+                with logs.plain(opener, uri) as stream:
                     logs.skip(stream, log.offset)
                     for chunk in log.chunks(stream, limits):
                         opened.spool(log, chunk)
@@ -232,8 +232,8 @@ def act_on_log(world, kind, key, *rest):
 @settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEP, min_size=3, max_size=14))
 def test_any_history_counts_every_line_once(steps):
-    with tempfile.TemporaryDirectory() as place:
-        world = World(place)
+    with tempfile.TemporaryDirectory() as directory:
+        world = World(directory)
         for step in steps:
             act(world, step)
         world.replay(Limits(3, 10**6))

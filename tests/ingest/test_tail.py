@@ -8,7 +8,7 @@ import pytest
 from clickstream.errors import BadInput
 from clickstream.home import Home
 from clickstream.ingest.follow import tail
-from clickstream.ingest.follow.tail import Found, TailedFile
+from clickstream.ingest.follow.tail import FileEntry, TailedFile
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_what_it_was_named_and_that_it_was_removed_is_no_matter(log):
 @pytest.mark.parametrize(
     "after", [b"", b"new\n", b"newer, and longer than it was\n", b"one\nTWO\n"]
 )
-def test_a_truncation_is_told_by_what_was_read(log, after):
+def test_a_truncation_is_noticed_by_what_was_read(log, after):
     log.write_bytes(b"one\ntwo\n")
     tailed = looked_at(log)
     assert tailed.reached(8)
@@ -90,7 +90,7 @@ def test_a_truncation_is_told_by_what_was_read(log, after):
     assert not tailed.reached(8)
 
 
-def test_a_truncation_is_told_though_the_file_has_outgrown_what_was_read(log):
+def test_a_truncation_is_noticed_though_the_file_has_outgrown_what_was_read(log):
     log.write_bytes(b"a" * 1000 + b"\n")
     tailed = looked_at(log)
     assert tailed.reached(1001)
@@ -183,29 +183,29 @@ class Rotated:
     """Rotated logs, newest first; `known` of them the ledger knows; each was modified at a time."""
 
     def __init__(self, log, count):
-        self.found = []
+        self.entries = []
         for number in range(1, count + 1):
             path = log.with_name(f"{log.name}.{number}")
             path.write_bytes(b"%d\n" % number)
             os.utime(path, (100 - number, 100 - number))
-            self.found.append(tail.look(path))
-        self.asked = []
+            self.entries.append(tail.look(path))
+        self.examined = []
 
     def missed(self, *, known=(), held=None, live=False, since=1000.0):
         def knows(tailed):
             tailed.first_look()
-            self.asked.append(number := int(tailed.path.suffix[1:]))
+            self.examined.append(number := int(tailed.path.suffix[1:]))
             return number in known
 
-        keys = {self.found[number - 1].key: marked for number, marked in (held or {}).items()}
-        logs = tail.missed(self.found, knows, keys, live, since)
+        keys = {self.entries[number - 1].key: marked for number, marked in (held or {}).items()}
+        logs = tail.missed(self.entries, knows, keys, live, since)
         return [int(tailed.path.suffix[1:]) for tailed in logs]
 
 
 def test_logs_newer_than_the_newest_known_one_were_missed(log):
     rotated = Rotated(log, 5)
     assert rotated.missed(known={3}) == [3, 2, 1]
-    assert rotated.asked == [1, 2, 3, 4]
+    assert rotated.examined == [1, 2, 3, 4]
 
 
 def test_logs_behind_the_known_one_may_have_grown(log):
@@ -216,14 +216,14 @@ def test_logs_behind_the_known_one_may_have_grown(log):
 def test_where_the_log_at_the_path_is_known_nothing_was_missed(log):
     rotated = Rotated(log, 5)
     assert rotated.missed(live=True) == []
-    assert rotated.asked == [1]
+    assert rotated.examined == [1]
     assert Rotated(log, 5).missed(live=True, known={1}) == [1]
 
 
 def test_a_log_that_is_held_ends_the_search_unless_it_was_blank(log):
     rotated = Rotated(log, 4)
     assert rotated.missed(held={2: True}, known={3}) == [1]
-    assert rotated.asked == [1]
+    assert rotated.examined == [1]
     assert Rotated(log, 4).missed(held={2: False}, known={3}) == [3, 1]
 
 
@@ -234,7 +234,7 @@ def test_where_none_is_known_any_more_those_written_since_were_missed(log):
 
 def test_a_blank_one_may_still_be_written_to(log):
     rotated = Rotated(log, 4)
-    rotated.found[1].path.write_bytes(b"")
+    rotated.entries[1].path.write_bytes(b"")
     assert rotated.missed(known={1}) == [2, 1]
 
 
@@ -248,10 +248,10 @@ def test_what_vanishes_while_it_is_looked_at_is_looked_at_again(log):
     rotated = Rotated(log, 3)
     before = len(os.listdir("/proc/self/fd"))
     (log.parent / "another").touch()
-    (log.parent / "another").rename(rotated.found[1].path)
+    (log.parent / "another").rename(rotated.entries[1].path)
     with pytest.raises(tail.Vanished):
         rotated.missed()
-    rotated.found[1].path.unlink()
+    rotated.entries[1].path.unlink()
     with pytest.raises(tail.Vanished):
         rotated.missed()
     assert len(os.listdir("/proc/self/fd")) == before
@@ -260,7 +260,7 @@ def test_what_vanishes_while_it_is_looked_at_is_looked_at_again(log):
 def test_steady_sees_path_and_rotated_logs(log):
     log.touch()
     live, rotated = tail.steady(log)
-    assert isinstance(live, Found)
+    assert isinstance(live, FileEntry)
     assert rotated == []
 
 

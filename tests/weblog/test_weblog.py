@@ -197,7 +197,7 @@ def test_judge_and_parse_and_the_stamped_pattern_agree(raw):
 
 
 def agree(line, form):
-    """What a format makes of a line, said four times."""
+    """The result of a format for a line, by four ways."""
     verdict = weblog.judge(line, form)
     stamped = weblog.stamp("w", "0" * 16, 1, line, form).decode("latin-1")
     assert (verdict.reason is None) == bool(re.match(form.stamped, stamped))

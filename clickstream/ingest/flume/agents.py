@@ -17,12 +17,12 @@ from clickstream.runtime.render import write
 
 
 def render(settings: Settings, names: list[str], out: Path | None) -> list[str]:
-    """Write the configuration of the agents named (or all), below `out` or each in its place."""
+    """Write the configuration of the agents named (or all), below `out` or in its own directory."""
     paths = []
     for name in agent_config.chosen(settings, names):
         reserve_ports(settings, name)
-        place = out / name if out else settings.files.agent(name)
-        paths += write(agent_config.files(settings, name), place)
+        directory = out / name if out else settings.files.agent(name)
+        paths += write(agent_config.files(settings, name), directory)
     return [str(path) for path in paths]
 
 
@@ -79,7 +79,7 @@ def _left_open(settings: Settings, idle: bool) -> list[str]:
 
 
 def _idle(agent: Agent, notify: Notify) -> bool:
-    """Whether the agent is to be started; one that runs with a part down is ended here."""
+    """Tell whether the agent is to be started; one that runs with a part down is ended here."""
     if agent.running() is None:
         return True
     try:

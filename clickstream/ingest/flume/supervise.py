@@ -16,7 +16,7 @@ POLL_S = 1.0
 
 
 class Policy(NamedTuple):
-    """How long to go on: `attempts` restarts, none of which lasted `reset_s` seconds.
+    """The limits of supervision: `attempts` restarts, none of which lasted `reset_s` seconds.
 
     They are `first_s`, twice that, … at most `most_s` seconds apart.
     """

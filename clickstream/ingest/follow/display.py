@@ -1,4 +1,4 @@
-"""How a follow is shown: a live line on a terminal, plain lines now and then elsewhere."""
+"""The display of a follow: a live line on a terminal, plain lines now and then elsewhere."""
 
 import sys
 import time

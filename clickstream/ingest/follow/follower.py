@@ -7,13 +7,13 @@ inodes only find the files.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from clickstream.config import Settings
 from clickstream.errors import BadInput, ClickstreamError, NotRunning, ServiceFailed
 from clickstream.ingest.follow import tail
-from clickstream.ingest.follow.tail import Found, Key, TailedFile
+from clickstream.ingest.follow.tail import FileEntry, Key, TailedFile
 from clickstream.ingest.spool.chunks import Limits
 from clickstream.ingest.spool.reading import LogReader, SpoolTarget, Truncated
 from clickstream.ingest.spool.spooler import LOCAL, OpenLog, Spooler
@@ -24,12 +24,33 @@ Notify = Callable[[str], None]
 
 @dataclass
 class Following:
-    """What a follow has done so far. `waiting_for` is a sentence's end, empty while it reads."""
+    """The progress of a follow. `waiting_for` is a sentence's end, empty while it reads."""
 
     lines: int = 0
     invalid: int = 0
     waiting_for: str = ""
     interrupted: bool = False
+
+
+@dataclass
+class _PathState:
+    """The path as it was last seen.
+
+    `followed`: it was followed before, so logs may have been missed. `live`: the file at the path;
+    `rotated`: the rotated logs at the last walk. `stale`: files are to be opened by a walk;
+    `started`: a walk has succeeded.
+    """
+
+    followed: bool
+    live: Key | None = None
+    rotated: set[tuple[Key, float]] = field(default_factory=set)
+    stale: bool = True
+    started: bool = False
+
+    def walked(self) -> None:
+        """All files that are to be read are open."""
+        self.started = self.followed = True
+        self.stale = False
 
 
 class Follower:
@@ -58,12 +79,8 @@ class Follower:
         self._target = SpoolTarget(spooled, server, limits)
         self._quiet_s = settings.follow.quiet_seconds
         self._logs: list[LogReader] = []
-        self._live: Key | None = None
-        self._aside: set[tuple[Key, float]] = set()
-        self._started = False
-        self._stale = True
         self._memory = tail.Memory(settings.files.followed(server, path))
-        self._followed = self._memory.existed or self._in_ledger()
+        self._state = _PathState(followed=self._memory.existed or self._in_ledger())
 
     def close(self) -> None:
         """Let go of all files."""
@@ -72,7 +89,7 @@ class Follower:
         self._logs.clear()
 
     def step(self) -> bool:
-        """Look what has become of the path, and spool what there is; whether that was all.
+        """Look what has changed at the path, and spool what there is; whether that was all.
 
         A step ends after about SLICE_S seconds, or where there is no room. Raises BadInput where
         the log at the path cannot be taken.
@@ -91,26 +108,26 @@ class Follower:
             self._memory.remember(began)
         return settled and not any(log.rest for log in self._logs if self._left(log))
 
-    # What has become of the path.
+    # What has changed at the path.
 
     def _look(self) -> bool:
         """Hold all files open that are to be read; False while that is uncertain."""
         try:
-            return self._looked() or self._looked()
+            return self._unchanged() or self._unchanged()
         except tail.Vanished:
             return False
         except PermissionError as error:
-            if not self._started:
+            if not self._state.started:
                 raise BadInput(
                     f"{error.filename} cannot be read", "follow as a user who may read it"
                 ) from error
             self.done.waiting_for = f"permission to read {error.filename}"
             return False
 
-    def _looked(self) -> bool:
-        """Whether nothing has become of it since the last look; else what is new is opened."""
+    def _unchanged(self) -> bool:
+        """Tell whether nothing has changed since the last look; else open what is new."""
         live = tail.look(self._path)
-        self._live = live.key if live else None
+        self._state.live = live.key if live else None
         if live is None:
             self.done.waiting_for = f"{self._path} to appear"
         if not self._changed():
@@ -120,59 +137,60 @@ class Follower:
         return False
 
     def _changed(self) -> bool:
-        """Whether files are to be opened; that stays so until it was done."""
-        gone = [log for log in self._logs if not log.tailed.intact()]
-        for log in gone:
+        """Tell whether files are to be opened; that stays so until it was done."""
+        truncated = [log for log in self._logs if not log.tailed.intact()]
+        for log in truncated:
             self._truncated(log)
         newest = self._newest()
         if newest:
             blank = newest.tailed.blank
             newest.tailed.first_look()
             # What was in a blank file before it was truncated may lie in a copy.
-            self._stale |= blank and self._stranger()
+            self._state.stale |= blank and self._has_new_rotated()
         else:
-            self._stale |= self._live is not None or self._stranger()
-        self._stale |= bool(gone)
-        return self._stale
+            self._state.stale |= self._state.live is not None or self._has_new_rotated()
+        self._state.stale |= bool(truncated)
+        return self._state.stale
 
-    def _stranger(self) -> bool:
-        """Whether a rotated log lies there that did not when this was last looked at."""
-        return not _signs(tail.rotated(self._path)) <= self._aside
+    def _has_new_rotated(self) -> bool:
+        """Tell whether there is a rotated log that was not there at the last walk."""
+        return not _identities(tail.rotated(self._path)) <= self._state.rotated
 
-    def _walk(self, live: Found | None, rotated: list[Found]) -> None:
+    def _walk(self, live: FileEntry | None, rotated: list[FileEntry]) -> None:
         """Open what is new at the path, and what was missed before it. Raises Vanished."""
-        self._live = live.key if live else None
-        self._aside = _signs(rotated)
+        self._state.live = live.key if live else None
+        self._state.rotated = _identities(rotated)
         for log in self._logs:
             if log.tailed.path == self._path and not self._is_live(log):
                 log.tailed.left()
         newest = self._newest() or (self._opened(live) if live else None)
+        missed = self._missed_before(newest, rotated)
+        self._renamed(rotated)
+        others = [log for log in self._logs if log is not newest] + missed
+        self._logs = _oldest_first(others, rotated) + ([newest] if newest else [])
+        self._state.walked()
+
+    def _missed_before(self, newest: LogReader | None, rotated: list[FileEntry]) -> list[LogReader]:
+        """The missed logs, opened; a newest log that was opened for this walk is closed if not."""
         try:
-            missed = self._missed(newest, rotated) if self._followed else []
+            return self._missed(newest, rotated) if self._state.followed else []
         except BaseException:
             if newest and newest not in self._logs:
                 newest.tailed.close()
             raise
-        self._renamed(rotated)
-        age = {found.key: number for number, found in enumerate(rotated)}
-        others = [*(log for log in self._logs if log is not newest), *missed]
-        others.sort(key=lambda log: -age.get(log.tailed.key, len(age)))
-        self._logs = [*others, *([newest] if newest else [])]
-        self._started = self._followed = True
-        self._stale = False
 
-    def _opened(self, live: Found) -> LogReader:
+    def _opened(self, live: FileEntry) -> LogReader:
         log = LogReader(tail.opened(live), self._target)
         if log.tailed.packed:
             log.tailed.close()
             raise BadInput(f"{self._path} is compressed", "put it: clickstream weblog put")
         log.tailed.first_look()
-        if self._stranger():
+        if self._has_new_rotated():
             log.tailed.close()
             raise tail.Vanished
         return log
 
-    def _missed(self, newest: LogReader | None, rotated: list[Found]) -> list[LogReader]:
+    def _missed(self, newest: LogReader | None, rotated: list[FileEntry]) -> list[LogReader]:
         looked: dict[Key, LogReader] = {}
 
         def knows(tailed: TailedFile) -> bool:
@@ -186,7 +204,7 @@ class Follower:
         return [looked[tailed.key] for tailed in missed]
 
     def _knows(self, log: LogReader) -> bool:
-        """Whether the ledger knows the log, or a log that it is the beginning of."""
+        """Tell whether the ledger knows the log, or a log that it is the beginning of."""
         try:
             log.recognise(log.tailed.packed)
         except Truncated:
@@ -197,11 +215,11 @@ class Follower:
                 raise tail.Vanished from None
         return log.open is not None and log.open.known is not None
 
-    def _renamed(self, rotated: list[Found]) -> None:
+    def _renamed(self, rotated: list[FileEntry]) -> None:
         """Note where the logs lie that are read: their lines can be looked up there."""
-        places = {found.key: found.path for found in rotated}
+        paths = {entry.key: entry.path for entry in rotated}
         for log in self._logs:
-            path = places.get(log.tailed.key)
+            path = paths.get(log.tailed.key)
             if path and path != log.tailed.path:
                 self._notify(f"{log.tailed.path} was rotated, it is {path.name} now")
                 log.tailed.path = path
@@ -223,7 +241,7 @@ class Follower:
         """Spool what there is, oldest log first; whether that was all."""
         for log in list(self._logs):
             try:
-                if not self._drain(log, until):
+                if not self._read_log(log, until):
                     return False
             except Truncated:
                 self._truncated(log)
@@ -235,7 +253,7 @@ class Follower:
                     return False
         return True
 
-    def _drain(self, log: LogReader, until: float) -> bool:
+    def _read_log(self, log: LogReader, until: float) -> bool:
         if not self._is_live(log):
             log.tailed.first_look()
         while log.read(self._final(log)):
@@ -276,15 +294,15 @@ class Follower:
     # What is over.
 
     def _final(self, log: LogReader) -> bool:
-        """Whether nothing will be written to it any more, as far as one can notify."""
+        """Tell whether nothing will be written to it any more, as far as one can notify."""
         return log.tailed.packed or (self._left(log) and log.tailed.quiet_s() >= self._quiet_s)
 
     def _left(self, log: LogReader) -> bool:
-        """Whether another log has taken its place at the path."""
-        return not self._is_live(log) and (self._live is not None or log in self._logs[:-1])
+        """Tell whether another log has taken its place at the path."""
+        return not self._is_live(log) and (self._state.live is not None or log in self._logs[:-1])
 
     def _is_live(self, log: LogReader) -> bool:
-        return log.tailed.key == self._live
+        return log.tailed.key == self._state.live
 
     def _newest(self) -> LogReader | None:
         return next(filter(self._is_live, self._logs), None)
@@ -295,7 +313,7 @@ class Follower:
                 self._drop(log)
 
     def _given_up(self, log: LogReader, error: BadInput) -> bool:
-        """Whether a rotated log that cannot be read is left; it may be compressed just now."""
+        """Tell whether a rotated log that cannot be read is left; it may be compressed just now."""
         if log.tailed.packed and log.tailed.quiet_s() < self._quiet_s:
             log.forget()
             self.done.waiting_for = f"{log.tailed.path} to be compressed whole"
@@ -321,9 +339,15 @@ def _refuse(reason: str) -> None:
     raise _NoRoom(reason)
 
 
-def _signs(found: list[Found]) -> set[tuple[Key, float]]:
-    """What tells files apart, of which one may have come with the inode of one that went."""
-    return {(each.key, each.modified) for each in found}
+def _oldest_first(logs: list[LogReader], rotated: list[FileEntry]) -> list[LogReader]:
+    """Sort logs by age; one that is not among the rotated logs (newest first) is the oldest."""
+    age = {entry.key: number for number, entry in enumerate(rotated)}
+    return sorted(logs, key=lambda log: -age.get(log.tailed.key, len(age)))
+
+
+def _identities(entries: list[FileEntry]) -> set[tuple[Key, float]]:
+    """Inode and mtime: a new file may have got the inode of a removed one."""
+    return {(each.key, each.modified) for each in entries}
 
 
 def _uri(path: Path) -> str:

@@ -115,7 +115,7 @@ def _disk_full(error: BaseException | None) -> bool:
 
 
 class _News:
-    """Whether there was none for long enough."""
+    """Tell whether there was none for long enough."""
 
     def __init__(self, until_idle_s: float | None) -> None:
         self._patience_s = until_idle_s

@@ -1,4 +1,4 @@
-"""What happens to a tailed file: it grows, is renamed, copied and truncated, compressed, removed.
+"""A tailed file: it grows, is renamed, copied and truncated, compressed, removed.
 
 A file is held open while it is read, so neither a new name nor its removal takes away what it
 holds. Nothing here knows of the ledger.
@@ -56,16 +56,16 @@ class TailedFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not block us
-        found = os.fstat(self._handle)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(self._handle)
+        if not stat.S_ISREG(status.st_mode):
             self.close()
             raise BadInput(f"{path} is not a file")
-        self.key: Key = (found.st_dev, found.st_ino)
+        self.key: Key = (status.st_dev, status.st_ino)
         self._head = self._tail = b""
         self._tail_at = self._searched = 0
-        self._size = found.st_size
+        self._size = status.st_size
         self.packed = self._at(0, len(GZIP_MAGIC)) == GZIP_MAGIC
-        age = time.time() - found.st_mtime if self.packed else 0.0
+        age = time.time() - status.st_mtime if self.packed else 0.0
         self._changed = time.monotonic() - max(0.0, age)
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ class TailedFile:
 
     @property
     def blank(self) -> bool:
-        """Whether nothing was seen in it so far; `lines_end` sees no line then.
+        """Tell whether nothing was seen in it so far; `lines_end` sees no line then.
 
         A truncation can only be noticed from the first bytes on: what was in it before that may lie
         in a copy, so look for one after `first_look`.
@@ -101,7 +101,7 @@ class TailedFile:
         self._changed = time.monotonic()
 
     def last_line_end(self) -> int:
-        """Where its last line end stands: the offset behind it, 0 without any."""
+        """The offset behind its last line end; 0 without any."""
         stop = self.size
         while stop > 0:
             start = max(0, stop - _BACK_BYTES)
@@ -112,7 +112,7 @@ class TailedFile:
         return 0
 
     def lines_end(self, offset: int) -> int:
-        """Where a run of whole lines that begins at an offset ends; the offset without any.
+        """The offset at which a run of whole lines from `offset` on ends; `offset` without any.
 
         The run is bounded. What has no line end yet is searched once, not again at each call.
         """
@@ -136,7 +136,7 @@ class TailedFile:
         return lambda: nullcontext(cast(BinaryIO, Window(self._handle, 0, stop)))
 
     def intact(self) -> bool:
-        """Whether what was read of it still stands in it; not so when it was truncated.
+        """Tell whether what was read of it still stands in it; not so when it was truncated.
 
         A file that was truncated and has grown again beyond is recognised by its first
         bytes, and by those last read.
@@ -166,7 +166,7 @@ class TailedFile:
         return os.pread(self._handle, size, offset)
 
 
-class Found(NamedTuple):
+class FileEntry(NamedTuple):
     """A file in a directory: `key` is its inode, `modified` its mtime in seconds."""
 
     path: Path
@@ -174,16 +174,16 @@ class Found(NamedTuple):
     modified: float
 
 
-def look(path: Path) -> Found | None:
-    """What lies at a path; None where nothing does. Raises OSError where that is not to be seen."""
+def look(path: Path) -> FileEntry | None:
+    """The file at a path; None where there is none. Raises OSError where it cannot be looked up."""
     try:
-        found = path.stat()
+        status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return Found(path, (found.st_dev, found.st_ino), found.st_mtime)
+    return FileEntry(path, (status.st_dev, status.st_ino), status.st_mtime)
 
 
-def rotated(path: Path) -> list[Found]:
+def rotated(path: Path) -> list[FileEntry]:
     """The logs that were rotated away from a path, newest first.
 
     That is access.log.1, access.log-20260101, access.1.log or access-20260101.log beside
@@ -193,8 +193,8 @@ def rotated(path: Path) -> list[Found]:
     names = _rotated_names(path)
     plain = {name for name in names if not name.endswith(".gz")}
     names = {name: n for name, n in names.items() if name.removesuffix(".gz") not in plain - {name}}
-    found = [look(path.with_name(name)) for name in names]
-    logs = [log for log in found if log and log.path.is_file()]
+    entries = [look(path.with_name(name)) for name in names]
+    logs = [log for log in entries if log and log.path.is_file()]
     numbers = [names[log.path.name] for log in logs]
     if all(_is_count(number) for number in numbers):
         return sorted(logs, key=lambda log: int(names[log.path.name]))
@@ -203,11 +203,11 @@ def rotated(path: Path) -> list[Found]:
     return sorted(logs, key=lambda log: log.modified, reverse=True)
 
 
-def steady(path: Path) -> tuple[Found | None, list[Found]] | None:
-    """What lies at a path and its rotated logs; None while a rotation is going on: look again."""
+def steady(path: Path) -> tuple[FileEntry | None, list[FileEntry]] | None:
+    """The file at a path and its rotated logs; None while a rotation is going on: look again."""
     seen = (look(path), rotated(path))
     again = (look(path), rotated(path))
-    return seen if _places(seen) == _places(again) else None
+    return seen if _paths(seen) == _paths(again) else None
 
 
 class Memory:
@@ -235,60 +235,85 @@ class Vanished(Exception):
     """A file was renamed or removed while it was looked at: look again."""
 
 
-def opened(found: Found) -> TailedFile:
-    """Hold what was found open. Raises Vanished where something else stands there now."""
+def opened(entry: FileEntry) -> TailedFile:
+    """Hold a file open. Raises Vanished where something else stands there now."""
     try:
-        tailed = TailedFile(found.path)
+        tailed = TailedFile(entry.path)
     except FileNotFoundError:
         raise Vanished from None
-    if tailed.key != found.key:
+    if tailed.key != entry.key:
         tailed.close()
         raise Vanished
     return tailed
 
 
 def missed(
-    rotated: list[Found],
+    rotated: list[FileEntry],
     knows: Callable[[TailedFile], bool],
     held: Mapping[Key, bool],
-    known: bool,
+    live_known: bool,
     since: float,
 ) -> list[TailedFile]:
-    """Which rotated logs (given newest first) are to be read, held open, oldest first.
+    """The rotated logs (given newest first) that are to be read, held open, oldest first.
 
     `knows`: the log was read before, at least its beginning; `held` are open already (true: not
-    blank); `known`: the log at the path is known; `since`: the time (epoch s) up to which all there
-    was had been read.
+    blank); `live_known`: the log at the path is known; `since`: the time (epoch s) up to which all
+    there was had been read.
 
     Going back in time: logs newer than the first one known or held were missed, as a whole. That
     one may have grown, and so may those behind it; one that is not known and was not written since
     is from before the path was followed. Raises Vanished.
     """
-    looked: list[TailedFile] = []
-    wanted: list[tuple[TailedFile, bool]] = []
-    behind = False
+    files: list[TailedFile] = []
+    wanted: list[TailedFile] = []
+
+    def hold(entry: FileEntry) -> TailedFile:
+        files.append(file := opened(entry))
+        return file
+
     try:
-        for found in rotated:
-            if held.get(found.key) or (behind and found.modified < since):
-                known = True
-                break
-            if found.key in held:
-                continue
-            behind = known
-            looked.append(tailed := opened(found))
-            mine = knows(tailed)
-            sure = mine or tailed.blank or found.modified >= since
-            if sure or not known:
-                wanted.append((tailed, sure))
-            known = known or mine
-        return [tailed for tailed, sure in reversed(wanted) if known or sure]
-    except BaseException:
-        wanted.clear()
-        raise
+        examined, reached = _go_back(rotated, hold, knows, held, live_known, since)
+        wanted = [
+            each.file for each in reversed(examined) if each.certain or (each.newer and reached)
+        ]
+        return wanted
     finally:
-        for tailed in looked:
-            if not any(tailed is each for each, sure in wanted if known or sure):
-                tailed.close()
+        for file in files:
+            if file not in wanted:
+                file.close()
+
+
+class _Examined(NamedTuple):
+    """A rotated log; `certain`: it is to be read; `newer`: than the first one known or held."""
+
+    file: TailedFile
+    certain: bool
+    newer: bool
+
+
+def _go_back(
+    rotated: list[FileEntry],
+    hold: Callable[[FileEntry], TailedFile],
+    knows: Callable[[TailedFile], bool],
+    held: Mapping[Key, bool],
+    live_known: bool,
+    since: float,
+) -> tuple[list[_Examined], bool]:
+    """Examine logs, newest first, up to the one that ends the search; whether a known one came."""
+    examined: list[_Examined] = []
+    reached, behind = live_known, False
+    for entry in rotated:
+        if held.get(entry.key) or (behind and entry.modified < since):
+            return examined, True
+        if entry.key in held:
+            continue
+        behind = reached
+        file = hold(entry)
+        known = knows(file)
+        certain = known or file.blank or entry.modified >= since
+        examined.append(_Examined(file, certain, newer=not reached))
+        reached = reached or known
+    return examined, reached
 
 
 def _rotated_names(path: Path) -> dict[str, str]:
@@ -306,6 +331,6 @@ def _is_count(number: str) -> bool:
     return number.isdigit() and len(number) < 6
 
 
-def _places(seen: tuple[Found | None, list[Found]]) -> list[tuple[Path, Key]]:
+def _paths(seen: tuple[FileEntry | None, list[FileEntry]]) -> list[tuple[Path, Key]]:
     live, others = seen
     return [(log.path, log.key) for log in (live, *others) if log]

@@ -57,27 +57,27 @@ def restore(
 ) -> dict[str, Any]:
     """Write what is known of one log; the row that tells of it."""
     events.report(stage=f"reading {server} {file}")
-    made = record(lines, formats.of(settings, server))
+    rebuilt = record(lines, formats.of(settings, server))
     path = f"{settings.hdfs.source}/{server}/{NO_PATH}"
-    log = LogFile(server, file, path, made.bytes, made.digest.hexdigest(), made.open_tail)
-    if made.bytes:
-        ledger.restore(log, made.counts, made.checksums.rows(), made.reprocessed)
-    made.checksums.close()
-    return row_of(log, made)
+    log = LogFile(server, file, path, rebuilt.bytes, rebuilt.digest.hexdigest(), rebuilt.open_tail)
+    if rebuilt.bytes:
+        ledger.restore(log, rebuilt.counts, rebuilt.checksums.rows(), rebuilt.reprocessed)
+    rebuilt.checksums.close()
+    return row_of(log, rebuilt)
 
 
-def row_of(log: LogFile, made: Record) -> dict[str, Any]:
+def row_of(log: LogFile, rebuilt: Record) -> dict[str, Any]:
     """server, file, bytes, lines, valid, invalid, drained, behind."""
-    valid = sum(n for (_, reason), n in made.counts.items() if reason == "")
+    valid = sum(n for (_, reason), n in rebuilt.counts.items() if reason == "")
     return {
         "server": log.server,
         "file": log.file,
         "bytes": log.bytes,
-        "lines": made.counts.total(),
+        "lines": rebuilt.counts.total(),
         "valid": valid,
-        "invalid": made.counts.total() - valid,
-        "drained": len(made.reprocessed),
-        "behind": made.behind,
+        "invalid": rebuilt.counts.total() - valid,
+        "drained": len(rebuilt.reprocessed),
+        "behind": rebuilt.behind,
     }
 
 

@@ -48,7 +48,7 @@ class Line(NamedTuple):
 
     @property
     def stop(self) -> int:
-        """Where its line end begins."""
+        """The offset at which its line end begins."""
         return self.offset + len(self.raw or b"")
 
 
@@ -88,7 +88,7 @@ class Checksums:
 
 
 class Record:
-    """What is known of a log: of its first `bytes` bytes, whose SHA-256 is `digest`.
+    """The known part of a log: its first `bytes` bytes, whose SHA-256 is `digest`.
 
     `open_tail`: the end of the last line is not known. `counts`: (day, reason) -> lines.
     `behind` lines lie behind the first gap, which is at `bytes`, and are not known.
@@ -123,11 +123,11 @@ class Record:
 
 def record(stored: Iterable[Stored], form: Format) -> Record:
     """The record of one log out of its lines by offset; copies stand beside one another."""
-    made = Record()
+    rebuilt = Record()
     for line, after in _with_next(lines(stored, form)):
-        if made.behind or not made.add(line, after):
-            made.behind += 1
-    return made
+        if rebuilt.behind or not rebuilt.add(line, after):
+            rebuilt.behind += 1
+    return rebuilt
 
 
 def lines(stored: Iterable[Stored], form: Format) -> Iterator[Line]:

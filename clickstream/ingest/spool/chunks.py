@@ -31,7 +31,7 @@ from clickstream.weblog import (
 
 COMPLETED = ".COMPLETED"
 _RUN_LINES, _SHORT_RUN_LINES = 128, 8
-"""How many lines are tried at once; the smaller number where the run before was cut short."""
+"""The number of lines tried at once; the smaller number where the run before was cut short."""
 _CR = ord("\r")
 _PRINTED = itemgetter(1)
 _DAY, _INSTANT, _STAMP = (
@@ -41,7 +41,7 @@ CHUNK_NAME = re.compile(r"[A-Za-z0-9._-]+-[0-9a-f]{16}-[0-9]+-[0-9]+-[0-9]+\.log
 
 
 class Limits(NamedTuple):
-    """When a chunk is full: lines, stamped bytes, and milliseconds of event time (0 = any)."""
+    """The limits of a chunk: lines, stamped bytes, and milliseconds of event time (0 = any)."""
 
     lines: int
     bytes: int
@@ -70,13 +70,13 @@ class PendingChunk:
     checksums: bytearray = field(default_factory=bytearray)
 
     def full(self, limits: Limits) -> bool:
-        """Whether no further line should be added."""
+        """Tell whether no further line should be added."""
         long = limits.span_s and self.last - self.first >= limits.span_s
         many = self.counts.total() >= limits.lines or len(self.body) >= limits.bytes
         return bool(many or long)
 
     def fitting(self, lines: list[bytes], verdicts: list[Verdict], limits: Limits) -> int:
-        """How many of these stamped lines it takes until it is full, but for the limit of lines."""
+        """The number of these stamped lines that fill it; the limit of lines is not checked."""
         if not limits.span_s and len(self.body) + sum(map(len, lines)) < limits.bytes:
             return len(lines)
         size, first, last = len(self.body), self.first, self.last
@@ -95,12 +95,12 @@ class PendingChunk:
 
     @property
     def carried(self) -> int:
-        """How many of its lines go into the chunk."""
+        """The number of its lines that go into the chunk."""
         return self.counts.total() - len(self.big)
 
     @property
     def valid(self) -> int:
-        """How many of its lines are valid."""
+        """The number of its valid lines."""
         return sum(n for (_, reason), n in self.counts.items() if reason == VALID)
 
 
@@ -261,7 +261,7 @@ class _Lookahead:
 
 
 def _is_common(piece: bytes) -> bool:
-    """Whether a format's `simple` expression tells if this is a valid line."""
+    """Tell whether a format's `simple` expression tells if this is a valid line."""
     return BACKSLASH not in piece
 
 

@@ -37,7 +37,7 @@ class Line(NamedTuple):
 
 
 class Readable(Protocol):
-    """What `lines` reads from."""
+    """The stream that `lines` reads from."""
 
     def readline(self, limit: int, /) -> bytes:
         """The next line, or as much of it as the limit allows."""
@@ -156,7 +156,7 @@ def _begins(
     source: Callable[[LogFile], Opener | None],
     accept_partial_line: bool,
 ) -> bool:
-    """Whether the known log begins with all that was read."""
+    """Tell whether the known log begins with all that was read."""
     end = reading.line_end
     if end and not ledger.has_checksum(log, end, line_end_checksum(reading.line_digest)):
         return False
@@ -173,7 +173,7 @@ def _begins(
 
 
 def _same_start(log: LogFile, reading: _DigestReader, opener: Opener | None) -> bool | None:
-    """Whether they begin alike; None where the known log cannot be read any more."""
+    """Tell whether they begin alike; None where the known log cannot be read any more."""
     if opener is None:
         return None
     with plain(opener, log.path) as stream:

@@ -9,7 +9,7 @@ from clickstream.ingest.spool.spooler import LOCAL, OpenLog, Spooler
 
 
 class Truncated(Exception):
-    """What was read of a file is no longer in it."""
+    """A file no longer holds what was read of it."""
 
 
 class SpoolTarget:
@@ -34,7 +34,7 @@ class SpoolTarget:
         self._stops[log.file] = chunk.stop
 
     def is_ahead_of(self, log: OpenLog) -> bool:
-        """Whether more of it was spooled than it knows of."""
+        """Tell whether more of it was spooled than it knows of."""
         return self._stops.get(log.file, 0) > log.offset
 
 
@@ -60,12 +60,12 @@ class LogReader:
 
     @property
     def nothing_new(self) -> bool:
-        """Whether it is a beginning of a known log, as far as it goes."""
+        """Tell whether it is a beginning of a known log, as far as it goes."""
         return self.open is not None and self.open.nothing_new
 
     @property
     def rest(self) -> bool:
-        """Whether it holds bytes that are not spooled: a last line without its end, if no more."""
+        """Tell whether it holds bytes that are not spooled, if only a last line without end."""
         if self.tailed.packed:
             return not self._over
         if self.nothing_new:
@@ -78,7 +78,7 @@ class LogReader:
         self._begun = self._over = False
 
     def recognise(self, final: bool) -> bool:
-        """Whether there may be lines to spool. Raises BadInput, or Truncated."""
+        """Tell whether there may be lines to spool. Raises BadInput, or Truncated."""
         if self.open and self._outdated(self.open):
             self.forget()
         if self.open and not self.nothing_new:

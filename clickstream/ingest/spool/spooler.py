@@ -90,7 +90,7 @@ class ReprocessCandidate(NamedTuple):
 
 
 class Spooler:
-    """What is spooled in this home, of the servers whose locks are held."""
+    """Spools logs in this home, for the servers whose locks are held."""
 
     def __init__(
         self, settings: Settings, ledger: Ledger, servers: Sequence[str], hdfs: Hdfs | None
@@ -171,7 +171,7 @@ class Spooler:
         return flow.tidy(self.ledger, self._spools)
 
     def source(self, path: str) -> Opener | None:
-        """What opens a log at a path as the ledger has it; None where there is none any more."""
+        """An opener of a log at a path of the ledger; None where the log was removed."""
         if path.startswith(LOCAL):
             local = Path(path.removeprefix(LOCAL))
             return partial(opened_file, local) if local.is_file() else None
@@ -227,9 +227,9 @@ def opened(
         if hdfs:
             for server in servers:
                 check_owner(hdfs, settings, ledger, server)
-        made = Spooler(settings, ledger, servers, hdfs)
+        spooler = Spooler(settings, ledger, servers, hdfs)
         formats.record_formats(ledger, settings, servers)
-        yield made
+        yield spooler
 
 
 def opened_file(path: Path) -> BinaryIO:
