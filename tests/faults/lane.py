@@ -158,7 +158,7 @@ def _strike(run: Run, fault: Fault) -> float:
 
 
 def _audit(run: Run) -> list[str]:
-    """The output of `clickstream audit` where its books do not balance."""
+    """The output of `clickstream audit` where it finds mismatches."""
     try:
         run.clickstream("audit")
     except AssertionError as error:
