@@ -2,8 +2,9 @@
 # Tests come in three tiers: check (a minute), test (a quarter of an hour), test-all (an hour).
 SHELL := /bin/bash
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest --durations=20
 
-.PHONY: install demo check test test-all faults lock
+.PHONY: install demo check test units stack test-all faults lock
 
 install:
 	@tools/install
@@ -17,15 +18,22 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_structure.py
 
-# Every unit, and the real stack once: each layer, each command, each fault of a kind.
+# Every unit, and the real stack once: each layer, each command, each fault of a kind. They run side
+# by side: what is tested on the stack waits for services half of its time.
 test: check
-	$(BIN)/python -m pytest -m "not campaign" --ignore tests/test_structure.py --durations=20
+	@$(MAKE) --no-print-directory -j2 units stack
+
+units: install
+	$(PYTEST) -q -m "not campaign" --ignore tests/stack --ignore tests/test_structure.py
+
+stack: install
+	$(PYTEST) -m "not campaign" tests/stack
 
 # The campaigns, too: random kills, every fault point, more examples, the quick selection of faults.
 test-all: check
-	$(BIN)/python -m pytest --hypothesis-profile=campaign --ignore tests/test_structure.py --durations=20
+	$(PYTEST) --hypothesis-profile=campaign --ignore tests/test_structure.py
 
-# Every fault, ten seeds each, on real services: prints the table that stands in the README.
+# Every fault, ten seeds each, on real services: prints the table of docs/faults.md.
 faults: install
 	$(BIN)/python -m tests.faults --lanes 2
 

@@ -199,7 +199,6 @@ def test_the_batch_size_changes_nothing(world):
         assert buckets(world.settings) == truth
 
 
-@pytest.mark.submission
 def test_a_rebuilt_day_is_the_streamed_one(world):
     truth, before = world.independent(), speed_views(world)
     streamed = buckets(world.settings)

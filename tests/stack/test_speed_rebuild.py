@@ -123,7 +123,7 @@ def a_rebuild_that_is_killed_half_way(settings: Settings) -> None:
             views.replace_day(DAY, minutes())
 
 
-def test_a_day_is_made_again_from_the_master_dataset(fresh, run):
+def test_a_day_is_made_again_from_the_master_dataset(fresh, run, jobs):
     kafka.ensure_topic(fresh)
     logs, rest = {}, {}
     for server in ("weblog1", "weblog2"):
@@ -141,7 +141,8 @@ def test_a_day_is_made_again_from_the_master_dataset(fresh, run):
     assert whole == summed(Truth({server: log_of(lines) for server, lines in logs.items()}))
 
     lose_the_offenders(fresh)
-    row = rebuild(run)
+    with jobs():
+        row = rebuild(run)
     truth = Truth({server: log_of(lines) for server, lines in logs.items()})
     in_day = sum(MIDNIGHT <= each.instant < MIDNIGHT + DAY_SECONDS for each in truth.of(ALL))
     assert (row["date"], row["lines"]) == (DAY, in_day)
