@@ -3,7 +3,8 @@
 import pytest
 from hypothesis import settings
 
-# How long an example takes is no assertion. `make test-all` tries five times as many examples: tests/examples.py scales the numbers of a test.
+# How long an example takes is no assertion. `make test-all` tries five times as many examples:
+# tests/examples.py scales the numbers of a test.
 settings.register_profile("campaign", max_examples=500, deadline=None)
 settings.register_profile("test", deadline=None)
 settings.load_profile("test")
