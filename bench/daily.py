@@ -46,7 +46,7 @@ class Case(NamedTuple):
 
 class Result(NamedTuple):
     """What one process (with its children) took: `services_s` is the CPU of HDFS and MariaDB
-    meanwhile, `stages` the seconds at which the command told each stage.
+    meanwhile, `stages` the seconds at which the command reported each stage.
     """
 
     what: str
@@ -102,9 +102,9 @@ class Place:
     def measure(self) -> Result:
         """`clickstream batch run` of the day; raises ServiceFailed unless it counted every line."""
         argv = [sys.executable, "-m", "clickstream.cli", "batch", "run", "--date", self.day]
-        before, told = self._services_s(), self.settings.files.driver_events("batch")
-        told.unlink(missing_ok=True)  # those of the days of history
-        result = measure("clickstream", self.case, argv, self.settings.child_env(), told)
+        before, reports = self._services_s(), self.settings.files.driver_events("batch")
+        reports.unlink(missing_ok=True)  # those of the days of history
+        result = measure("clickstream", self.case, argv, self.settings.child_env(), reports)
         with BatchViews.connect(self.settings) as views:
             (row,) = views.runs([self.day])
         if row["lines"] != self.case.lines:
@@ -188,9 +188,9 @@ def measure(
         if process.returncode:
             said.seek(0)
             raise ServiceFailed(f"{what} ended with {process.returncode}", said.read())
-    told = tuple((at, stage) for stage, at in stages.items())
+    reported = tuple((at, stage) for stage, at in stages.items())
     spent = round(sum(cpu.values()), 1)
-    return Result(what, case, 0, round(seconds, 1), spent, peak >> 20, stages=told)
+    return Result(what, case, 0, round(seconds, 1), spent, peak >> 20, stages=reported)
 
 
 def duckdb(python: str | None) -> str:
@@ -215,8 +215,8 @@ def _look(process: psutil.Process, cpu: Counter[int]) -> int:
 def _told(notes: Path | None) -> list[str]:
     from clickstream.spark import events
 
-    told = events.read(notes) if notes else []
-    return [note["stage"].partition(": ")[0] for note in told if "stage" in note]
+    reported = events.read(notes) if notes else []
+    return [event["stage"].partition(": ")[0] for event in reported if "stage" in event]
 
 
 def _date(number: int) -> str:

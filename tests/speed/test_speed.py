@@ -154,8 +154,8 @@ def test_a_notice_is_printed_once(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(" ")[0] for line in lines] == ["batch", "note:", "batch"]
     assert lines[1].isprintable()
-    report = RUNS | {"notice": "planned anew", "batch": 3, "servers": {}}
-    assert "note: planned anew" in display.report_text(report).splitlines()
+    report = RUNS | {"notice": "planned again", "batch": 3, "servers": {}}
+    assert "note: planned again" in display.report_text(report).splitlines()
 
 
 def test_a_terminal_shows_each_server_in_place_and_obeys_none():
@@ -232,7 +232,7 @@ def reported_at(settings, monkeypatch):
     return SimpleNamespace(at=at, query=query, stream=stream, retry=retry)
 
 
-def test_a_batch_is_told_once_spark_has_reported_it(reported_at):
+def test_a_batch_is_in_the_status_once_spark_has_reported_it(reported_at):
     reported_at.stream.batch = 4
     assert reported_at.at(1).batch is None
     reported_at.query.reports(3)

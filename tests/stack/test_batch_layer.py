@@ -133,8 +133,8 @@ def test_missing_days_then_dirty_ones_and_every_figure(master, views, run):
         LineCount("weblog2", "b" * 16, "2015-05-18", 2),
     ]
     views.publish_line_counts(line_counts)
-    told = [(row["date"], row["lines"], row["copies"], row["final"]) for row in batch.run(master)]
-    assert told == [(DAYS[0], 1, 0, False), (DAYS[1], 8, 0, True), (DAYS[3], 1, 0, False)]
+    rows = [(row["date"], row["lines"], row["copies"], row["final"]) for row in batch.run(master)]
+    assert rows == [(DAYS[0], 1, 0, False), (DAYS[1], 8, 0, True), (DAYS[3], 1, 0, False)]
     assert figures(views) == expected(LINES)
     assert batch.run(master) == []
     late = {"weblog1": LATE}
@@ -146,8 +146,8 @@ def test_missing_days_then_dirty_ones_and_every_figure(master, views, run):
         if "2015-05-18" in path:
             put(master, path.replace("part.1", "part.2"), content)
     assert states(master) == dict.fromkeys(DAYS, "fresh") | dict.fromkeys(DAYS[1:3], "dirty")
-    told = [(row["date"], row["lines"], row["copies"], row["final"]) for row in batch.run(master)]
-    assert told == [(DAYS[1], 8, 8, True), (DAYS[2], 3, 0, False)]
+    rows = [(row["date"], row["lines"], row["copies"], row["final"]) for row in batch.run(master)]
+    assert rows == [(DAYS[1], 8, 8, True), (DAYS[2], 3, 0, False)]
     both = LINES | {"weblog1": LINES["weblog1"] + LATE}
     assert figures(views) == expected(both)
     hosts = {s: {line.split(b" ")[0] for line in log.split(b"\n")[:-1]} for s, log in both.items()}
@@ -199,13 +199,13 @@ def test_the_command_line(master, run, computed):
 
 def test_stores_that_are_down(master, views, computed):
     origin = master.origin
-    for key, value, told in (
+    for key, value, message in (
         ("hdfs.web", "http://127.0.0.1:1", "HDFS does not answer"),
         ("hdfs.url", "hdfs://127.0.0.1:1", r"localhost:1 failed: .*refused"),
         ("database.url", "mysql+pymysql://u:s3cret@127.0.0.1:1/x", "the database mysql"),
     ):
         down = config.load(origin.file, master.home, origin.flags | {key: value})
-        with pytest.raises((NotRunning, ServiceFailed), match=told) as caught:
+        with pytest.raises((NotRunning, ServiceFailed), match=message) as caught:
             batch.run(down, DaySelection(every=True))
         assert "s3cret" not in f"{caught.value} {caught.value.__cause__}"
     assert figures(views) == computed
