@@ -150,7 +150,7 @@ def test_gaps(found, log, problem):
     assert problem in "".join(faults)
 
 
-def test_of_chosen_days_gaps_are_not_told_but_lines_that_differ_are():
+def test_of_selected_days_gaps_are_not_reported_but_differing_lines_are():
     found = [row(first=10, missing=[{"before": 19, "offset": 25}], wrong=[mark(ALTERED, 1, 10, 2)])]
     done = compare(ledger_state(), Stores(found), whole=False)
     assert done.problems == [f"weblog1 {FILE} all: altered: 1 line at 10"]
@@ -162,7 +162,7 @@ def test_no_more_than_some_ranges_are_named():
     assert problem.endswith(f"{RANGES * 10}, …")
 
 
-def test_a_lost_blank_line_has_no_gap_but_a_place():
+def test_a_lost_blank_line_has_no_gap_but_an_offset():
     found = row(quarantine=0, doubtful=[11], crlf=1)
     done = audited(Stores([found]), ledger_state(blank=1))
     assert done[FILE, ALL]["problem"] == (

@@ -203,7 +203,7 @@ def test_how_far_spark_is(stages, text):
     assert driver.tasks(Tracker(stages)) == text
 
 
-def test_a_stage_tells_its_tasks_as_long_as_it_lasts(notes, monkeypatch):
+def test_a_stage_reports_its_tasks_as_long_as_it_lasts(notes, monkeypatch):
     monkeypatch.setattr(driver, "REPORT_SECONDS", 0.01)
     at_work: dict[int, tuple[int, int]] = {}
     context = SimpleNamespace(statusTracker=lambda: Tracker(at_work))
@@ -232,7 +232,7 @@ def test_a_lost_jvm_is_left_to_the_stage_itself(notes, monkeypatch):
 
 
 @pytest.mark.parametrize("master", ["127.0.0.1:1", "nohost.invalid:7077", "127.0.0.1:x", ""])
-def test_a_master_that_does_not_answer_is_told_at_once(tmp_path, master):
+def test_a_master_that_does_not_answer_is_reported_at_once(tmp_path, master):
     settings = config.load(home=tmp_path, flags={"spark.master": f"spark://{master}"})
     with pytest.raises(NotRunning, match="does not answer"):
         submit.launch(settings, JOB)

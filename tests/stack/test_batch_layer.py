@@ -179,7 +179,7 @@ def test_a_visitor_may_be_a_host_with_a_user_agent(master, views, computed):
     assert found == {"weblog1": 7, "weblog2": 2, ALL: 8}
 
 
-def test_a_damaged_line_is_told_and_nothing_is_written(master, views, computed):
+def test_a_damaged_line_is_reported_and_nothing_is_written(master, views, computed):
     put(master, "dt=2015-05-18/server=weblog1/part.2", b"torn\n")
     with pytest.raises(ClickstreamError, match="1 lines do not parse"):
         batch.run(master)
@@ -211,7 +211,7 @@ def test_stores_that_are_down(master, views, computed):
     assert figures(views) == computed
 
 
-def test_a_file_that_vanishes_is_told(master, views, computed, monkeypatch):
+def test_a_file_that_vanishes_is_reported(master, views, computed, monkeypatch):
     whole = batch.master.closed_files
     gone = batch.master.File("dt=2015-05-18/server=weblog1/part.9", 1, 1)
     monkeypatch.setattr(batch.master, "closed_files", lambda *a: [*whole(*a), gone])
