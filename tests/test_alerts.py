@@ -226,7 +226,7 @@ def test_any_order_and_any_cuts_make_the_alerts_of_all_lines(lines, places, reso
 
 @hypothesis_settings(max_examples=examples(30), deadline=None)
 @given(LINES, CUTS, st.integers(0, OPENS), st.lists(st.integers(0, 90), max_size=8))
-def test_a_batch_that_dies_and_runs_again_tells_the_same(lines, places, resolves, deaths):
+def test_a_batch_that_dies_and_runs_again_reports_the_same(lines, places, resolves, deaths):
     batches = cut(lines, places)
     calm, struck = replayed(batches, resolves), replayed(batches, resolves, deaths)
     assert struck.alerts == calm.alerts
@@ -284,7 +284,7 @@ def test_a_store_that_has_forgotten_an_earlier_batch_is_refused():
 
 @hypothesis_settings(max_examples=examples(30), deadline=None)
 @given(LINES, CUTS, st.integers(0, OPENS))
-def test_every_change_is_told_once_in_order_and_ends_at_what_is_stored(lines, places, resolves):
+def test_every_change_is_reported_once_in_order_and_ends_at_what_is_stored(lines, places, resolves):
     tables = replayed(cut(lines, places), resolves)
     told_of = defaultdict(list)
     for place in sorted(tables.changes):

@@ -138,14 +138,14 @@ def _foreign(hdfs: Hdfs, settings: Settings, server: str | None) -> list[str]:
     with Ledger.open(_ledger(settings)) as ledger:
         ours = (None, ledger.uuid)
     wanted = [server] if server else list(settings.servers)
-    found = [name for name in wanted if spooler.owner(hdfs, settings, name) not in ours]
-    if found == wanted:
+    foreign = [name for name in wanted if spooler.signed_by(hdfs, settings, name) not in ours]
+    if foreign == wanted:
         raise ClickstreamError(
-            f"another ledger accounts for the master dataset of {', '.join(found)}",
+            f"another ledger accounts for the master dataset of {', '.join(foreign)}",
             "audit it in the home it was made with; where that is lost:"
             " clickstream ingest ledger rebuild",
         )
-    return found
+    return foreign
 
 
 def count_source(hdfs: Hdfs, log: LogFile) -> int | None:
@@ -211,10 +211,10 @@ def _scope(
 def _files(hdfs: Hdfs, settings: Settings, scope: Scope) -> Files:
     root = settings.hdfs.master
     days = master.days(hdfs, root)
-    found = [e for day in days if scope.has(day) for e in hdfs.walk(f"{root}/dt={day}")]
+    entries = [e for day in days if scope.has(day) for e in hdfs.walk(f"{root}/dt={day}")]
     rejects = list(hdfs.walk(settings.hdfs.quarantine))
-    used = [entry.path for entry in master.among(hdfs, settings, found + rejects)]
-    closed, rejects = master.closed(found), master.closed(rejects)
+    used = [entry.path for entry in master.among(hdfs, settings, entries + rejects)]
+    closed, rejects = master.closed(entries), master.closed(rejects)
     return Files(_of(scope, closed), _of(scope, rejects), used, _manifests(root, closed))
 
 
@@ -230,7 +230,7 @@ def _manifests(root: str, entries: list[Entry]) -> dict[str, list[File]]:
     for entry in entries:
         path = entry.path.removeprefix(f"{root}/")
         files[path[3:13]].append(File(path, entry.size, entry.modified_ms))
-    return {day: sorted(found) for day, found in files.items()}
+    return {day: sorted(of_day) for day, of_day in files.items()}
 
 
 def _stores(
@@ -251,8 +251,8 @@ def _stores(
 def _offsets(settings: Settings, scope: Scope) -> dict[int, tuple[int, int]]:
     """First and end offset of the partitions of the servers asked for."""
     parts = {kafka.partition_of(settings, server) for server in scope.servers or ()}
-    found = kafka.offsets(settings)
-    return {part: ends for part, ends in found.items() if not parts or part in parts}
+    offsets = kafka.offsets(settings)
+    return {part: ends for part, ends in offsets.items() if not parts or part in parts}
 
 
 def _cut(settings: Settings, offsets: dict[int, tuple[int, int]]) -> list[str]:

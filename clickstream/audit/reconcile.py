@@ -87,35 +87,37 @@ def compare(ledger: LedgerState, stores: Stores, whole: bool) -> Audit:
     return Audit(rows, wrong, [])
 
 
-def log_faults(log: LogFile | None, found: Rows, in_flight: str, whole: bool = True) -> list[str]:
+def log_faults(log: LogFile | None, pieces: Rows, in_flight: str, whole: bool = True) -> list[str]:
     """The problems of a log by offset, from its rows: a sentence for each kind."""
     lost = f"in flight ({in_flight})" if in_flight else "missing"
     if log is None:
-        first, stop = min(row["first"] for row in found), max(row["stop"] for row in found)
-        ids = sum(row["ids"] for row in found)
+        first, stop = min(row["first"] for row in pieces), max(row["stop"] for row in pieces)
+        ids = sum(row["ids"] for row in pieces)
         return [f"the ledger does not know it: {ids} lines at {first}-{stop}"]
-    problems = _holes(log, found, lost) if whole else []
-    return problems + [_fault_text(fault, ranges, lost) for fault, ranges in _ranges(found).items()]
+    problems = _holes(log, pieces, lost) if whole else []
+    return problems + [
+        _fault_text(fault, ranges, lost) for fault, ranges in _ranges(pieces).items()
+    ]
 
 
-def _holes(log: LogFile, found: Rows, lost: str) -> list[str]:
+def _holes(log: LogFile, pieces: Rows, lost: str) -> list[str]:
     """Where lines and what the ledger knows of the log do not fit together."""
-    crlf = 2 * sum(row["crlf"] for row in found) > sum(row["ids"] for row in found)
-    gaps = list(_gaps(log, found, 2 if crlf else 1))
+    crlf = 2 * sum(row["crlf"] for row in pieces) > sum(row["ids"] for row in pieces)
+    gaps = list(_gaps(log, pieces, 2 if crlf else 1))
     texts = {
         f"{lost} in every store, bytes": [_span(a, b - 1) for a, b in gaps if a < b],
         "a line begins within another, at": [_span(b, b) for a, b in gaps if a >= b],
         "lines beyond the end that the ledger knows, bytes": [
-            _span(log.bytes, row["stop"]) for row in found if row["stop"] > log.bytes
+            _span(log.bytes, row["stop"]) for row in pieces if row["stop"] > log.bytes
         ],
     }
     return [f"{text} {_listed(spans)}" for text, spans in texts.items() if spans]
 
 
-def _sums(counts: list[Count], found: Rows) -> dict[tuple[str, str, str], Counter[str]]:
+def _sums(counts: list[Count], pieces: Rows) -> dict[tuple[str, str, str], Counter[str]]:
     """(server, file, day) -> numbers by column; also per log, and per server and day."""
     sums: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
-    for server, file, day, numbers in (*_in_ledger(counts), *_in_stores(found)):
+    for server, file, day, numbers in (*_in_ledger(counts), *_in_stores(pieces)):
         for key in ((server, file, day), (server, file, ALL), (server, ALL, day)):
             sums[key].update(numbers)
     return sums
@@ -127,8 +129,8 @@ def _in_ledger(counts: list[Count]) -> Iterator[tuple[str, str, str, dict[str, i
         yield server, file, day, {name: lines}
 
 
-def _in_stores(found: Rows) -> Iterator[tuple[str, str, str, dict[str, int]]]:
-    for row in found:
+def _in_stores(pieces: Rows) -> Iterator[tuple[str, str, str, dict[str, int]]]:
+    for row in pieces:
         if row["file"] == NO_STAMP:
             numbers = {"master": row["m"], "quarantine": row["q"], "kafka": row["k"]}
         else:
@@ -225,23 +227,23 @@ def _source(row: Mapping[str, Any]) -> list[str]:
     return [f"the source log has {row['source']} lines, the ledger {row['ledger']}"]
 
 
-def _count_problem(problem: str, found: Rows) -> list[str]:
+def _count_problem(problem: str, pieces: Rows) -> list[str]:
     """A count that differs without a gap: a blank line of a log looks like the CR of a CRLF."""
-    spots = [_span(offset - 1, offset - 1) for row in found for offset in row["doubtful"]]
+    spots = [_span(offset - 1, offset - 1) for row in pieces for offset in row["doubtful"]]
     if not problem or not spots:
         return [problem] if problem else []
     return [problem, f"perhaps the blank line at {_listed(spots)}"]
 
 
-def _gaps(log: LogFile, found: Rows, end: int) -> Iterator[tuple[int, int]]:
+def _gaps(log: LogFile, pieces: Rows, end: int) -> Iterator[tuple[int, int]]:
     """[start, stop) in bytes that no line covers; start >= stop where lines overlap.
 
     `end` is how long this log's line ends are, mostly.
     """
-    inner = [(gap["before"] + end, gap["offset"]) for row in found for gap in row["missing"]]
+    inner = [(gap["before"] + end, gap["offset"]) for row in pieces for gap in row["missing"]]
     at = -end
     outer = []
-    for first, stop in _edges(found):
+    for first, stop in _edges(pieces):
         if first - at not in (1, 2):
             outer.append((at + end, first))
         at = stop
@@ -250,19 +252,19 @@ def _gaps(log: LogFile, found: Rows, end: int) -> Iterator[tuple[int, int]]:
     yield from sorted(inner + outer)
 
 
-def _edges(found: Rows) -> Iterator[tuple[int, int]]:
-    """Where each piece of a log begins and ends, in order."""
-    pieces: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for row in found:
-        pieces[row["bucket"]].append(row)
-    for rows in pieces.values():
+def _edges(pieces: Rows) -> Iterator[tuple[int, int]]:
+    """Where each bucket of a log begins and ends, in order."""
+    buckets: dict[int, Rows] = defaultdict(list)
+    for piece in pieces:
+        buckets[piece["bucket"]].append(piece)
+    for rows in buckets.values():
         yield min(row["first"] for row in rows), max(row["stop"] for row in rows)
 
 
-def _ranges(found: Rows) -> dict[str, list[Range]]:
+def _ranges(pieces: Rows) -> dict[str, list[Range]]:
     """The ranges of lines with a fault, by fault; their two ends may lie in rows of two days."""
     ends: dict[tuple[int, int], dict[str, Mapping[str, Any]]] = defaultdict(dict)
-    for row in found:
+    for row in pieces:
         for each in row["wrong"]:
             key = row["bucket"], each["run"]
             ends[key] |= {name: each for name in ("starts", "ends") if each[name]}

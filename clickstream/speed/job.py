@@ -50,7 +50,7 @@ SQL_CONF = {
     "spark.sql.execution.usePartitionEvaluator": "true",
     "spark.sql.ui.explainMode": "simple",
 }
-# Spark asks Kafka for each piece anew, with two questions about the topic's ends, and throws away
+# Spark asks Kafka for each piece again, with two questions about the topic's ends, and throws away
 # what came with it: as few pieces as may be, of a bounded size. The consumer has asked for the next
 # one by then, and a broker answers in turn: it must not wait for lines that nobody has asked for.
 FETCH = {
@@ -131,7 +131,7 @@ class Stream:
         """Count each partition by itself, as if no line of its files had come before.
 
         Where that may be wrong, count once more. What is known of the files would be another query
-        for each batch, to be planned anew; partitions would have to be exchanged. Copies come in
+        for each batch, to be planned again; partitions would have to be exchanged. Copies come in
         long runs, so a batch after one with copies is not tried the quick way.
         """
         highest = self._writer.highest

@@ -1,6 +1,6 @@
 """A query that Spark plans once and runs over every batch.
 
-Spark analyses, optimizes and plans anew whatever is asked of a batch, which is more CPU than 10,000
+Spark analyses, optimizes and plans again every query of a batch, which is more CPU than 10,000
 rows take. It has no prepared queries; but of a plan without joins only the leaf depends on the
 batch, and a plan's nodes can be copied over another child.
 

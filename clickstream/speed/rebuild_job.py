@@ -57,8 +57,8 @@ def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> d
             check_line_counts(session, settings)
         with driver.stage(session, f"counting {plan['day']}"):
             seen: Counter[str] = Counter()
-            found = minutes(session, settings, plan["day"], views.highest)
-            replaced = views.replace_day(plan["day"], _counting(found, seen))
+            counted = minutes(session, settings, plan["day"], views.highest)
+            replaced = views.replace_day(plan["day"], _counting(counted, seen))
     taken = {"minutes": replaced, "lines": seen[counts.IP]}
     return {"date": plan["day"], "batch": batch, **taken, "seconds": round(time.time() - began, 1)}
 
@@ -87,11 +87,11 @@ def check_line_counts(session: "SparkSession", settings: Settings) -> None:
     path = settings.files.ledger
     if not path.is_file():
         return
-    found = {(row.server, row.file, row.day): row.n for row in session.sql(LINE_COUNTS).collect()}
-    days = {day for _, _, day in found}
+    stored = {(row.server, row.file, row.day): row.n for row in session.sql(LINE_COUNTS).collect()}
+    days = {day for _, _, day in stored}
     with Ledger.open(path) as ledger:
         expected = [each for each in ledger.books() if each[2] in days]
-    missing = sum(max(0, valid - found.get((s, f, day), 0)) for s, f, day, valid, _ in expected)
+    missing = sum(max(0, valid - stored.get((s, f, day), 0)) for s, f, day, valid, _ in expected)
     if missing:
         raise ClickstreamError(
             f"{missing} lines of {min(days)} to {max(days)} are in no closed file of the master"
@@ -115,10 +115,10 @@ def minutes(
 ) -> Iterator[tuple[MinuteKey, Counts]]:
     """A day's minutes of every metric, of the lines at or below each (server, file)'s highest."""
     first = day_start(day)
-    known = json.dumps({f"{server}:{file}": at for (server, file), at in highest.items()})
-    args = {"first": first, "last": first + DAY_SECONDS - 1, "day": day, "highest": known}
-    found = _ordered(transform(session.sql(READ, args), {}, *_rules(settings)), first)
-    for _, group in groupby(found.toLocalIterator(), lambda row: (row.slot, row.metric)):
+    offsets = json.dumps({f"{server}:{file}": at for (server, file), at in highest.items()})
+    args = {"first": first, "last": first + DAY_SECONDS - 1, "day": day, "highest": offsets}
+    rows_by_minute = _ordered(transform(session.sql(READ, args), {}, *_rules(settings)), first)
+    for _, group in groupby(rows_by_minute.toLocalIterator(), lambda row: (row.slot, row.metric)):
         rows = ((row.metric, row.server, row.slot, json.loads(row.sums)) for row in group)
         yield from batch_of(rows).minutes.items()
 
@@ -134,10 +134,10 @@ def _ordered(counted: "DataFrame", first: int) -> "DataFrame":
 
 
 def _counting(
-    found: Iterator[tuple[MinuteKey, Counts]], seen: Counter[str]
+    minutes: Iterator[tuple[MinuteKey, Counts]], seen: Counter[str]
 ) -> Iterator[tuple[MinuteKey, Counts]]:
     """The same minutes; `seen` gets the requests by metric."""
-    for key, each in found:
+    for key, each in minutes:
         seen[key[0]] += sum(n for *_, n in counts.leaves(each))
         yield key, each
 

@@ -388,7 +388,7 @@ def _where(
 
 
 def _by_day(rows: Rows, count: str) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+    counts: dict[str, dict[str, int]] = {}
     for row in rows:
-        found.setdefault(row["date"], {})[row["server"]] = int(row[count])
-    return found
+        counts.setdefault(row["date"], {})[row["server"]] = int(row[count])
+    return counts

@@ -110,7 +110,7 @@ def test_what_retention_has_cut_is_not_held_against_the_stores():
 
 
 @pytest.mark.parametrize(
-    ("found", "log", "told"),
+    ("found", "log", "problem"),
     [
         ([row()], LOG._replace(bytes=30), ""),
         ([row()], LOG._replace(bytes=31), ""),
@@ -144,13 +144,13 @@ def test_what_retention_has_cut_is_not_held_against_the_stores():
         ([row()], None, "the ledger does not know it: 3 lines at 0-29"),
     ],
 )
-def test_gaps(found, log, told):
+def test_gaps(found, log, problem):
     faults = log_faults(log, found, "")
-    assert len(faults) == bool(told)
-    assert told in "".join(faults)
+    assert len(faults) == bool(problem)
+    assert problem in "".join(faults)
 
 
-def test_of_chosen_days_gaps_are_not_told_but_lines_that_differ_are():
+def test_of_selected_days_gaps_are_not_reported_but_differing_lines_are():
     found = [row(first=10, missing=[{"before": 19, "offset": 25}], wrong=[mark(ALTERED, 1, 10, 2)])]
     done = compare(ledger_state(), Stores(found), whole=False)
     assert done.problems == [f"weblog1 {FILE} all: altered: 1 line at 10"]
@@ -158,11 +158,11 @@ def test_of_chosen_days_gaps_are_not_told_but_lines_that_differ_are():
 
 def test_no_more_than_some_ranges_are_named():
     many = [mark(NO_KAFKA, n, n * 10, n) for n in range(1, RANGES + 5)]
-    (told,) = log_faults(LOG._replace(bytes=30), [row(wrong=many)], "")
-    assert told.endswith(f"{RANGES * 10}, …")
+    (problem,) = log_faults(LOG._replace(bytes=30), [row(wrong=many)], "")
+    assert problem.endswith(f"{RANGES * 10}, …")
 
 
-def test_a_lost_blank_line_has_no_gap_but_a_place():
+def test_a_lost_blank_line_has_no_gap_but_an_offset():
     found = row(quarantine=0, doubtful=[11], crlf=1)
     done = audited(Stores([found]), ledger_state(blank=1))
     assert done[FILE, ALL]["problem"] == (
@@ -184,10 +184,10 @@ def test_source_and_batch_are_held_against_the_rest():
 def test_lines_without_a_stamp_are_a_problem_of_their_own():
     stray = row(file="?", day="-", bucket=-1, m=2, q=1, k=0, ids=1, first=None, stop=None)
     done = compare(ledger_state(), Stores([row(), stray]), whole=True)
-    told = "lines without a stamp: 2 in the master dataset, 1 in the quarantine"
+    problem = "lines without a stamp: 2 in the master dataset, 1 in the quarantine"
     assert set(done.problems) == {
-        f"weblog1 ? all: {told}",
-        f"weblog1 ? -: {told}",
+        f"weblog1 ? all: {problem}",
+        f"weblog1 ? -: {problem}",
     }
 
 

@@ -178,7 +178,7 @@ def test_classes_of_a_minute(rows):
     assert (row["success"], row["failure"], row["other"], row["requests"]) == (1, 2, 0, 3)
 
 
-def test_categories_are_placed_by_requests_and_then_by_bytes(rows):
+def test_categories_are_ranked_by_requests_and_then_by_bytes(rows):
     ranked = [
         (row["rank"], row["category"], row["requests"])
         for row in rows["daily_categories"]

@@ -152,7 +152,7 @@ def test_what_was_not_there_before_was_nothing_in_a_day_that_was_counted(ask):
     assert changes(rows, "category", "requests") == {"/x": (-3, -75.0), "/z": (1, None)}
 
 
-def test_a_place_among_the_top_is_not_needed_before(ask, settings, monkeypatch):
+def test_a_rank_among_the_top_is_not_needed_before(ask, settings, monkeypatch):
     day = "2015-05-19"
     monkeypatch.setitem(REQUESTS, day, {"b": [("h1", "09:00", "200", "/z")]})
     with BatchViews.connect(settings) as views:
@@ -208,7 +208,7 @@ def test_there_is_no_period_before_everything(ask, days):
         ask("visitors", compare=True, **days)
 
 
-def test_days_and_weekdays_are_not_both_told_apart(ask):
+def test_days_and_weekdays_are_not_both_listed(ask):
     with pytest.raises(UsageError, match="--by-weekday"):
         ask("hourly", by_day=True, by_weekday=True)
 

@@ -282,7 +282,7 @@ def test_the_rest_of_popularity_is_a_row_when_it_is_asked_for() -> None:
     assert len(_realtime("popularity", view, top=2)) == 2
 
 
-def test_what_was_not_counted_is_told_per_server() -> None:
+def test_what_was_not_counted_is_listed_per_server() -> None:
     view = Memory(Event("a", NOON))
     view.line_counts = {
         "b": {"rows": 9, "copies": 2, "set_aside": 1, "skipped": 4, "latest": 1},
@@ -417,7 +417,7 @@ class Configured(NamedTuple):
 SETTINGS = Configured({"weblog1": None}, type("Speed", (), {"health_non_200": 20}))
 
 
-def test_an_unknown_server_is_told_the_known_ones() -> None:
+def test_an_unknown_server_is_refused_with_the_configured_ones() -> None:
     with pytest.raises(UsageError, match="there are weblog1, all"):
         Question.parse(SETTINGS, server="weblog9")
 

@@ -1,4 +1,4 @@
-"""Submission as values, events of a driver, and how a job's end is told: without a JVM."""
+"""Submission as values, events of a driver, and how a job's end is reported: without a JVM."""
 
 import os
 import signal
@@ -50,14 +50,14 @@ def test_the_package_is_zipped_to_the_same_bytes_and_python_imports_it(tmp_path)
     first, second = (submit.package_zip(tmp_path / name) for name in ("a", "b"))
     assert first.read_bytes() == second.read_bytes()
     assert not [name for name in ZipFile(first).namelist() if not name.endswith(".py")]
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", "from clickstream.batch import job; print(job.__file__)"],
         env=os.environ | {"PYTHONPATH": str(first), "PYTHONSAFEPATH": "1"},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert told.stdout.strip() == f"{first}/clickstream/batch/job.py"
+    assert done.stdout.strip() == f"{first}/clickstream/batch/job.py"
 
 
 def test_what_is_configured_wins_and_java_options_add_up(settings):
@@ -100,7 +100,7 @@ def test_properties_are_escaped():
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "reason"),
     [
         ("a\nCaused by: b: first\n\tat x\nCaused by: c: last\n\tat y", "c: last"),
         (
@@ -113,8 +113,8 @@ def test_properties_are_escaped():
         ("An error occurred while calling o1.x", "An error occurred while calling o1.x"),
     ],
 )
-def test_the_reason_is_the_last_cause(error, told):
-    assert events.reason(ValueError(error)) == told
+def test_the_reason_is_the_last_cause(error, reason):
+    assert events.reason(ValueError(error)) == reason
 
 
 @pytest.fixture
@@ -192,18 +192,18 @@ class Tracker(NamedTuple):
 
 
 @pytest.mark.parametrize(
-    ("stages", "told"),
+    ("stages", "text"),
     [
         ({}, ""),
         ({3: (12, 5)}, "Spark stage 3, 5 of 12 tasks"),
         ({4: (2, 1), 3: (12, 5)}, "Spark stage 3, 4, 6 of 14 tasks"),
     ],
 )
-def test_how_far_spark_is(stages, told):
-    assert driver.tasks(Tracker(stages)) == told
+def test_how_far_spark_is(stages, text):
+    assert driver.tasks(Tracker(stages)) == text
 
 
-def test_a_stage_tells_its_tasks_as_long_as_it_lasts(notes, monkeypatch):
+def test_a_stage_reports_its_tasks_as_long_as_it_lasts(notes, monkeypatch):
     monkeypatch.setattr(driver, "REPORT_SECONDS", 0.01)
     at_work: dict[int, tuple[int, int]] = {}
     context = SimpleNamespace(statusTracker=lambda: Tracker(at_work))
@@ -232,7 +232,7 @@ def test_a_lost_jvm_is_left_to_the_stage_itself(notes, monkeypatch):
 
 
 @pytest.mark.parametrize("master", ["127.0.0.1:1", "nohost.invalid:7077", "127.0.0.1:x", ""])
-def test_a_master_that_does_not_answer_is_told_at_once(tmp_path, master):
+def test_a_master_that_does_not_answer_is_reported_at_once(tmp_path, master):
     settings = config.load(home=tmp_path, flags={"spark.master": f"spark://{master}"})
     with pytest.raises(NotRunning, match="does not answer"):
         submit.launch(settings, JOB)
@@ -290,7 +290,7 @@ def test_secrets_stand_in_a_private_file_only(settings, program):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("events.report(failed='so it is', hint='do')", "so it is"),
         ("print('x\\njava.lang.OutOfMemoryError: Java heap space\\nat y')", "OutOfMemoryError"),
@@ -298,9 +298,9 @@ def test_secrets_stand_in_a_private_file_only(settings, program):
         ("", "without output"),
     ],
 )
-def test_a_job_that_fails_tells_why_and_where_its_log_is(settings, program, text, told):
+def test_a_failed_job_names_its_reason_and_its_log(settings, program, text, message):
     program(text)
-    with pytest.raises(ServiceFailed, match=told) as failure:
+    with pytest.raises(ServiceFailed, match=message) as failure:
         submit.submit(settings, JOB)
     assert str(settings.files.log("batch")) in failure.value.hint
 

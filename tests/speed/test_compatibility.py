@@ -104,7 +104,7 @@ def test_another_build_is_refused(load, monkeypatch):
         compatibility.check(settings, Views(None, "q", 0, COUNTED))
 
 
-def test_a_topic_made_anew_is_refused_and_told_as_such(load, monkeypatch):
+def test_a_recreated_topic_is_refused_and_named_as_such(load, monkeypatch):
     settings = load()
     checkpoint(settings, "q", 1)
     views = counted(settings)

@@ -75,7 +75,7 @@ def test_a_batch_that_begins_at_or_below_a_files_highest_is_counted_again(lowest
     assert overlaps(rows, {("a", "0f"): 77}) is again
 
 
-def test_a_file_in_two_partitions_is_told():
+def test_a_file_in_two_partitions_is_detected():
     def part(server, file):
         each = {"t": 0, "k": f"counted success {file}", "n": 1, "lowest": 1, "highest": 1}
         return [("outcomes", server, 0, [each, {"t": 0, "k": "skipped  ", "n": 2}])]
@@ -86,14 +86,14 @@ def test_a_file_in_two_partitions_is_told():
     assert batch_of(one + part("a", "1f")).lines == {"a": {"counted": 2, "skipped": 4}}
 
 
-def test_what_the_driver_tells_is_read_back(settings):
+def test_what_the_driver_reports_is_read_back(settings):
     assert driver_status.read(settings) is None
     status = Status(4, 100, 350, 7, "2026-01-01T00:00:00Z", {HOSTILE: COUNTS})
     driver_status.write(settings, status)
     assert driver_status.read(settings) == status
 
 
-def test_a_start_forgets_what_was_told_and_asked(settings):
+def test_a_start_removes_the_report_and_the_request_to_end(settings):
     driver_status.write(settings, Status())
     assert not driver_status.stop_wanted(settings)
     driver_status.want_stop(settings)
@@ -154,8 +154,8 @@ def test_a_notice_is_printed_once(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(" ")[0] for line in lines] == ["batch", "note:", "batch"]
     assert lines[1].isprintable()
-    report = RUNS | {"notice": "planned anew", "batch": 3, "servers": {}}
-    assert "note: planned anew" in display.report_text(report).splitlines()
+    report = RUNS | {"notice": "planned again", "batch": 3, "servers": {}}
+    assert "note: planned again" in display.report_text(report).splitlines()
 
 
 def test_a_terminal_shows_each_server_in_place_and_obeys_none():
@@ -232,7 +232,7 @@ def reported_at(settings, monkeypatch):
     return SimpleNamespace(at=at, query=query, stream=stream, retry=retry)
 
 
-def test_a_batch_is_told_once_spark_has_reported_it(reported_at):
+def test_a_batch_is_in_the_status_once_spark_has_reported_it(reported_at):
     reported_at.stream.batch = 4
     assert reported_at.at(1).batch is None
     reported_at.query.reports(3)
@@ -449,7 +449,7 @@ def test_the_end_waits_for_the_batch_at_hand(settings):
     assert "late" in stream.failure.message
 
 
-def test_lost_lines_are_told_with_what_to_do():
+def test_lost_lines_are_reported_with_what_to_do():
     error = RuntimeError("[KAFKA_DATA_LOSS.START_OFFSET_RESET] some\nCaused by: Other: thing")
     failure = failure_of(error, "the stream ended")
     assert "has lost lines" in failure.message

@@ -57,7 +57,7 @@ def session() -> "SparkSession":
 
 
 def compute(settings: Settings, job: Job, watch: Watch = lambda _: None) -> events.Event:
-    """The last event of a job; `watch` hears each stage. Its traceback, if any, is for nobody."""
+    """The last event of a job; `watch` gets each stage. Its traceback, if any, is for nobody."""
     work = import_module(job.module).compute
     plan = json.loads(json.dumps(job.plan))
 

@@ -244,8 +244,8 @@ def test_a_line_that_is_in_no_store_leaves_a_gap(home):
     )
     lines, start = lines_of(home, path), identity(gone)[2]
     with changed(home, path, [line for line in lines if line != gone]):
-        told = problems(home, file)
-    first, last = re.fullmatch(r"missing in every store, bytes (\d+)-(\d+)", told).groups()
+        problem = problems(home, file)
+    first, last = re.fullmatch(r"missing in every store, bytes (\d+)-(\d+)", problem).groups()
     assert start <= int(first) + 1 <= start + 2
     assert int(last) + 1 == start + len(b"\x00\xff junk") + (log[int(last)] == 10)
 
@@ -261,9 +261,10 @@ def test_a_blank_line_that_is_lost_is_counted(home):
         if left != lines:
             break
     with changed(home, path, left):
-        told = problems(home, file)
+        problem = problems(home, file)
     invalid = sum(not well_formed(raw) for raw in offsets(log).values())
-    assert told.startswith(f"invalid {invalid}, in the quarantine {invalid - 1}; perhaps the blank")
+    mismatch = f"invalid {invalid}, in the quarantine {invalid - 1}"
+    assert problem.startswith(f"{mismatch}; perhaps the blank")
 
 
 def test_lines_of_nobody(home):
@@ -273,10 +274,10 @@ def test_lines_of_nobody(home):
     beyond = b"v1:weblog2:%s:9999999\t" % plain_file.encode() + stray.split(b"\t", 1)[1]
     with changed(home, path, [*lines_of(home, path), stray, beyond, b"torn"]):
         done = audits.audit(home)
-    told = "\n".join(done.problems)
-    assert "weblog1 ffffffffffffffff all: the ledger does not know it: 1 lines at 0-" in told
-    assert "lines beyond the end that the ledger knows" in told
-    assert "weblog2 ? all: lines without a stamp: 1 in the master dataset" in told
+    problem = "\n".join(done.problems)
+    assert "weblog1 ffffffffffffffff all: the ledger does not know it: 1 lines at 0-" in problem
+    assert "lines beyond the end that the ledger knows" in problem
+    assert "weblog2 ? all: lines without a stamp: 1 in the master dataset" in problem
 
 
 def test_a_line_missing_in_kafka_alone_and_what_retention_has_cut(home):

@@ -55,14 +55,14 @@ def test_a_driver_killed_between_two_days_leaves_whole_days(master, views):  # n
     assert figures(views) == expected(LINES)
 
 
-def test_a_jvm_killed_while_it_counts_is_told_and_the_rows_stand(master, views, computed):  # noqa: F811
+def test_a_jvm_killed_while_it_counts_is_reported_and_the_rows_stand(master, views, computed):  # noqa: F811
     put(master, LATE_PATH, late_line())
     command = subprocess.Popen(RUN, env=master.child_env(), stderr=subprocess.PIPE, text=True)
-    told = iter(command.stderr)
-    next(line for line in told if line.startswith("counting"))
+    lines = iter(command.stderr)
+    next(line for line in lines if line.startswith("counting"))
     state = json.loads(master.files.state("batch").read_text())
     os.killpg(state["pid"], signal.SIGKILL)
-    rest = "".join(told)
+    rest = "".join(lines)
     assert (command.wait(60), len(errors(rest))) == (1, 1), rest
     assert str(master.files.log("batch")) in rest
     assert figures(views) == computed
@@ -70,7 +70,7 @@ def test_a_jvm_killed_while_it_counts_is_told_and_the_rows_stand(master, views, 
 
 
 @pytest.mark.campaign("a full disk")
-def test_a_scratch_that_is_full_is_told_and_the_rows_stand(master, views, computed, tmp_path):  # noqa: F811
+def test_a_scratch_that_is_full_is_reported_and_the_rows_stand(master, views, computed, tmp_path):  # noqa: F811
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     alone = ["unshare", "--map-root-user", "--mount"]
@@ -86,21 +86,21 @@ def test_a_scratch_that_is_full_is_told_and_the_rows_stand(master, views, comput
         text=True,
         check=False,
     )
-    told = errors(done.stderr)
-    assert (done.returncode, len(told)) == (1, 1), done.stderr
-    assert "No space left on device" in told[0]
+    lines = errors(done.stderr)
+    assert (done.returncode, len(lines)) == (1, 1), done.stderr
+    assert "No space left on device" in lines[0]
     assert figures(views) == computed
 
 
-def test_a_damaged_block_is_told_and_the_rows_stand(settings, master, run, views, computed):  # noqa: F811
+def test_a_damaged_block_is_reported_and_the_rows_stand(settings, master, run, views, computed):  # noqa: F811
     content = late_line().replace(b"/late", b"/only-here")
     put(master, LATE_PATH, content)
     data = settings.files.service("hdfs") / "data"
     blocks = [path for path in data.rglob("blk_*") if not path.suffix]
     (block,) = [path for path in blocks if path.read_bytes() == content]
     block.write_bytes(content.replace(b"9.9.9.9", b"9.9.9.8"))
-    told = errors(run("batch", "run", code=1).stderr)
-    assert len(told) == 1
-    assert f"{master.hdfs.master}/{LATE_PATH}" in told[0]
+    lines = errors(run("batch", "run", code=1).stderr)
+    assert len(lines) == 1
+    assert f"{master.hdfs.master}/{LATE_PATH}" in lines[0]
     assert figures(views) == computed
     assert states(master) == dict.fromkeys(DAYS, "fresh") | {"2015-05-19": "dirty"}

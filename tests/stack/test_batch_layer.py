@@ -133,8 +133,8 @@ def test_missing_days_then_dirty_ones_and_every_figure(master, views, run):
         LineCount("weblog2", "b" * 16, "2015-05-18", 2),
     ]
     views.publish_line_counts(line_counts)
-    told = [(row["date"], row["lines"], row["copies"], row["final"]) for row in batch.run(master)]
-    assert told == [(DAYS[0], 1, 0, False), (DAYS[1], 8, 0, True), (DAYS[3], 1, 0, False)]
+    rows = [(row["date"], row["lines"], row["copies"], row["final"]) for row in batch.run(master)]
+    assert rows == [(DAYS[0], 1, 0, False), (DAYS[1], 8, 0, True), (DAYS[3], 1, 0, False)]
     assert figures(views) == expected(LINES)
     assert batch.run(master) == []
     late = {"weblog1": LATE}
@@ -146,8 +146,8 @@ def test_missing_days_then_dirty_ones_and_every_figure(master, views, run):
         if "2015-05-18" in path:
             put(master, path.replace("part.1", "part.2"), content)
     assert states(master) == dict.fromkeys(DAYS, "fresh") | dict.fromkeys(DAYS[1:3], "dirty")
-    told = [(row["date"], row["lines"], row["copies"], row["final"]) for row in batch.run(master)]
-    assert told == [(DAYS[1], 8, 8, True), (DAYS[2], 3, 0, False)]
+    rows = [(row["date"], row["lines"], row["copies"], row["final"]) for row in batch.run(master)]
+    assert rows == [(DAYS[1], 8, 8, True), (DAYS[2], 3, 0, False)]
     both = LINES | {"weblog1": LINES["weblog1"] + LATE}
     assert figures(views) == expected(both)
     hosts = {s: {line.split(b" ")[0] for line in log.split(b"\n")[:-1]} for s, log in both.items()}
@@ -179,7 +179,7 @@ def test_a_visitor_may_be_a_host_with_a_user_agent(master, views, computed):
     assert found == {"weblog1": 7, "weblog2": 2, ALL: 8}
 
 
-def test_a_damaged_line_is_told_and_nothing_is_written(master, views, computed):
+def test_a_damaged_line_is_reported_and_nothing_is_written(master, views, computed):
     put(master, "dt=2015-05-18/server=weblog1/part.2", b"torn\n")
     with pytest.raises(ClickstreamError, match="1 lines do not parse"):
         batch.run(master)
@@ -199,19 +199,19 @@ def test_the_command_line(master, run, computed):
 
 def test_stores_that_are_down(master, views, computed):
     origin = master.origin
-    for key, value, told in (
+    for key, value, message in (
         ("hdfs.web", "http://127.0.0.1:1", "HDFS does not answer"),
         ("hdfs.url", "hdfs://127.0.0.1:1", r"localhost:1 failed: .*refused"),
         ("database.url", "mysql+pymysql://u:s3cret@127.0.0.1:1/x", "the database mysql"),
     ):
         down = config.load(origin.file, master.home, origin.flags | {key: value})
-        with pytest.raises((NotRunning, ServiceFailed), match=told) as caught:
+        with pytest.raises((NotRunning, ServiceFailed), match=message) as caught:
             batch.run(down, DaySelection(every=True))
         assert "s3cret" not in f"{caught.value} {caught.value.__cause__}"
     assert figures(views) == computed
 
 
-def test_a_file_that_vanishes_is_told(master, views, computed, monkeypatch):
+def test_a_file_that_vanishes_is_reported(master, views, computed, monkeypatch):
     whole = batch.master.closed_files
     gone = batch.master.File("dt=2015-05-18/server=weblog1/part.9", 1, 1)
     monkeypatch.setattr(batch.master, "closed_files", lambda *a: [*whole(*a), gone])

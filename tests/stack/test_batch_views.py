@@ -25,7 +25,7 @@ from tests.views.test_batch_views import (
     test_a_writer_that_is_killed_leaves_the_old_day_or_the_new_one,
     test_another_schema_number_is_refused_until_dropped,
     test_any_day,
-    test_hours_are_summed_over_days_or_told_by_day,
+    test_hours_are_summed_over_days_or_listed_by_day,
     test_names_that_differ_in_a_byte_stay_apart,
     test_replacing_a_day_twice_gives_the_same_rows_and_touches_no_other,
     test_servers_differ_by_case,
@@ -97,11 +97,11 @@ def test_the_url_s_tls_options_reach_the_server(encrypted, tmp_path):
         (row,) = views._all(sa.text("SHOW STATUS LIKE 'Ssl_cipher'"))
     assert row["Value"]
     wrong = trusting(encrypted.settings, certificate(tmp_path / "other.pem"))
-    told = runner(wrong)("batch", "status", code=1).stderr.splitlines()
-    assert [line for line in told if line.startswith("Error:")] == told[:1]
-    assert "certificate verify failed" in told[1]
+    lines = runner(wrong)("batch", "status", code=1).stderr.splitlines()
+    assert [line for line in lines if line.startswith("Error:")] == lines[:1]
+    assert "certificate verify failed" in lines[1]
     password = endpoints.password_file(encrypted.settings.home).read_text().strip()
-    assert password not in "".join(told)
+    assert password not in "".join(lines)
 
 
 def test_tls_that_the_url_asks_for_is_insisted_on(store):

@@ -108,7 +108,7 @@ def test_a_failing_write_leaves_the_day_as_it_was(views):
     assert everything(views) == before
 
 
-def test_hours_are_summed_over_days_or_told_by_day(views):
+def test_hours_are_summed_over_days_or_listed_by_day(views):
     for day in ("2015-05-18", "2015-05-19"):
         views.replace_day(day, day_rows(day, ["/x"]))
     assert views.hourly() == [{"hour": 9, "server": "all", "requests": 2}]

@@ -62,7 +62,7 @@ def test_one_key_above_the_size_of_a_piece_stays_whole(monkeypatch):
 
 
 @given(LEAVES, LEAVES)
-def test_add_tells_by_how_many_leaves_it_grew(first, more):
+def test_add_returns_by_how_many_leaves_it_grew(first, more):
     made = summed(first)
     before = len(list(counts.leaves(made)))
     grown = counts.add(made, more)

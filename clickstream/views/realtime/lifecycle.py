@@ -103,11 +103,11 @@ class Lifecycle:
             self._known[key].sort(key=_first)
 
     def _joined(self, batch: int, clock: int, key: Key, spans: list[Span]) -> Iterator[Change]:
-        known = self._known[key]
-        low = bisect_left(known, min(span.start for span in spans), key=_until)
-        high = bisect_right(known, max(span.until for span in spans), key=_first)
+        stored = self._known[key]
+        low = bisect_left(stored, min(span.start for span in spans), key=_until)
+        high = bisect_right(stored, max(span.until for span in spans), key=_first)
         live = []
-        for span, parts in alerts.join(known[low:high], spans):
+        for span, parts in alerts.join(stored[low:high], spans):
             alert = alerts.alert_of(*key, span, clock)
             same = next((part for part in parts if part.id == alert.id), None)
             after = _numbered(same, alert, batch)
@@ -118,7 +118,7 @@ class Lifecycle:
                 if part is not same:
                     merged = replace(part, state=MERGED, merged_into=alert.id)
                     yield self._tracked(Change(part, _numbered(part, merged, batch)))
-        known[low:high] = live
+        stored[low:high] = live
 
     def _tracked(self, change: Change) -> Change:
         self._open.pop(change.after.id, None)
@@ -167,9 +167,9 @@ class Lifecycle:
 
     def _alerts_in(self, server: str, start: int, end: int) -> bool:
         """True where a stored alert of the server has a second of start..end."""
-        known = self._known[HEALTH, server]
-        index = bisect_left(known, start, key=_until)
-        return index < len(known) and known[index].first <= end
+        stored = self._known[HEALTH, server]
+        index = bisect_left(stored, start, key=_until)
+        return index < len(stored) and stored[index].first <= end
 
 
 def _first(alert: Alert) -> int:

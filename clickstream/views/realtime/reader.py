@@ -69,22 +69,23 @@ class RealTime(Store):
 
     def categories(self, server: str, start: int, end: int) -> dict[str, int]:
         """Requests per category in (start, end], of a server or of `all`."""
-        found = self._counts(counts.CATEGORY, start + 1, end)
-        return dict(counts.of(counts.by_server([found], start, end), server))
+        sums = self._counts(counts.CATEGORY, start + 1, end)
+        return dict(counts.of(counts.by_server([sums], start, end), server))
 
     def offenders(self, day: str | None) -> list[Offender]:
         """Clients above the threshold over all servers, on a UTC day or ever; by second, ip."""
         days = [day] if day else self._days(counts.IP)
         cql = self.prepared("SELECT second, ip, requests FROM ddos WHERE day = ?")
-        rows = (row for found in self.run_many([(cql, (each,)) for each in days]) for row in found)
-        found = [Offender(row.ip, epoch(row.second), row.requests) for row in rows]
-        return sorted(found, key=lambda offender: (offender.second, offender.ip))
+        results = self.run_many([(cql, (each,)) for each in days])
+        rows = (row for result in results for row in result)
+        offenders = [Offender(row.ip, epoch(row.second), row.requests) for row in rows]
+        return sorted(offenders, key=lambda offender: (offender.second, offender.ip))
 
     def non_200(self, server: str, end: int) -> int:
         """Answers other than 200 in the window that ends at `end`: (end - window, end]."""
         start = end - self.settings.speed.window_seconds
-        found = self._counts(counts.NON_200, start + 1, end)
-        return counts.of(counts.by_server([found], start, end), server).total()
+        sums = self._counts(counts.NON_200, start + 1, end)
+        return counts.of(counts.by_server([sums], start, end), server).total()
 
     def non_200_peak(self, server: str, day: str | None) -> tuple[int, int] | None:
         """(second, count) of the highest trailing count on a UTC day or ever, earliest on a tie.
@@ -94,13 +95,13 @@ class RealTime(Store):
         window = self.settings.speed.window_seconds
         first = day_start(day) if day else NEVER
         last = first + DAY_SECONDS - 1 if day else EVER
-        found = self._counts(counts.NON_200, max(first - window, NEVER), last)
-        return counts.peak(counts.per_second(found, server), window, first)
+        sums = self._counts(counts.NON_200, max(first - window, NEVER), last)
+        return counts.peak(counts.per_second(sums, server), window, first)
 
     def alerts(self) -> list[Alert]:
         """Every alert, merged ones too; by first second, kind, key."""
-        found = [alert_of(row) for row in self.run("SELECT * FROM alerts")]
-        return sorted(found, key=lambda alert: (alert.first, alert.kind, alert.key))
+        stored = [alert_of(row) for row in self.run("SELECT * FROM alerts")]
+        return sorted(stored, key=lambda alert: (alert.first, alert.kind, alert.key))
 
     def changes(self, after: tuple[int, int], size: int) -> list[AlertChange]:
         """The first changes of alerts after a position (batch, n), of complete batches."""
@@ -109,15 +110,15 @@ class RealTime(Store):
             "SELECT batch_id, n, event, alert FROM alert_changes"
             " WHERE part = ? AND (batch_id, n) > (?, ?) AND (batch_id) <= (?) LIMIT ?"
         )
-        found: list[AlertChange] = []
+        changes: list[AlertChange] = []
         for part in range(change_part(max(after[0], 0)), -1 if last is None else last + 1, PART):
-            rows = self.run(cql, part, *after, last, size - len(found))
-            found += [
+            rows = self.run(cql, part, *after, last, size - len(changes))
+            changes += [
                 AlertChange(row.batch_id, row.n, row.event, Alert.of(row.alert)) for row in rows
             ]
-            if len(found) == size:
+            if len(changes) == size:
                 break
-        return found
+        return changes
 
     def delivered(self, sink: str) -> tuple[int, int] | None:
         """The position of the last change that a sink has taken."""
@@ -154,9 +155,9 @@ class RealTime(Store):
 
     def _counts(self, metric: str, first: int, last: int) -> Counts:
         """Sums over the partials of first..last, whole minutes."""
-        found: Counts = {}
-        counts.add(found, self._leaves(metric, first, last))
-        return found
+        sums: Counts = {}
+        counts.add(sums, self._leaves(metric, first, last))
+        return sums
 
     def _leaves(self, metric: str, first: int, last: int) -> Iterator[Leaf]:
         cql = self.prepared(

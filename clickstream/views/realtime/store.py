@@ -161,8 +161,8 @@ class Store:
 
     def _create(self) -> None:
         keyspace, given = self.settings.cassandra.keyspace, self.settings.cassandra
-        known = self._cluster.metadata.keyspaces.get(keyspace)
-        if known is None:
+        existing = self._cluster.metadata.keyspaces.get(keyspace)
+        if existing is None:
             datacenter = endpoints.cassandra(self.settings).datacenter
             self._session.execute(
                 f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication ="
@@ -170,7 +170,7 @@ class Store:
                 f" '{datacenter}': {given.replication_factor}}}"
             )
         self._session.set_keyspace(keyspace)
-        for table in TABLES.keys() - (known.tables.keys() if known else set()):
+        for table in TABLES.keys() - (existing.tables.keys() if existing else set()):
             self._session.execute(f"CREATE TABLE IF NOT EXISTS {table} ({TABLES[table]})")
 
 

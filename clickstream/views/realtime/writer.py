@@ -112,8 +112,8 @@ class Writer(Store):
 
     def run_many(self, work: Iterable[tuple[Any, Sequence[Any]]]) -> Iterator[Any]:
         """As Store's, with retries; the results are complete before the first is returned."""
-        known = list(work)
-        return iter(self.retry.call(lambda: list(Store.run_many(self, known))))
+        statements = list(work)
+        return iter(self.retry.call(lambda: list(Store.run_many(self, statements))))
 
     def prepared(self, cql: str) -> PreparedStatement:
         """As Store's, with retries."""
@@ -185,11 +185,11 @@ class Writer(Store):
         A node forgets the last of what it was sent, and `state` is sent last.
         """
         row = self.run(LAST).one()
-        found = None if row is None else row.batch_id
-        if found not in (self._stored, self._batch):
+        last = None if row is None else row.batch_id
+        if last not in (self._stored, self._batch):
             raise ClickstreamError(
                 f"Cassandra has forgotten batches that it had acknowledged: the last was"
-                f" {self._stored}, it holds {'none' if found is None else found}",
+                f" {self._stored}, it holds {'none' if last is None else last}",
                 RESET,
             )
 
