@@ -96,16 +96,16 @@ def refuse(
     server: str | None,
     name: str,
     scanned: Scan,
-    known: Mapping[str, int] = MappingProxyType({}),
+    earlier: Mapping[str, int] = MappingProxyType({}),
     look: str = "",
 ) -> None:
     """BadInput where more of a server's log is invalid than `replay.max_invalid_percent`.
 
-    `known` are the lines of the log, by reason (VALID too), that were taken before; `look` begins
+    `earlier` are the lines of the log, by reason (VALID too), that were taken before; `look` begins
     the hint.
     """
-    lines = scanned.lines + sum(known.values())
-    invalid = scanned.invalid.total() + sum(n for reason, n in known.items() if reason != VALID)
+    lines = scanned.lines + sum(earlier.values())
+    invalid = scanned.invalid.total() + sum(n for reason, n in earlier.items() if reason != VALID)
     if scanned.invalid and invalid * 100 > settings.replay.max_invalid_percent * lines:
         key = f"servers.{server}.format" if server else "the format of its server"
         reason, example = min(scanned.examples.items(), key=lambda item: item[1].offset)

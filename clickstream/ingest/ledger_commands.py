@@ -22,7 +22,7 @@ def publish() -> None:
     """Write the books (valid lines by log and day) beside the batch views.
 
     `batch run` does so itself in the home that holds the ledger. On a web host with a ledger of its
-    own this tells the batch layer which days are final.
+    own this shows the batch layer which days are final.
 
     Example: clickstream ingest ledger publish
     """

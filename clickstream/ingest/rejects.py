@@ -193,7 +193,7 @@ class _Seen:
         )
 
     def add(self, identity: tuple[str, str, int]) -> bool:
-        """Add an id; tell whether it is new."""
+        """Add an id; True if it is new."""
         done = self._sql.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", identity)
         return done.rowcount > 0
 

@@ -171,9 +171,9 @@ class _Run:
         log = self._spooler.recognise(server, opener, path)
         if not log.nothing_new:
             scanned = inspection.scan(opener, path, form, log.offset)
-            known = self._spooler.ledger.totals(server, log.file)
+            earlier = self._spooler.ledger.totals(server, log.file)
             look = inspection.see_why("FILE", server)  # in HDFS, where check does not look
-            inspection.refuse(self._settings, server, path, scanned, known, look)
+            inspection.refuse(self._settings, server, path, scanned, earlier, look)
         return log
 
 

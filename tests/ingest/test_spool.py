@@ -166,9 +166,9 @@ def test_recovery_lets_planned_chunks_appear_and_removes_what_is_over(spool):
     staged(spool, Chunk(2, "weblog1", FILE, 1, 2, 1), b"never planned\n")
     over = spool.directory / f"{Chunk(3, 'weblog1', FILE, 2, 3, 1).name}.COMPLETED"
     over.write_bytes(b"")
-    strange = spool.directory / "strange.COMPLETED"
-    strange.write_bytes(b"")
+    unexpected = spool.directory / "unexpected.COMPLETED"
+    unexpected.write_bytes(b"")
     spool.recover([planned])
-    assert {path.name for path in spool.directory.iterdir()} == {planned.name, strange.name}
+    assert {path.name for path in spool.directory.iterdir()} == {planned.name, unexpected.name}
     assert list(spool._staging.iterdir()) == []
     spool.recover([planned])

@@ -290,8 +290,8 @@ class Agent:
         return ""
 
     def _ports(self) -> dict[str, int]:
-        known = endpoints.remembered_ports(self._settings.home)
-        ports = {"metrics": known[f"{self.name}_metrics"]}
+        remembered = endpoints.remembered_ports(self._settings.home)
+        ports = {"metrics": remembered[f"{self.name}_metrics"]}
         return (
             ports if self.server else ports | {"avro": agent_config.collector_port(self._settings)}
         )

@@ -173,8 +173,8 @@ def _shared(settings: Settings, agent: str) -> dict[str, object]:
 
 def collector_port(settings: Settings) -> int:
     """The configured port of the collector's Avro source, or the one this home remembers."""
-    known = endpoints.remembered_ports(settings.home)
-    return settings.flume.collector_port or known.get("collector", 0)
+    remembered = endpoints.remembered_ports(settings.home)
+    return settings.flume.collector_port or remembered.get("collector", 0)
 
 
 def _escaped(value: str) -> str:

@@ -62,8 +62,8 @@ def stop(settings: Settings, names: list[str]) -> list[str]:
 
 def reserve_ports(settings: Settings, agent: str) -> None:
     """Let the home remember a port for the agent's metrics and for the collector."""
-    known = endpoints.remembered_ports(settings.home)
-    wanted = [name for name in (f"{agent}_metrics", "collector") if name not in known]
+    remembered = endpoints.remembered_ports(settings.home)
+    wanted = [name for name in (f"{agent}_metrics", "collector") if name not in remembered]
     if settings.flume.collector_port and "collector" in wanted:
         wanted.remove("collector")
     endpoints.remember_ports(settings.home, endpoints.free_ports(wanted))

@@ -199,8 +199,8 @@ class Follower:
             return self._knows(log)
 
         held = {log.tailed.key: not log.tailed.blank for log in self._logs}
-        known = bool(newest and self._knows(newest) and not newest.nothing_new)
-        missed = tail.missed(rotated, knows, held, known, self._memory.since)
+        live_known = bool(newest and self._knows(newest) and not newest.nothing_new)
+        missed = tail.missed(rotated, knows, held, live_known, self._memory.since)
         return [looked[tailed.key] for tailed in missed]
 
     def _knows(self, log: LogReader) -> bool:
@@ -226,10 +226,10 @@ class Follower:
                 self._moved(log.open, path)
 
     def _moved(self, log: OpenLog | None, path: Path) -> None:
-        for known in self._spooler.ledger.files(self._server):
-            if log and known.file == log.file:
+        for file in self._spooler.ledger.files(self._server):
+            if log and file.file == log.file:
                 log.path = _uri(path)
-                self._spooler.ledger.moved(known, log.path)
+                self._spooler.ledger.moved(file, log.path)
 
     def _truncated(self, log: LogReader) -> None:
         self._notify(f"{log.tailed.path} was truncated; it had been read up to byte {log.offset}")

@@ -49,7 +49,7 @@ class Window(io.RawIOBase):
 class TailedFile:
     """A log file, held open. Raises OSError where it cannot be opened, BadInput for no file.
 
-    `key` is its inode: it tells an open file from others, and says nothing about content. `packed`:
+    `key` is its inode: it distinguishes open files, and says nothing about content. `packed`:
     it is compressed, so it does not grow any more.
     """
 

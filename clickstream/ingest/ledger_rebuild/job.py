@@ -55,7 +55,7 @@ def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> d
 def restore(
     ledger: Ledger, settings: Settings, server: str, file: str, lines: Iterator[Stored]
 ) -> dict[str, Any]:
-    """Write what is known of one log; the row that tells of it."""
+    """Write the known part of one log; returns its row."""
     events.report(stage=f"reading {server} {file}")
     rebuilt = record(lines, formats.of(settings, server))
     path = f"{settings.hdfs.source}/{server}/{NO_PATH}"

@@ -108,14 +108,9 @@ def recognise(
     compare with. Raises BadInput where that one was removed.
     """
     known = sorted(ledger.files(server), key=lambda log: log.bytes)
-    best = Recognition(None, 0, hashlib.sha256())
     with plain(opener, name) as stream:
         reading = _DigestReader(stream)
-        for log in known:
-            if not reading.reach(log.bytes):
-                break
-            if reading.digest.hexdigest() == log.digest:
-                best = Recognition(log, log.bytes, reading.digest.copy(), last=reading.last)
+        best = _longest_continued(known, reading)
     longer = [log for log in known if log.bytes > reading.at]
     if best.known or not longer:
         return best
@@ -124,6 +119,17 @@ def recognise(
     for log in longer:
         if _begins(ledger, log, reading, source, accept_partial_line):
             return Recognition(log, reading.at, reading.digest, nothing_new=True)
+    return best
+
+
+def _longest_continued(known: list[LogFile], reading: "_DigestReader") -> Recognition:
+    """The longest of the known logs (given shortest first) that the log begins with."""
+    best = Recognition(None, 0, hashlib.sha256())
+    for log in known:
+        if not reading.reach(log.bytes):
+            break
+        if reading.digest.hexdigest() == log.digest:
+            best = Recognition(log, log.bytes, reading.digest.copy(), last=reading.last)
     return best
 
 

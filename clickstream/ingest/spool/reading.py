@@ -1,6 +1,7 @@
 """A log that is read while it grows: the open file, and its content as the spooler knows it."""
 
 from collections.abc import Iterator
+from enum import Enum
 
 from clickstream.ingest.follow.tail import TailedFile
 from clickstream.ingest.spool import logs
@@ -38,6 +39,14 @@ class SpoolTarget:
         return self._stops.get(log.file, 0) > log.offset
 
 
+class _Stage(Enum):
+    """How far the reading of a recognised log has come."""
+
+    NOT_BEGUN = 0
+    BEGUN = 1
+    FINISHED = 2  # a compressed log: all of it was read
+
+
 class LogReader:
     """Chunks of one log, as far as it has whole lines; of all of it when it is `final`.
 
@@ -50,7 +59,7 @@ class LogReader:
         self.pending: PendingChunk | None = None
         self._target = target
         self._size = self._spooled_before = 0
-        self._begun = self._over = False
+        self._stage = _Stage.NOT_BEGUN
         self._chunks: Iterator[PendingChunk] | None = None
 
     @property
@@ -67,7 +76,7 @@ class LogReader:
     def rest(self) -> bool:
         """Tell whether it holds bytes that are not spooled, if only a last line without end."""
         if self.tailed.packed:
-            return not self._over
+            return not self.nothing_new and self._stage is not _Stage.FINISHED
         if self.nothing_new:
             return self._size < self.tailed.size
         return self.offset < self.tailed.size
@@ -75,7 +84,7 @@ class LogReader:
     def forget(self) -> None:
         """Recognise it again before it is read on."""
         self.open = self.pending = self._chunks = None
-        self._begun = self._over = False
+        self._stage = _Stage.NOT_BEGUN
 
     def recognise(self, final: bool) -> bool:
         """Tell whether there may be lines to spool. Raises BadInput, or Truncated."""
@@ -90,7 +99,7 @@ class LogReader:
             return False
         self._recognise(size, final)
         self._spooled_before = self._target.chunks
-        return not self._over
+        return not self.nothing_new
 
     def read(self, final: bool) -> PendingChunk | None:
         """The next chunk, which is `pending` until it is spooled. Raises BadInput, or Truncated."""
@@ -116,14 +125,13 @@ class LogReader:
         return chunk
 
     def _outdated(self, log: OpenLog) -> bool:
-        fresh = self._begun or self._spooled_before == self._target.chunks
+        fresh = self._stage is not _Stage.NOT_BEGUN or self._spooled_before == self._target.chunks
         return not fresh or self._target.is_ahead_of(log)
 
     def _recognise(self, size: int, final: bool) -> None:
         opener, path = self.tailed.opener(size), f"{LOCAL}{self.tailed.path}"
         self.open = self._target.spooler.recognise(self._target.server, opener, path, final)
         self._size = size
-        self._over = self.open.nothing_new
         self._vouch(self.open.offset)
 
     def _vouch(self, stop: int) -> None:
@@ -131,13 +139,13 @@ class LogReader:
             raise Truncated
 
     def _cut(self, known: OpenLog, final: bool) -> Iterator[PendingChunk]:
-        self._begun = True
+        self._stage = _Stage.BEGUN
         tailed = self.tailed
         if tailed.packed:
             with logs.plain(tailed.opener(tailed.size), str(tailed.path)) as stream:
                 logs.skip(stream, known.offset)
                 yield from known.chunks(stream, self._target.limits)
-            self._over = True
+            self._stage = _Stage.FINISHED
             return
         before = -1
         while before < known.offset < (stop := tailed.lines_end(known.offset)):
