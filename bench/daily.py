@@ -164,7 +164,7 @@ def measure(
     case: Case,
     argv: list[str],
     env: dict[str, str] | None = None,
-    notes: Path | None = None,
+    reports: Path | None = None,
 ) -> Result:
     """Run a process to its end, looking at it and its children; raises ServiceFailed."""
     cpu: Counter[int] = Counter()
@@ -176,7 +176,7 @@ def measure(
         try:
             while process.poll() is None:
                 peak = max(peak, _look(process, cpu))
-                for stage in _stages(notes):
+                for stage in _stages(reports):
                     stages.setdefault(stage, round(time.monotonic() - began, 1))
                 if time.monotonic() - began > TOOL_LIMIT_S:
                     raise ServiceFailed(f"{what} did not end")
@@ -212,10 +212,10 @@ def _look(process: psutil.Process, cpu: Counter[int]) -> int:
     return memory
 
 
-def _stages(notes: Path | None) -> list[str]:
+def _stages(reports: Path | None) -> list[str]:
     from clickstream.spark import events
 
-    reported = events.read(notes) if notes else []
+    reported = events.read(reports) if reports else []
     return [event["stage"].partition(": ")[0] for event in reported if "stage" in event]
 
 

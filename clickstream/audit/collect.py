@@ -138,7 +138,7 @@ def _foreign(hdfs: Hdfs, settings: Settings, server: str | None) -> list[str]:
     with Ledger.open(_ledger(settings)) as ledger:
         ours = (None, ledger.uuid)
     wanted = [server] if server else list(settings.servers)
-    foreign = [name for name in wanted if spooler.signed_by(hdfs, settings, name) not in ours]
+    foreign = [name for name in wanted if spooler.owner(hdfs, settings, name) not in ours]
     if foreign == wanted:
         raise ClickstreamError(
             f"another ledger accounts for the master dataset of {', '.join(foreign)}",
