@@ -46,7 +46,7 @@ LINE_COUNTS = "SELECT server, file, day, count(DISTINCT offset) AS n FROM lines 
 
 
 def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> dict[str, Any]:
-    """Replace the day that the plan (see `recount`) names; a row of it."""
+    """Replace the day that the plan (see `rebuild`) names; returns its row."""
     began = time.time()
     stored_lines.configure(session, plan["bytes"] // PIECE_BYTES + 1)
     with Recount.connect(settings) as views:
