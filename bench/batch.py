@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _measure(options: argparse.Namespace, place: Path) -> Rows:
+def _measure(options: argparse.Namespace, directory: Path) -> Rows:
     import chain
     import daily
 
@@ -46,10 +46,10 @@ def _measure(options: argparse.Namespace, place: Path) -> Rows:
             print(f"note: {name} is not here, and is left out", file=sys.stderr)
     flags = running.flags(options)
     results = []
-    with chain.stack(place, flags, daily.SERVICES) as base:
+    with chain.stack(directory, flags, daily.SERVICES) as base:
         for lines in options.lines:
             for history in options.history:
-                master = daily.Place(place, base, daily.Case(lines, options.twice, history))
+                master = daily.CaseHome(directory, base, daily.Case(lines, options.twice, history))
                 master.fill()
                 found = [master.measure() for _ in range(options.runs)]
                 found += [] if options.alone else master.others(goaccess, duckdb)

@@ -30,7 +30,7 @@ PATIENCE_S = 120
 
 
 class Case(NamedTuple):
-    """What is measured: `lines` in all after `warm` others, `flags` as of `clickstream --set`."""
+    """A case to measure: `lines` in all after `warm` others, `flags` as of `clickstream --set`."""
 
     name: str
     servers: int
@@ -40,7 +40,7 @@ class Case(NamedTuple):
 
 
 class Load(NamedTuple):
-    """What a process took for the measured lines: CPU seconds, and its peak memory in MB."""
+    """The cost of the measured lines in one process: CPU seconds, and its peak memory in MB."""
 
     process: str
     cpu_s: float
@@ -71,10 +71,10 @@ class Result(NamedTuple):
 
 @contextmanager
 def stack(
-    place: Path, flags: dict[str, str], services: tuple[str, ...] = SERVICES
+    directory: Path, flags: dict[str, str], services: tuple[str, ...] = SERVICES
 ) -> Iterator[Settings]:
     """Services in a home of their own, gone in the end; `flags` name their heaps."""
-    settings = config.load(home=place / "stack", flags=flags)
+    settings = config.load(home=directory / "stack", flags=flags)
     try:
         local.up(settings, services)
         yield settings
@@ -82,9 +82,9 @@ def stack(
         local.down(settings)
 
 
-def measure(place: Path, base: Settings, case: Case) -> Result:
+def measure(directory: Path, base: Settings, case: Case) -> Result:
     """Run one case in a new home on the stack of `base`; its agents are stopped in the end."""
-    settings = _settings(place, base, case)
+    settings = _settings(directory, base, case)
     try:
         agents.start(settings, [], lambda _: None)
         if case.warm:
@@ -94,8 +94,8 @@ def measure(place: Path, base: Settings, case: Case) -> Result:
         _stop_children(settings)
 
 
-def _settings(place: Path, base: Settings, case: Case) -> Settings:
-    home = place / case.name
+def _settings(directory: Path, base: Settings, case: Case) -> Settings:
+    home = directory / case.name
     endpoints.remember_ports(home, endpoints.remembered_ports(base.home))
     names = {f"servers.weblog{n}.agent": f"agent{n}" for n in range(1, case.servers + 1)}
     paths = {f"hdfs.{kind}": f"/{case.name}/{kind}" for kind in ("source", "master", "quarantine")}
@@ -227,7 +227,7 @@ class _Meter:
         return [Load(name, self._cpu[name], self._peak[name] >> 20) for name in self._processes]
 
     def shares(self) -> tuple[int, int]:
-        """What was idle and what others used, in per cent of the machine's CPU."""
+        """The idle share and that of other processes, in per cent of the machine's CPU."""
         spent = [now - then for now, then in zip(psutil.cpu_times(), self._machine, strict=True)]
         by_name = dict(zip(self._machine._fields, spent, strict=True))
         total = sum(spent) - by_name.get("guest", 0) - by_name.get("guest_nice", 0)

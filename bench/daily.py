@@ -45,7 +45,7 @@ class Case(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What one process (with its children) took: `services_s` is the CPU of HDFS and MariaDB
+    """The cost of one process and its children: `services_s` is the CPU of HDFS and MariaDB
     meanwhile, `stages` the seconds at which the command reported each stage.
     """
 
@@ -64,16 +64,16 @@ class Result(NamedTuple):
         return round(self.case.lines / self.seconds)
 
 
-class Place:
-    """A master copy of one case in a home of its own, and the same lines as plain logs."""
+class CaseHome:
+    """A master dataset of one case in a home of its own, and the same lines as plain logs."""
 
-    def __init__(self, place: Path, base: Settings, case: Case) -> None:
+    def __init__(self, directory: Path, base: Settings, case: Case) -> None:
         self.case = case
         self.day = _date(case.history)
         name = f"d{case.lines}-{case.history}{'-twice' * case.twice}"
         self._base = base
-        self.logs = place / name / "logs"
-        home = place / name / "home"
+        self.logs = directory / name / "logs"
+        home = directory / name / "home"
         endpoints.remember_ports(home, endpoints.remembered_ports(base.home))
         url = endpoints.database_url(base).render_as_string(hide_password=False)
         flags = {"hdfs.master": f"/{name}/master", "database.url": url}
@@ -102,9 +102,9 @@ class Place:
     def measure(self) -> Result:
         """`clickstream batch run` of the day; raises ServiceFailed unless it counted every line."""
         argv = [sys.executable, "-m", "clickstream.cli", "batch", "run", "--date", self.day]
-        before, reports = self._services_s(), self.settings.files.driver_events("batch")
-        reports.unlink(missing_ok=True)  # those of the days of history
-        result = measure("clickstream", self.case, argv, self.settings.child_env(), reports)
+        before, notes = self._services_s(), self.settings.files.driver_events("batch")
+        notes.unlink(missing_ok=True)  # those of the days of history
+        result = measure("clickstream", self.case, argv, self.settings.child_env(), notes)
         with BatchViews.connect(self.settings) as views:
             (row,) = views.runs([self.day])
         if row["lines"] != self.case.lines:
@@ -176,7 +176,7 @@ def measure(
         try:
             while process.poll() is None:
                 peak = max(peak, _look(process, cpu))
-                for stage in _told(notes):
+                for stage in _stages(notes):
                     stages.setdefault(stage, round(time.monotonic() - began, 1))
                 if time.monotonic() - began > TOOL_LIMIT_S:
                     raise ServiceFailed(f"{what} did not end")
@@ -212,11 +212,11 @@ def _look(process: psutil.Process, cpu: Counter[int]) -> int:
     return memory
 
 
-def _told(notes: Path | None) -> list[str]:
+def _stages(notes: Path | None) -> list[str]:
     from clickstream.spark import events
 
     reported = events.read(notes) if notes else []
-    return [event["stage"].partition(": ")[0] for event in reported if "stage" in event]
+    return [note["stage"].partition(": ")[0] for note in reported if "stage" in note]
 
 
 def _date(number: int) -> str:

@@ -62,9 +62,9 @@ def feed(
     bootstrap: str, topic: str, servers: int, rate: int, seconds: float, distinct: bool
 ) -> None:
     """Send that many lines per second, all servers together."""
-    told = threading.Event()
+    ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told.set())
+        signal.signal(number, lambda *_: ending.set())
     producer = Producer(
         {"bootstrap.servers": bootstrap, "linger.ms": 5, "queue.buffering.max.messages": 2_000_000}
     )
@@ -72,7 +72,7 @@ def feed(
     sources = [server(number, lines, distinct) for number in range(servers)]
     began, total = time.time(), 0
     for block in range(round(seconds / TICK_S)):
-        if told.is_set():
+        if ending.is_set():
             break
         due = began + block * TICK_S
         time.sleep(max(0.0, due - time.time()))

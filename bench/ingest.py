@@ -36,16 +36,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _chain(options: argparse.Namespace, place: Path) -> Rows:
+def _chain(options: argparse.Namespace, directory: Path) -> Rows:
     import chain
 
     flags = running.flags(options)
     results = []
-    with chain.stack(place, flags) as base:
+    with chain.stack(directory, flags) as base:
         for case in chain.cases(
             options.channel, options.servers, options.lines, options.warm, flags
         ):
-            results.append(chain.measure(place, base, case))
+            results.append(chain.measure(directory, base, case))
             show_result(results[-1])
     return [result_row(result) for result in results]
 
@@ -84,27 +84,27 @@ def show_result(result: Any) -> None:
     sys.stdout.flush()
 
 
-def _stamping(options: argparse.Namespace, place: Path) -> Rows:
+def _stamping(options: argparse.Namespace, directory: Path) -> Rows:
     import made
     import spooling
 
-    logs = options.stamping or [place / "made.log"]
+    logs = options.stamping or [directory / "made.log"]
     if not options.stamping:
         with logs[0].open("wb") as file:
             file.writelines(made.blocks(1, options.lines))
     rows = []
-    for each in (spooling.stamp(place, log) for log in logs):
+    for each in (spooling.stamp(directory, log) for log in logs):
         figures = {"lines": each.lines, "MB": each.bytes // 10**6, "lines/s": each.rate}
         rows.append({"log": each.log, **figures, "seconds": f"{each.seconds:.2f}"})
     output.show(rows, list(rows[0]), "table", footer="lines/s: per CPU second, on one core")
     return rows
 
 
-def _memory(options: argparse.Namespace, place: Path) -> Rows:
+def _memory(options: argparse.Namespace, directory: Path) -> Rows:
     import spooling
 
     rows = []
-    for each in spooling.memory(place, options.gigabytes):
+    for each in spooling.memory(directory, options.gigabytes):
         rows.append({"GB": f"{each.gigabytes:g}", "lines": each.lines, "peak MB": each.peak_mb})
         print(f"{each.gigabytes:g} GB after {each.seconds:.0f} s", file=sys.stderr)
     output.show(rows, list(rows[0]), "table")

@@ -1,4 +1,4 @@
-"""The command line of every benchmark: options, a place to work in, an end that leaves nothing."""
+"""The command line of every benchmark: options, a working directory, a clean end."""
 
 import argparse
 import json
@@ -34,12 +34,12 @@ def flags(options: argparse.Namespace) -> dict[str, str]:
 
 
 def run(options: argparse.Namespace, measure: Callable[[argparse.Namespace, Path], Rows]) -> int:
-    """Measure in a place of its own; the exit code: 1 with a sentence when something failed."""
+    """Measure in a directory of its own; the exit code: 1 with a sentence when something failed."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _break_off)
     try:
-        with _place(options.keep) as place:
-            report = measure(options, place)
+        with _work_directory(options.keep) as directory:
+            report = measure(options, directory)
     except (ClickstreamError, OSError) as error:
         print(f"error: {error}\n{getattr(error, 'hint', '') or ''}", file=sys.stderr)
         return 1
@@ -58,14 +58,14 @@ def _break_off(_number: int, _frame: object) -> None:
 
 
 @contextmanager
-def _place(keep: Path | None) -> Iterator[Path]:
+def _work_directory(keep: Path | None) -> Iterator[Path]:
     """The directory to work in, removed in the end unless it is to be kept."""
     if keep:
         keep.mkdir(parents=True, exist_ok=True)
         yield keep.absolute()
         return
-    place = Path(tempfile.mkdtemp(prefix="clickstream-bench-"))
+    directory = Path(tempfile.mkdtemp(prefix="clickstream-bench-"))
     try:
-        yield place
+        yield directory
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)

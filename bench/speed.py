@@ -48,15 +48,15 @@ def _case(options: argparse.Namespace, rate: int) -> Any:
     return stream.Case(f"rate-{rate}", rate, *batches, flags, options.distinct)
 
 
-def _rates(options: argparse.Namespace, place: Path) -> Rows:
+def _rates(options: argparse.Namespace, directory: Path) -> Rows:
     import chain
     import stream
 
     rates = options.rates or (STEPS if options.highest else (1000, 10_000, 50_000))
     results = []
-    with chain.stack(place, {}, stream.SERVICES) as base:
+    with chain.stack(directory, {}, stream.SERVICES) as base:
         for rate in rates:
-            results.append(stream.measure(place, base, _case(options, rate)))
+            results.append(stream.measure(directory, base, _case(options, rate)))
             show_result(results[-1])
             if options.highest and not results[-1].sustained:
                 break
@@ -89,14 +89,16 @@ def _json(result: Any) -> dict[str, Any]:
     return result._asdict() | times | {"case": result.case._asdict()}
 
 
-def _soak(options: argparse.Namespace, place: Path) -> Rows:
+def _soak(options: argparse.Namespace, directory: Path) -> Rows:
     import chain
     import stream
 
     rate = options.rates[0] if options.rates else SOAKED
     samples = []
-    with chain.stack(place, {}, stream.SERVICES) as base:
-        for sample in stream.soak(place, base, _case(options, rate), options.soak, options.every):
+    with chain.stack(directory, {}, stream.SERVICES) as base:
+        for sample in stream.soak(
+            directory, base, _case(options, rate), options.soak, options.every
+        ):
             samples.append(sample._asdict())
             print("  ".join(f"{key} {value}" for key, value in samples[-1].items()), flush=True)
     print(f"{samples[-1]['counted']} of {samples[-1]['sent']} lines counted, each once")

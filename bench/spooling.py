@@ -13,7 +13,7 @@ from clickstream import config
 from clickstream.config import Settings
 from clickstream.ingest.replay import Pace
 from clickstream.ingest.spool import spooler
-from clickstream.ingest.spool.chunks import COMPLETED, Draft
+from clickstream.ingest.spool.chunks import COMPLETED, PendingChunk
 
 SERVER = "weblog1"
 
@@ -42,38 +42,38 @@ class Memory(NamedTuple):
     seconds: float
 
 
-def stamp(place: Path, path: Path) -> Stamped:
+def stamp(directory: Path, path: Path) -> Stamped:
     """Read, hash, judge, stamp and count every line of a plain log; write nothing."""
-    settings = config.load(home=place / "home")
+    settings = config.load(home=directory / "home")
     lines = size = 0
     with spooler.opened(settings, [SERVER]) as door, path.open("rb") as stream:
         log = door.recognise(SERVER, partial(spooler.opened_file, path), str(path))
         began, cpu = time.monotonic(), time.process_time()
-        for draft in log.drafts(stream, Pace().limits(settings)):
-            lines += draft.counts.total()
-            size = draft.stop
+        for chunk in log.chunks(stream, Pace().limits(settings)):
+            lines += chunk.counts.total()
+            size = chunk.stop
         taken, cpu_s = time.monotonic() - began, time.process_time() - cpu
     return Stamped(path.name, lines, size, taken, cpu_s)
 
 
-def memory(place: Path, gigabytes: list[float]) -> Iterator[Memory]:
+def memory(directory: Path, gigabytes: list[float]) -> Iterator[Memory]:
     """Spool one made log into a spool whose chunks are taken at once; a row at each size."""
     total = int(max(gigabytes) * 1.01e9 / made.bytes_per_line(1)) + made.PER_SECOND
     wanted, lines, began = sorted(gigabytes), 0, time.monotonic()
-    for draft in _spooled(config.load(home=place / "home"), total):
-        lines += draft.counts.total()
-        while wanted and draft.stop >= wanted[0] * 1e9:
+    for chunk in _spooled(config.load(home=directory / "home"), total):
+        lines += chunk.counts.total()
+        while wanted and chunk.stop >= wanted[0] * 1e9:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
             yield Memory(wanted.pop(0), lines, peak, time.monotonic() - began)
 
 
-def _spooled(settings: Settings, lines: int) -> Iterator[Draft]:
+def _spooled(settings: Settings, lines: int) -> Iterator[PendingChunk]:
     opener = partial(made.stream, 1, lines)
     with spooler.opened(settings, [SERVER]) as door, opener() as stream:
         log = door.recognise(SERVER, opener, "/made.log")
-        for draft in log.drafts(stream, Pace().limits(settings)):
-            door.spool(log, draft)
+        for chunk in log.chunks(stream, Pace().limits(settings)):
+            door.spool(log, chunk)
             for chunk in settings.files.spool(SERVER).glob("*.log"):
                 chunk.rename(f"{chunk}{COMPLETED}")
             door.tidy()
-            yield draft
+            yield chunk

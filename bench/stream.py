@@ -72,7 +72,7 @@ class Result(NamedTuple):
 
     @property
     def sustained(self) -> bool:
-        """Whether the stream kept up: never more than two triggers' lines were left."""
+        """Tell whether the stream kept up: never more than two triggers' lines were left."""
         return self.behind <= 2 * self.case.rate
 
 
@@ -144,11 +144,11 @@ class Run:
         return found
 
     def even(self) -> bool:
-        """Whether the lines that came while the driver started are counted by now."""
+        """Tell whether the lines that came while the driver started are counted by now."""
         return self.seen[max(self.seen)].behind <= self.case.rate
 
     def done(self) -> bool:
-        """Whether every line that was sent is counted."""
+        """Tell whether every line that was sent is counted."""
         fed = self._feeder is not None and self._feeder.poll() is not None
         return fed and bool(self.read) and self.read[-1][1] >= self.sent[-1][1]
 
@@ -172,8 +172,8 @@ class Run:
         if status and status.batch is not None:
             self.seen.setdefault(status.batch, status)
 
-    def _listen(self, output: Iterator[str]) -> None:
-        for line in output:
+    def _listen(self, lines: Iterator[str]) -> None:
+        for line in lines:
             first, second = line.split()
             if first == "cpu":
                 self.feeder_cpu_s = float(second)
@@ -182,9 +182,9 @@ class Run:
 
 
 @contextmanager
-def running(place: Path, base: Settings, case: Case) -> Iterator[Run]:
+def running(directory: Path, base: Settings, case: Case) -> Iterator[Run]:
     """A driver in a new home, on an empty topic of its own."""
-    home = place / case.name
+    home = directory / case.name
     endpoints.remember_ports(home, endpoints.remembered_ports(base.home))
     names = {"kafka.topic": case.name, "cassandra.keyspace": case.name.replace("-", "_")}
     settings = config.load(home=home, flags=base.origin.flags | names | case.flags)
@@ -198,9 +198,9 @@ def running(place: Path, base: Settings, case: Case) -> Iterator[Run]:
         run.end()
 
 
-def measure(place: Path, base: Settings, case: Case) -> Result:
+def measure(directory: Path, base: Settings, case: Case) -> Result:
     """Run one case; raises ServiceFailed where a line was not counted, or twice."""
-    with running(place, base, case) as run:
+    with running(directory, base, case) as run:
         run.feed(LONG_S)
         limit = time.monotonic() + PATIENCE_S
         run.watch(
@@ -228,10 +228,10 @@ def measure(place: Path, base: Settings, case: Case) -> Result:
 
 
 def soak(
-    place: Path, base: Settings, case: Case, minutes: float, every_s: float
+    directory: Path, base: Settings, case: Case, minutes: float, every_s: float
 ) -> Iterator[Sample]:
     """Run for so long; a sample each `every_s`."""
-    with running(place, base, case) as run:
+    with running(directory, base, case) as run:
         run.feed(60 * minutes)
         began = time.monotonic()
         while not run.done():

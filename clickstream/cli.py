@@ -112,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        return options.tell(error)
+        return options.report_error(error)
 
 
 def run() -> None:

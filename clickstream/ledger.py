@@ -4,8 +4,9 @@ A chunk is planned: its lines are counted, its name and bounds are fixed, and it
 beside the spooling directory already. From then on it will appear there, whatever happens. Its row
 goes once its agent has taken all of it.
 
-A log is known by the SHA-256 of what was spooled of it, and a *mark* of that digest at every line
-end: so a beginning of a known log is recognised though the log itself is gone.
+A log is known by the SHA-256 of what was spooled of it, and by a checksum at every line end (the
+first bytes of the running digest): so a beginning of a known log is recognised though the log
+itself was removed.
 """
 
 import hashlib
@@ -23,8 +24,10 @@ from clickstream.errors import ClickstreamError
 SCHEMA = 2
 VALID = ""
 UNDATED = "-"
-MARK_BYTES = 8
-_MARKS_BYTES = 32_768
+CHECKSUM_BYTES = 8
+_MAX_ROW_BYTES = 32_768
+# In the words of the first schema: `drained` are the reprocessed rejects, `marks` the checksums at
+# line ends.
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS files (
@@ -104,9 +107,9 @@ class Acceptance(NamedTuple):
     new_day: str
 
 
-def mark(digest: "hashlib._Hash") -> bytes:
-    """What is noted of a log's running SHA-256 at a line end: its first MARK_BYTES bytes."""
-    return digest.digest()[:MARK_BYTES]
+def line_end_checksum(digest: "hashlib._Hash") -> bytes:
+    """The checksum at a line end: the first bytes of the log's running SHA-256."""
+    return digest.digest()[:CHECKSUM_BYTES]
 
 
 class Ledger:
@@ -122,10 +125,10 @@ class Ledger:
                 self._sql.execute(
                     "INSERT INTO sqlite_sequence VALUES ('chunks', ?)", (int(time.time()),)
                 )
-        if (found := self._value("schema")) != str(SCHEMA):
+        if (schema := self._value("schema")) != str(SCHEMA):
             raise ClickstreamError(
-                f"the ledger has schema {found}, this version reads {SCHEMA}",
-                "make it anew from the master copy: clickstream ingest ledger rebuild",
+                f"the ledger has schema {schema}, this version reads {SCHEMA}",
+                "recreate it from the master dataset: clickstream ingest ledger rebuild",
             )
 
     @classmethod
@@ -143,7 +146,7 @@ class Ledger:
 
     @property
     def uuid(self) -> str:
-        """Identity of this ledger; the master copy carries it too."""
+        """Identity of this ledger; the master dataset carries it too."""
         return self._value("uuid")
 
     def files(self, server: str | None = None) -> list[LogFile]:
@@ -155,32 +158,34 @@ class Ledger:
         )
         return [LogFile(*row)._replace(open_tail=bool(row[5])) for row in rows]
 
-    def has_mark(self, log: LogFile, offset: int, digest: bytes) -> bool:
-        """Whether a known log has a line end at this offset, and this mark there."""
+    def has_checksum(self, log: LogFile, offset: int, checksum: bytes) -> bool:
+        """Tell whether a known log has a line end at this offset, with this checksum."""
         row = self._sql.execute(
             "SELECT digests FROM marks WHERE server = ? AND file = ? AND stop >= ?"
             " ORDER BY stop LIMIT 1",
             (log.server, log.file, offset),
         ).fetchone()
-        marks = row[0] if row else b""
-        return any(marks[at : at + MARK_BYTES] == digest for at in range(0, len(marks), MARK_BYTES))
+        stored = row[0] if row else b""
+        starts = range(0, len(stored), CHECKSUM_BYTES)
+        return any(stored[at : at + CHECKSUM_BYTES] == checksum for at in starts)
 
     def plan(
-        self, log: LogFile, start: int, counts: Counts, marks: bytes, lines: int
+        self, log: LogFile, start: int, counts: Counts, checksums: bytes, lines: int
     ) -> Chunk | None:
         """Note that `[start, log.bytes)` is to be spooled; `counts` is (day, reason) -> lines.
 
-        The log's new end, digest and marks, the counts and the chunk become true together. `lines`
-        go into the chunk (not those that are too long for an agent); without any there is none.
+        The log's new end, digest and checksums, the counts and the chunk become true together.
+        `lines` go into the chunk (not those that are too long for an agent); without any there is
+        none.
         """
         with self._sql:
             self._put_file(log)
-            self._add_marks(log, start, marks)
+            self._add_checksums(log, start, checksums)
             self._add(log, counts)
             return self._chunk(log, start, log.bytes, lines) if lines else None
 
     def accept(self, log: LogFile, lines: Iterable[Acceptance]) -> Chunk:
-        """Note that these rejects of a log, not drained before, are to be spooled as valid lines.
+        """Plan the reprocessing of rejects of a log, as valid lines; none was reprocessed before.
 
         They move from rejected to accepted, together with the chunk that carries them: from the
         first one's offset to just behind the last one's. Raises ClickstreamError where the ledger
@@ -189,7 +194,7 @@ class Ledger:
         moved = sorted(lines)
         gone = Counter((each.day, each.reason) for each in moved)
         with self._sql:
-            self._drain(log, (each.offset for each in moved))
+            self._add_reprocessed(log, (each.offset for each in moved))
             self._add(log, Counter((each.new_day, VALID) for each in moved))
             for (day, reason), number in gone.items():
                 self._take(log, day, reason, number)
@@ -199,21 +204,21 @@ class Ledger:
         self,
         log: LogFile,
         counts: Counts,
-        marks: Iterable[tuple[int, bytes]],
-        drained: Iterable[int],
+        checksums: Iterable[tuple[int, bytes]],
+        reprocessed: Iterable[int],
     ) -> None:
         """Write all there is to know of a log that this ledger does not know, at once.
 
-        `marks` are (stop, digests): those of every line end since the stop before; `drained` the
-        offsets of rejects that were accepted later.
+        `checksums` are (stop, bytes): those of every line end since the stop before; `reprocessed`
+        are the offsets of rejects that were accepted later.
         """
         with self._sql:
             self._put_file(log)
             self._sql.executemany(
                 "INSERT INTO marks VALUES (?, ?, ?, ?)",
-                ((log.server, log.file, stop, digests) for stop, digests in marks),
+                ((log.server, log.file, stop, block) for stop, block in checksums),
             )
-            self._drain(log, drained)
+            self._add_reprocessed(log, reprocessed)
             self._add(log, counts)
 
     def moved(self, log: LogFile, path: str) -> None:
@@ -253,7 +258,7 @@ class Ledger:
                 totals[count.reason] += count.lines
         return totals
 
-    def drained(self, server: str | None = None) -> Iterator[tuple[str, str, int]]:
+    def reprocessed(self, server: str | None = None) -> Iterator[tuple[str, str, int]]:
         """(server, file, offset) of each reject that was accepted later."""
         yield from self._sql.execute(
             "SELECT server, file, offset FROM drained WHERE ? IS NULL OR server = ?",
@@ -269,13 +274,13 @@ class Ledger:
                 numbers[count.reason != VALID] += count.lines
         return [(*key, valid, rejects) for key, (valid, rejects) in books.items()]
 
-    def noted(self, key: str) -> str | None:
-        """What `note` has kept under that key; None where it has not."""
+    def metadata(self, key: str) -> str | None:
+        """The value stored under a key; None where there is none."""
         row = self._sql.execute("SELECT value FROM meta WHERE key = ?", (f"note.{key}",)).fetchone()
         return None if row is None else str(row[0])
 
-    def note(self, key: str, value: str) -> None:
-        """Keep a value under a key."""
+    def set_metadata(self, key: str, value: str) -> None:
+        """Store a value under a key."""
         with self._sql:
             row = (f"note.{key}", value)
             self._sql.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", row)
@@ -288,17 +293,17 @@ class Ledger:
             log,
         )
 
-    def _add_marks(self, log: LogFile, start: int, marks: bytes) -> None:
+    def _add_checksums(self, log: LogFile, start: int, checksums: bytes) -> None:
         """Small ones are added to the row before: a log that is followed has many chunks."""
         key = (log.server, log.file, start)
         row = self._sql.execute(
             "SELECT digests FROM marks WHERE server = ? AND file = ? AND stop = ?", key
         ).fetchone()
-        if row and len(row[0]) + len(marks) <= _MARKS_BYTES:
+        if row and len(row[0]) + len(checksums) <= _MAX_ROW_BYTES:
             self._sql.execute("DELETE FROM marks WHERE server = ? AND file = ? AND stop = ?", key)
-            marks = row[0] + marks
+            checksums = row[0] + checksums
         self._sql.execute(
-            "INSERT INTO marks VALUES (?, ?, ?, ?)", (log.server, log.file, log.bytes, marks)
+            "INSERT INTO marks VALUES (?, ?, ?, ?)", (log.server, log.file, log.bytes, checksums)
         )
 
     def _add(self, log: LogFile, counts: Counts) -> None:
@@ -315,10 +320,10 @@ class Ledger:
             raise ClickstreamError(
                 f"the ledger has fewer than {number} lines of {log.server}/{log.file}, day {day},"
                 f" rejected as {reason}",
-                "make it anew: clickstream ingest ledger rebuild",
+                "recreate it: clickstream ingest ledger rebuild",
             )
 
-    def _drain(self, log: LogFile, offsets: Iterable[int]) -> None:
+    def _add_reprocessed(self, log: LogFile, offsets: Iterable[int]) -> None:
         self._sql.executemany(
             "INSERT INTO drained VALUES (?, ?, ?)",
             ((log.server, log.file, offset) for offset in offsets),

@@ -15,7 +15,7 @@ PREFIX, SUFFIX = "_", ".tmp"
 
 
 class File(NamedTuple):
-    """A closed file: its path below the master copy, its size in bytes, its time of change."""
+    """A closed file: its path below the master dataset, its size in bytes, its time of change."""
 
     path: str
     size: int
@@ -43,7 +43,7 @@ def closed_files(hdfs: Hdfs, root: str, day: str) -> list[File]:
 
 
 def in_use(hdfs: Hdfs, settings: Settings) -> list[Entry]:
-    """The files of the master copy and of the quarantine that are open, whatever their names."""
+    """The files of the master dataset and of the quarantine that are open, whatever their names."""
     return among(hdfs, settings, [e for root in _roots(settings) for e in hdfs.walk(root)])
 
 

@@ -51,8 +51,8 @@ def spool(home: Path, log: Path) -> None:
         known = opened.recognise("weblog1", opener, f"file://{log}")
         with log.open("rb") as stream:
             stream.seek(known.offset)
-            for draft in known.drafts(stream, Limits(7, 10**6)):
-                opened.spool(known, draft)
-                for chunk in (home / "spool" / "weblog1").glob("*.log"):
-                    chunk.rename(f"{chunk}.COMPLETED")
+            for chunk in known.chunks(stream, Limits(7, 10**6)):
+                opened.spool(known, chunk)
+                for file in (home / "spool" / "weblog1").glob("*.log"):
+                    file.rename(f"{file}.COMPLETED")
                 opened.tidy()

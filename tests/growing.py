@@ -11,7 +11,7 @@ from pathlib import Path
 
 LINE = b'%s - - [18/May/2015:09:05:%02d +0000] "GET /a HTTP/1.1" 200 12 "-" "agent"'
 # More than any test rotates: a rotation that removes the oldest log takes with it a last line
-# without its end, for which a follow that is begun again and again waits anew each time.
+# without its end, for which a follow that is begun again and again waits again each time.
 KEPT = 200
 
 
@@ -62,7 +62,7 @@ class Writer:
             self.old = None
 
     def reopen(self) -> None:
-        """The server opens its log anew, as after a signal."""
+        """The server opens its log again, as after a signal."""
         if not self.path.exists():
             self.old, self.handle = self.handle, self._open()
 
@@ -75,7 +75,7 @@ class Writer:
         os.ftruncate(self.handle, 0)
 
     def truncate(self) -> None:
-        """Empty the file; a line that was begun is gone."""
+        """Empty the file; a line that was begun is lost."""
         if self.handle in self._cut:
             self.lines.remove(self._cut.pop(self.handle)[0])
         os.ftruncate(self.handle, 0)
@@ -117,7 +117,7 @@ class Writer:
 def main(path: str, seed: str, out: str) -> None:
     """Write a line, and after one on stdin (somebody follows): write, rotate, compress.
 
-    Until the next line on stdin; then it is told in a file what was written.
+    Until the next line on stdin; then a file says what was written.
     """
     luck = random.Random(int(seed))
     writer = Writer(Path(path), f"s{seed}-")

@@ -15,8 +15,8 @@ def path(tmp_path):
     return tmp_path / "deep" / "ledger.db"
 
 
-def plan(ledger, log, start, counts, marks=b""):
-    return ledger.plan(log, start, counts, marks, sum(counts.values()))
+def plan(ledger, log, start, counts, checksums=b""):
+    return ledger.plan(log, start, counts, checksums, sum(counts.values()))
 
 
 def test_a_planned_chunk_is_there_after_a_crash(path):
@@ -88,18 +88,18 @@ def test_the_books_hold_the_rejects_of_a_day(path):
 
 
 def test_marks_are_found_at_their_line_ends_only(path):
-    marks = [bytes([number]) * 8 for number in range(6)]
+    checksums = [bytes([number]) * 8 for number in range(6)]
     with Ledger.open(path) as ledger:
-        plan(ledger, LOG._replace(bytes=20), 0, {("-", "blank"): 2}, marks[0] + marks[1])
-        plan(ledger, LOG._replace(bytes=40), 20, {("-", "blank"): 2}, marks[2] + marks[3])
+        plan(ledger, LOG._replace(bytes=20), 0, {("-", "blank"): 2}, checksums[0] + checksums[1])
+        plan(ledger, LOG._replace(bytes=40), 20, {("-", "blank"): 2}, checksums[2] + checksums[3])
         big = bytes(40_000)
-        plan(ledger, LOG._replace(bytes=60), 40, {("-", "blank"): 2}, marks[4] + big)
-        assert all(ledger.has_mark(LOG, 35, mark) for mark in marks[:4])
-        assert ledger.has_mark(LOG, 50, marks[4])
-        assert not ledger.has_mark(LOG, 50, marks[1])
-        assert not ledger.has_mark(LOG, 35, marks[0][:4] + marks[1][:4])
-        assert not ledger.has_mark(LOG, 61, marks[4])
-        assert not ledger.has_mark(LOG._replace(server="weblog2"), 35, marks[0])
+        plan(ledger, LOG._replace(bytes=60), 40, {("-", "blank"): 2}, checksums[4] + big)
+        assert all(ledger.has_checksum(LOG, 35, checksum) for checksum in checksums[:4])
+        assert ledger.has_checksum(LOG, 50, checksums[4])
+        assert not ledger.has_checksum(LOG, 50, checksums[1])
+        assert not ledger.has_checksum(LOG, 35, checksums[0][:4] + checksums[1][:4])
+        assert not ledger.has_checksum(LOG, 61, checksums[4])
+        assert not ledger.has_checksum(LOG._replace(server="weblog2"), 35, checksums[0])
 
 
 def test_a_restored_log_is_as_the_lost_one(path):
@@ -108,9 +108,9 @@ def test_a_restored_log_is_as_the_lost_one(path):
         ledger.restore(LOG, counts, [(50, b"1" * 8), (100, b"2" * 16)], [7, 9])
         assert ledger.files() == [LOG]
         assert ledger.totals() == {VALID: 3, "blank": 1}
-        assert ledger.has_mark(LOG, 100, b"2" * 8)
-        assert [offset for _, _, offset in ledger.drained("weblog1")] == [7, 9]
-        assert list(ledger.drained("weblog2")) == []
+        assert ledger.has_checksum(LOG, 100, b"2" * 8)
+        assert [offset for _, _, offset in ledger.reprocessed("weblog1")] == [7, 9]
+        assert list(ledger.reprocessed("weblog2")) == []
 
 
 def test_the_identity_stays(path):

@@ -39,7 +39,7 @@ class Small(Service):
     title = "Small"
     processes: ClassVar[Processes] = {"small": ("kafka",)}
 
-    def elsewhere(self) -> str:
+    def external_address(self) -> str:
         return ""
 
     def prepare(self) -> None:
@@ -156,9 +156,7 @@ def test_down_of_a_home_that_never_was_makes_none(small: Settings) -> None:
     assert not small.home.exists()
 
 
-def test_a_service_that_is_elsewhere_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_external_service_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = config.load(home=tmp_path, flags={"kafka.bootstrap": "broker1:9092"})
     monkeypatch.setattr(local, "SERVICES", (Kafka,))
     assert local.up(settings) == []
@@ -280,7 +278,7 @@ def test_the_password_is_private_and_in_no_command_line(
     assert file.stat().st_mode & 0o777 == 0o600
     assert not any(password in argument for argument in argv)
     assert argv[1] == "--no-defaults"
-    service.settle()
+    service.after_start()
     rest = [path for path in service.directory.rglob("*") if path.is_file() and path != file]
     assert not any(password in path.read_text() for path in rest)
 
@@ -306,7 +304,7 @@ def test_a_log_is_shown_with_its_controls_escaped(small: Settings) -> None:
     assert "\\x1b[31m" in shown[1]
 
 
-def test_no_log_yet_and_no_such_service_are_told_apart(small: Settings) -> None:
+def test_no_log_yet_and_no_such_service_are_distinguished(small: Settings) -> None:
     with pytest.raises(NoData, match="small has no log"):
         list(log_files.log(small, "small", lines=5))
     with pytest.raises(UsageError, match="no service x"):

@@ -107,7 +107,7 @@ def read_ledger(settings: Settings, scope: Scope = EVERYTHING) -> LedgerState:
     path = _ledger(settings)
     drained: dict[Log, list[int]] = defaultdict(list)
     with Ledger.open(path) as ledger:
-        for name, file, offset in ledger.drained():
+        for name, file, offset in ledger.reprocessed():
             if scope.has_server(name):
                 drained[name, file].append(offset)
         waiting = in_flight.waiting(settings, ledger.open_chunks())
@@ -132,16 +132,16 @@ def _ledger(settings: Settings) -> Path:
 
 
 def _foreign(hdfs: Hdfs, settings: Settings, server: str | None) -> list[str]:
-    """Servers whose master copy another home accounts for; raises where none is left to audit."""
+    """Servers whose master dataset belongs to another home; raises where none is left to audit."""
     if server and server not in settings.servers:
         raise UsageError(f"there is no server {server}", f"servers: {', '.join(settings.servers)}")
     with Ledger.open(_ledger(settings)) as ledger:
         ours = (None, ledger.uuid)
     wanted = [server] if server else list(settings.servers)
-    foreign = [name for name in wanted if spooler.signed_by(hdfs, settings, name) not in ours]
+    foreign = [name for name in wanted if spooler.owner(hdfs, settings, name) not in ours]
     if foreign == wanted:
         raise ClickstreamError(
-            f"another ledger accounts for the master copy of {', '.join(foreign)}",
+            f"another ledger accounts for the master dataset of {', '.join(foreign)}",
             "audit it in the home it was made with; where that is lost:"
             " clickstream ingest ledger rebuild",
         )
@@ -204,7 +204,7 @@ def _scope(
     present = sorted(spooled | set(master.days(hdfs, settings.hdfs.master)))
     days = select(selection, present, utc_today())
     if not days:
-        raise NoData("neither the ledger nor the master copy has a line of these days")
+        raise NoData("neither the ledger nor the master dataset has a line of these days")
     return Scope(days, servers)
 
 

@@ -21,8 +21,8 @@ def audit(
     conf: options.Conf = None,
     form: Form = "table",
 ) -> None:
-    """Account for every line of every spooled log: source, ledger, Kafka, master copy, quarantine,
-    batch views, and the extra copies in each. Exit code 1 on a mismatch.
+    """Account for every line of every spooled log: source, ledger, Kafka, master dataset,
+    quarantine, batch views, and the extra copies in each. Exit code 1 on a mismatch.
 
     Run it after `ingest replay --wait`: what is on its way is reported as in flight.
 

@@ -22,8 +22,8 @@ RANGES = 10
 NO_STAMP = "?"
 
 ALTERED = "altered"
-BOTH = "in the master copy and the quarantine"
-NO_MASTER = "master copy"
+BOTH = "in the master dataset and the quarantine"
+NO_MASTER = "master dataset"
 NO_KAFKA = "Kafka"
 NO_QUARANTINE = "quarantine"
 FAULTS = (ALTERED, BOTH, NO_MASTER, NO_KAFKA, NO_QUARANTINE)
@@ -54,7 +54,7 @@ _EPOCH_MS = (
 
 # `stamped`: cut at bytes, not at characters; a line's bytes need not be UTF-8.
 # `records`: `text` is the line's hash, `stamp` that of its id and time. A drained reject may have
-# another time in the quarantine than in the master copy.
+# another time in the quarantine than in the master dataset.
 # `ids`: the one shuffle. A line's copies and neighbours then lie in one task, a long log in many.
 SQL = rf"""
 WITH lines AS (

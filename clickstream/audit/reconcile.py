@@ -180,21 +180,21 @@ def _problem(
         computed = stores.batch.get((server, day))
         if computed is None or computed == sums["master"]:
             return ""
-        return f"the master copy has {sums['master']} lines, the batch views count {computed}"
+        return f"the master dataset has {sums['master']} lines, the batch views count {computed}"
     return _mismatch(sums, server in stores.cut, ledger.in_flight.get(server, ""))
 
 
 def _unstamped(sums: Counter[str]) -> str:
-    stores = {"the master copy": "master", "the quarantine": "quarantine", "Kafka": "kafka"}
+    stores = {"the master dataset": "master", "the quarantine": "quarantine", "Kafka": "kafka"}
     counts = (f"{sums[key]} in {store}" for store, key in stores.items() if sums[key])
     return f"lines without a stamp: {', '.join(counts)}"
 
 
 def _mismatch(sums: Counter[str], cut: bool, in_flight: str) -> str:
-    """The counts that differ. A drained reject stands in the master copy and the quarantine."""
+    """The counts that differ. A drained reject stands in the master dataset and the quarantine."""
     invalid = sum(_rejects(sums).values())
     pairs = {
-        f"valid {sums['valid']}, in the master copy": (sums["valid"], sums["master"]),
+        f"valid {sums['valid']}, in the master dataset": (sums["valid"], sums["master"]),
         f"invalid {invalid}, in the quarantine": (invalid, sums["quarantine"] - sums["drained"]),
     }
     if not cut:

@@ -1,1 +1,1 @@
-"""The batch layer: Spark SQL on the master copy to the batch views."""
+"""The batch layer: Spark SQL on the master dataset to the batch views."""

@@ -25,7 +25,7 @@ def run(
     ] = None,
     first: Annotated[str | None, typer.Option("--from", help="First day.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last day.")] = None,
-    whole: Annotated[bool, typer.Option("--all", help="Every day of the master copy.")] = False,
+    whole: Annotated[bool, typer.Option("--all", help="Every day of the master dataset.")] = False,
     every: Annotated[
         str | None,
         typer.Option("--every", help="Run again and again: 90s, 5m, 1h. Ctrl-C ends it."),
@@ -33,7 +33,7 @@ def run(
     conf: options.Conf = None,
     form: Form = "table",
 ) -> None:
-    """Count days again from the closed files of the master copy; alone: missing and dirty days.
+    """Count days again from the closed files of the master dataset; alone: missing and dirty days.
 
     Each day's figures are replaced in one transaction: any day, in any order, any number of times.
     With --every a run that fails is reported, and tried again at the next turn.
@@ -60,7 +60,7 @@ def run(
     if every is None:
         turn()
     else:
-        batch.repeat(turn, seconds("--every", every), options.tell)
+        batch.repeat(turn, seconds("--every", every), options.report_error)
 
 
 @app.command()

@@ -176,7 +176,7 @@ def check(counted: Counts, plan: dict[str, list[File]]) -> None:
     bad = sum(map(view_rows.unparsed, counted.values()))
     if unexpected or missing or bad:
         raise BadInput(
-            f"the master copy is damaged: {bad} lines do not parse; days in files of other days:"
+            f"the master dataset is damaged: {bad} lines do not parse; days in files of other days:"
             f" {_listed(unexpected)}; days without a line: {_listed(missing)}",
             "nothing was written",
         )

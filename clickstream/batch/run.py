@@ -42,7 +42,7 @@ def run(
     formats.check_home(settings)
     with _alone(settings), BatchViews.connect(settings) as views:
         publish(settings, views)
-        watch("listing the master copy")
+        watch("listing the master dataset")
         files = _selected(settings, selection)
         inputs = views.inputs(None if selection.is_empty else list(files))
         plan = _stale(settings, files, inputs) if selection.is_empty else files
@@ -96,10 +96,10 @@ def summary(views: BatchViews, days: list[str]) -> Rows:
 
 
 def status(settings: Settings) -> Rows:
-    """A row for each day of the master copy or of the views: date, state, final, why, lines, …
+    """A row for each day of the master dataset or of the views: date, state, final, why, lines, …
 
     `state`: `fresh`; `dirty`: its closed files are not those that were read, or it was made with
-    other settings, as `why` says; `missing`: not computed; `gone`: computed, but the master copy
+    other settings, as `why` says; `missing`: not computed; `gone`: computed, but the master dataset
     has no closed file of it any more. `rejects` are those of the line counts.
     """
     with BatchViews.connect(settings) as views:
@@ -171,4 +171,4 @@ def _alone(settings: Settings) -> Iterator[None]:
 
 def _no_data(day: str, present: list[str]) -> NoData:
     span = f"its days are {present[0]} to {present[-1]}" if present else "it is empty"
-    return NoData(f"the master copy has no lines of {day}: {span}", "clickstream batch status")
+    return NoData(f"the master dataset has no lines of {day}: {span}", "clickstream batch status")

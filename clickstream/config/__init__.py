@@ -95,7 +95,7 @@ class Stack(_Section):
 
 
 class Hdfs(_Section):
-    """Where the source logs, the master copy and the quarantine lie."""
+    """Where the source logs, the master dataset and the quarantine lie."""
 
     url: str = ""
     web: str = ""
@@ -233,7 +233,7 @@ class Alerts(_Section):
     @classmethod
     def _http(cls, url: SecretStr) -> SecretStr:
         if url.get_secret_value() and not WEB_URL.match(url.get_secret_value()):
-            raise ValueError("the webhook is no http:// or https:// URL")
+            raise ValueError("the webhook is not an http:// or https:// URL")
         return url
 
 
@@ -277,7 +277,7 @@ class Settings(_Section):
     def _names(cls, servers: dict[str, Server]) -> dict[str, Server]:
         for name in servers:
             if name == "all" or not SERVER_NAME.match(name):
-                raise ValueError(f"{name!r} is no server name ([A-Za-z0-9._-]+, and not 'all')")
+                raise ValueError(f"{name!r} is not a server name ([A-Za-z0-9._-]+, and not 'all')")
         agents = [server.agent for server in servers.values()]
         if len(set(agents)) < len(agents):
             raise ValueError("two servers name the same agent")

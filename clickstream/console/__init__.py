@@ -1,1 +1,1 @@
-"""What every command shares with the terminal: its help, and the name it was started by."""
+"""The shared terminal side of all commands: its help, and the name it was started by."""

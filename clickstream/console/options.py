@@ -1,4 +1,4 @@
-"""What every commands.py shares: the global options, the settings made from them, and telling."""
+"""The shared parts of every commands.py: global options, settings, stages and errors."""
 
 import json
 import sys
@@ -63,10 +63,10 @@ def _table(text: str) -> dict[str, str]:
     try:
         return dict(json.loads(text))
     except (ValueError, TypeError):
-        raise UsageError(f"--set {SPARK_CONF} is no table: {text}") from None
+        raise UsageError(f"--set {SPARK_CONF} is not a table: {text}") from None
 
 
-def tell(error: BaseException) -> int:
+def report_error(error: BaseException) -> int:
     """Print an error with its causes and its hint, as `main` does; returns its exit code."""
     from clickstream.console import program
     from clickstream.console.escape import printable
@@ -86,7 +86,7 @@ def tell(error: BaseException) -> int:
 
 @contextmanager
 def stages() -> Iterator[Callable[[str], None]]:
-    """Shows the stage at work: one changing line on a terminal, a line each elsewhere.
+    """Shows the present stage: one changing line on a terminal, a line each elsewhere.
 
     What follows ": " is how far a stage is; elsewhere that comes every PROGRESS_S at most.
     """

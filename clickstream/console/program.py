@@ -1,4 +1,4 @@
-"""How this program is started and installed here: what a message tells a user to type."""
+"""The commands that start and install this program here, as messages quote them."""
 
 import os
 import re
@@ -13,7 +13,7 @@ _COMMAND = re.compile(rf"(?<![\w./-]){NAME}(?= [a-z-])")
 
 
 def name() -> str:
-    """What starts this program: `clickstream` where the shell finds it, else what was typed.
+    """The command of this program: `clickstream` where the shell finds it, else what was typed.
 
     A script of ours that the PATH does not name is given by its path; a module by its Python.
     """
@@ -32,7 +32,7 @@ def spoken(message: str) -> str:
 
 
 def install(package: str) -> str:
-    """The command that installs a package of our requirements for the Python at work."""
+    """The command that installs a package of our requirements for the Python in use."""
     wanted = shlex.quote(_requirement(package))
     if find_spec("pip") is None:  # as in an environment made by uv
         return f"install {wanted} into {sys.prefix}"
@@ -40,8 +40,8 @@ def install(package: str) -> str:
 
 
 def _on_path(started: Path) -> bool:
-    found = shutil.which(NAME)
-    return found is not None and os.path.realpath(found) == os.path.realpath(started)
+    installed = shutil.which(NAME)
+    return installed is not None and os.path.realpath(installed) == os.path.realpath(started)
 
 
 def _python() -> str:

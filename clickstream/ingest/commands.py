@@ -45,8 +45,8 @@ def generate(
     """
     from clickstream import scenario as scenarios
 
-    made = scenarios.generate(out, seed, scenario, overwrite=overwrite, lines=lines)
-    for path in (*made.paths.values(), made.truth_path):
+    generated = scenarios.generate(out, seed, scenario, overwrite=overwrite, lines=lines)
+    for path in (*generated.paths.values(), generated.truth_path):
         typer.echo(path)
 
 
@@ -83,8 +83,8 @@ def list_(form: Form = "table") -> None:
     from clickstream.console.output import show
     from clickstream.ingest import source
 
-    found = [row._asdict() for row in source.listing(options.settings())]
-    show(found, source.Source._fields, form)
+    rows = [row._asdict() for row in source.listing(options.settings())]
+    show(rows, source.Source._fields, form)
 
 
 @weblog_app.command()
@@ -98,17 +98,17 @@ def check(
     lines: Annotated[int, typer.Option(min=0, help="Lines shown field by field.")] = 3,
     form: Form = "table",
 ) -> None:
-    """Which format a log has, how its first lines are read, and what in it is not valid, and why.
+    """Inspect a log: its format, its first lines field by field, its invalid lines and why.
 
     Exit code 1 when `weblog put` would refuse it. Example: clickstream weblog check access.log
     """
     from clickstream.console.output import show
     from clickstream.ingest import inspection as checks
 
-    found = checks.check(options.settings(), file, server, as_format, lines)
-    show(found.rows, checks.COLUMNS, form)
-    if found.problem:
-        raise found.problem
+    result = checks.check(options.settings(), file, server, as_format, lines)
+    show(result.rows, checks.COLUMNS, form)
+    if result.problem:
+        raise result.problem
 
 
 @app.command()
@@ -237,7 +237,7 @@ def list_rejects(
     ] = None,
     form: Form = "table",
 ) -> None:
-    """What lies in the quarantine, by reason, server and log, with the first line of each.
+    """List the quarantine by reason, server and log, with the first line of each.
 
     `valid-now` is what `ingest replay --rejects` would bring back after a change of format.
     Example: clickstream ingest rejects --reason bad-quoting --lines
@@ -258,7 +258,7 @@ def _replay_rejects(settings: "Settings", wait: bool) -> None:
     from clickstream.ingest import flow, rejects, replay_display
 
     with replay_display.shown() as observe:
-        done = rejects.drain(settings, observe)
+        done = rejects.reprocess(settings, observe)
         if wait:
             flow.drain(settings, lambda where: observe(_waiting(done, where)))
     typer.echo(f"{done.lines} lines taken out of the quarantine")
@@ -283,7 +283,7 @@ def follow(
 
     settings = options.settings()
     with display.shown() as shown:
-        done = follows.follow(settings, server, log, shown.observe, shown.tell, until_idle)
+        done = follows.follow(settings, server, log, shown.observe, shown.notify, until_idle)
     typer.echo(display.summary(done))
     if done.interrupted:
         raise KeyboardInterrupt

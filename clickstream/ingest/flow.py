@@ -1,4 +1,4 @@
-"""What lies between a spool and the stores: how full it is, and when it has run empty."""
+"""The flow from the spools to the stores: how full each part is, and when all are empty."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -20,11 +20,11 @@ from clickstream.weblog import formats
 INTERVAL_S = 0.2
 CLOSING_S = 5.0
 ASK_INTERVAL_S = 1.0
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 class Backlog(NamedTuple):
-    """What is on its way; `where` is a sentence's end, `size` falls as it moves, `moved` grows."""
+    """Lines on their way; `where` is a sentence's end, `size` falls as it moves, `moved` grows."""
 
     where: str
     size: int
@@ -66,7 +66,7 @@ def tidy(ledger: Ledger, spools: Mapping[str, Spool]) -> dict[str, int]:
 
 
 class Room:
-    """Whether there is room for another chunk: spools not crowded, no channel nearly full."""
+    """Tell whether there is room for another chunk: spools not crowded, no channel nearly full."""
 
     def __init__(self, settings: Settings, ledger: Ledger, spools: Mapping[str, Spool]) -> None:
         self._settings = settings
@@ -74,11 +74,11 @@ class Room:
         self._spools = spools
         self._channels = _Channels(settings)
 
-    def wait(self, tell: Tell) -> None:
+    def wait(self, notify: Notify) -> None:
         """Wait for room; raises ServiceFailed when nothing moves for a while."""
         watch = _watch(self._settings)
         while backlog := self._crowded() or self._full():
-            tell(backlog.where)
+            notify(backlog.where)
             watch.see(backlog)
             time.sleep(INTERVAL_S)
 
@@ -114,22 +114,22 @@ class _Channels:
 
     def __init__(self, settings: Settings) -> None:
         self._agents = [Agent(settings, name) for name in agent_config.agents(settings)]
-        self._asked = -ASK_INTERVAL_S
-        self._known: list[_Channel] = []
+        self._queried_at = -ASK_INTERVAL_S
+        self._channels: list[_Channel] = []
 
     def all(self) -> list[_Channel]:
         """Every channel that is up."""
-        if time.monotonic() - self._asked >= ASK_INTERVAL_S:
-            self._known = [each for agent in self._agents for each in self._answered(agent)]
-            self._asked = time.monotonic()
-        return self._known
+        if time.monotonic() - self._queried_at >= ASK_INTERVAL_S:
+            self._channels = [each for agent in self._agents for each in self._channels_of(agent)]
+            self._queried_at = time.monotonic()
+        return self._channels
 
     def taken(self) -> int:
-        """How many events have left the edge agents, which send them once they are taken."""
+        """The number of events that left the edge agents, which send them once they are taken."""
         edges = tuple(f"{agent.name}/" for agent in self._agents if agent.server)
         return sum(each.taken for each in self.all() if each.name.startswith(edges))
 
-    def _answered(self, agent: Agent) -> list[_Channel]:
+    def _channels_of(self, agent: Agent) -> list[_Channel]:
         try:
             return _up(agent)
         except NotRunning:
@@ -137,11 +137,11 @@ class _Channels:
 
 
 def fills(settings: Settings) -> dict[str, float]:
-    """How full each channel of this home's agents is that answers, in per cent."""
+    """The fill, in per cent, of each channel of this home's agents that answer."""
     return {each.name: each.fill for each in _Channels(settings).all()}
 
 
-def drain(settings: Settings, tell: Tell) -> None:
+def drain(settings: Settings, notify: Notify) -> None:
     """Return when every spooled line is in Kafka and in a closed master or quarantine file.
 
     In the order in which lines travel, and twice: an agent may have died and come back behind our
@@ -162,7 +162,7 @@ def drain(settings: Settings, tell: Tell) -> None:
             _OpenFiles(settings).backlog,
         ]
         for stage in (*stages, *stages):
-            _wait_empty(stage, settings, tell)
+            _wait_empty(stage, settings, notify)
         _check_kafka(settings, ledger)
 
 
@@ -180,17 +180,17 @@ class _OpenFiles:
         self._since: dict[str, float] = {}
 
     def backlog(self) -> Backlog:
-        """How many were open when it was asked; raises NotRunning without HDFS."""
+        """The number of files that are open; raises NotRunning without HDFS."""
         now = time.monotonic()
-        found = master.in_use(Hdfs.connect(self._settings), self._settings)
-        self._since = {entry.path: self._since.get(entry.path, now) for entry in found}
+        open_files = master.in_use(Hdfs.connect(self._settings), self._settings)
+        self._since = {entry.path: self._since.get(entry.path, now) for entry in open_files}
         old = [
             entry
-            for entry in found
+            for entry in open_files
             if master.is_stuck(entry) or now - self._since[entry.path] > self._patience_s
         ]
         closed = len(orphans.recover(self._settings, old)) if old else 0
-        return Backlog("files in HDFS to close", len(found), closed)
+        return Backlog("files in HDFS to close", len(open_files), closed)
 
 
 class _Watch:
@@ -219,7 +219,7 @@ def _watch(settings: Settings) -> _Watch:
 
 
 def _reason(settings: Settings) -> str:
-    """Why nothing moves, as far as that can be told: a store, else an agent, is in trouble."""
+    """Name the reason why nothing moves, if it is known: a store, else an agent, in trouble."""
     try:
         kafka.offsets(settings)
         Hdfs.connect(settings).stat(settings.hdfs.master)
@@ -237,15 +237,15 @@ def _reason(settings: Settings) -> str:
     return f"; the last error is {latest}'s: {errors[latest]}" if errors[latest] else ""
 
 
-def _wait_empty(stage: Callable[[], Backlog], settings: Settings, tell: Tell) -> None:
+def _wait_empty(stage: Callable[[], Backlog], settings: Settings, notify: Notify) -> None:
     watch = _watch(settings)
-    while (backlog := _asked(stage)).size > 0:
-        tell(backlog.where)
+    while (backlog := _query(stage)).size > 0:
+        notify(backlog.where)
         watch.see(backlog)
         time.sleep(INTERVAL_S)
 
 
-def _asked(stage: Callable[[], Backlog]) -> Backlog:
+def _query(stage: Callable[[], Backlog]) -> Backlog:
     try:
         return stage()
     except NotRunning as silence:
@@ -253,22 +253,22 @@ def _asked(stage: Callable[[], Backlog]) -> Backlog:
 
 
 def _in_channels(settings: Settings, names: Iterable[str]) -> Backlog:
-    """What the fullest channel of the agents holds.
+    """The backlog of the fullest channel of the agents.
 
     Not a sum: while one branch of the collector stands still, copies may go round in the other.
     """
-    found = [each for name in names for each in _declared(settings, name)]
-    return max(found, key=lambda each: each.held).backlog()
+    channels = [each for name in names for each in _declared(settings, name)]
+    return max(channels, key=lambda each: each.held).backlog()
 
 
 def _declared(settings: Settings, name: str) -> list[_Channel]:
     """Every declared channel of an agent; NotRunning while one is not up: it may hold events."""
     agent = Agent(settings, name)
-    found = _up(agent)
+    channels = _up(agent)
     declared = {part.name for part in agent.declared() if part.kind == "channel"}
-    if not found or declared - {each.name.partition("/")[2] for each in found}:
+    if not channels or declared - {each.name.partition("/")[2] for each in channels}:
         raise NotRunning(f"{name}'s channels are not up", START_HINT)
-    return found
+    return channels
 
 
 def _up(agent: Agent) -> list[_Channel]:
@@ -288,9 +288,9 @@ def _check_kafka(settings: Settings, ledger: Ledger) -> None:
     ends = {partition: end for partition, (_, end) in kafka.offsets(settings).items()}
     for server in settings.servers:
         valid = ledger.totals(server)[VALID]
-        found = ends.get(kafka.partition_of(settings, server), 0)
-        if found < valid:
+        received = ends.get(kafka.partition_of(settings, server), 0)
+        if received < valid:
             raise ClickstreamError(
-                f"{server}: {valid} valid lines were spooled, but Kafka received {found}",
-                "was the topic made anew? clickstream stack clean starts over",
+                f"{server}: {valid} valid lines were spooled, but Kafka received {received}",
+                "was the topic recreated? clickstream stack clean starts over",
             )

@@ -1,4 +1,4 @@
-"""What may still bring lines to the stores: spools, the agents' channels, open files."""
+"""Lines that may still reach the stores: spools, the agents' channels, open files."""
 
 from collections.abc import Iterable
 
@@ -18,7 +18,7 @@ def waiting(settings: Settings, chunks: Iterable[Chunk]) -> dict[str, str]:
             lines[chunk.server] += chunk.lines
     collector = held(settings, settings.collector) or 0
     return {
-        name: _told(lines[name], (held(settings, server.agent) or 0) + collector)
+        name: _in_words(lines[name], (held(settings, server.agent) or 0) + collector)
         for name, server in settings.servers.items()
     }
 
@@ -28,7 +28,7 @@ def unknown(settings: Settings) -> list[str]:
     return [name for name in agent_config.agents(settings) if held(settings, name) is None]
 
 
-def _told(lines: int, events: int) -> str:
+def _in_words(lines: int, events: int) -> str:
     texts = {f"{lines} lines in the spool": lines, f"{events} events in channels": events}
     return ", ".join(text for text, number in texts.items() if number)
 

@@ -44,8 +44,8 @@ class Scan(NamedTuple):
     form: Format
 
 
-class Found(NamedTuple):
-    """What was found out about a log, in rows of COLUMNS, and why it would be refused, if so."""
+class CheckResult(NamedTuple):
+    """The result of a check in rows of COLUMNS, and why the log would be refused, if so."""
 
     rows: Rows
     problem: BadInput | None
@@ -73,11 +73,11 @@ def admit(settings: Settings, server: str, opener: logs.Opener, name: str) -> Sc
     """Scan a whole log that is to be taken for a server; raises BadInput where it cannot be."""
     form = formats.of(settings, server)
     sniff(opener, name, form)
-    found = scan(opener, name, form)
-    if found.lines == 0:
+    scanned = scan(opener, name, form)
+    if scanned.lines == 0:
         raise BadInput(f"{name} is empty", "there is nothing to put")
-    refuse(settings, server, name, found, look=see_why(shlex.quote(name), server))
-    return found
+    refuse(settings, server, name, scanned, look=see_why(shlex.quote(name), server))
+    return scanned
 
 
 def see_why(file: str, server: str) -> str:
@@ -95,7 +95,7 @@ def refuse(
     settings: Settings,
     server: str | None,
     name: str,
-    found: Scan,
+    scanned: Scan,
     known: Mapping[str, int] = MappingProxyType({}),
     look: str = "",
 ) -> None:
@@ -104,23 +104,23 @@ def refuse(
     `known` are the lines of the log, by reason (VALID too), that were taken before; `look` begins
     the hint.
     """
-    lines = found.lines + sum(known.values())
-    invalid = found.invalid.total() + sum(n for reason, n in known.items() if reason != VALID)
-    if found.invalid and invalid * 100 > settings.replay.max_invalid_percent * lines:
+    lines = scanned.lines + sum(known.values())
+    invalid = scanned.invalid.total() + sum(n for reason, n in known.items() if reason != VALID)
+    if scanned.invalid and invalid * 100 > settings.replay.max_invalid_percent * lines:
         key = f"servers.{server}.format" if server else "the format of its server"
-        reason, example = min(found.examples.items(), key=lambda item: item[1].offset)
+        reason, example = min(scanned.examples.items(), key=lambda item: item[1].offset)
         raise BadInput(
-            f"{invalid:,} of the {lines:,} lines of {name} are not valid {found.form.name} lines"
+            f"{invalid:,} of the {lines:,} lines of {name} are not valid {scanned.form.name} lines"
             f" (the first one: {reason}, {example})",
-            f"{look}set {key}{_better(found)}, or take it as it is with a higher"
+            f"{look}set {key}{_better(scanned)}, or take it as it is with a higher"
             " replay.max_invalid_percent: rejects are kept in the quarantine",
         )
 
 
 def check(
     settings: Settings, file: Path, server: str | None, name: str | None, first: int
-) -> Found:
-    """What a local log is, its first lines field by field, and its rejects.
+) -> CheckResult:
+    """Inspect a local log: its format, its first lines field by field, and its rejects.
 
     It is read in the format named, else in that of the server, else in the one detected. Raises
     UsageError for an unknown server, BadInput for a file that cannot be read.
@@ -128,16 +128,16 @@ def check(
     opener = local(file)
     chosen = _chosen(settings, server, name)
     detected, fitting = detect(opener, str(file))
-    found = scan(opener, str(file), chosen or detected or weblog.COMBINED)
+    scanned = scan(opener, str(file), chosen or detected or weblog.COMBINED)
     about = [
         _row("log", "detected", None, f"{detected.name if detected else 'none'} ({fitting})"),
-        _row("log", "read as", None, found.form.name),
-        _row("log", "all", found.lines, ""),
-        _row("log", "valid", found.lines - found.invalid.total(), ""),
+        _row("log", "read as", None, scanned.form.name),
+        _row("log", "all", scanned.lines, ""),
+        _row("log", "valid", scanned.lines - scanned.invalid.total(), ""),
     ]
-    rows = [*about, *_first_lines(opener, str(file), found.form, first, settings.categories)]
-    rows += _rejects(found)
-    return Found(rows, _problem(settings, server, opener, str(file), found))
+    rows = [*about, *_first_lines(opener, str(file), scanned.form, first, settings.categories)]
+    rows += _rejects(scanned)
+    return CheckResult(rows, _problem(settings, server, opener, str(file), scanned))
 
 
 def detect(opener: logs.Opener, name: str) -> tuple[Format | None, str]:
@@ -153,8 +153,7 @@ def detect(opener: logs.Opener, name: str) -> tuple[Format | None, str]:
     }
     scores = fits | {weblog.COMBINED: fits[weblog.COMBINED] - fits[weblog.VHOST_COMBINED]}
     best = max(scores, key=scores.__getitem__)
-    found = best if scores[best] else None
-    return found, f"{fits[best]:,} of the first {len(raws):,} lines"
+    return best if scores[best] else None, f"{fits[best]:,} of the first {len(raws):,} lines"
 
 
 def local(file: Path) -> logs.Opener:
@@ -167,7 +166,7 @@ def local(file: Path) -> logs.Opener:
     except OSError as error:
         raise BadInput(f"{file} cannot be read: {error.strerror}") from None
     if not regular:
-        what = "a directory" if directory else "no regular file"
+        what = "a directory" if directory else "not a regular file"
         raise BadInput(f"{file} is {what}", "name a log file")
     return partial(cast(Any, file.open), "rb")
 
@@ -186,24 +185,24 @@ def _example(line: logs.Line) -> Example:
     return Example(line.offset, line.raw, len(line.raw))
 
 
-def _better(found: Scan) -> str:
+def _better(scanned: Scan) -> str:
     """The format that is right, where most rejects have another one of ours."""
     names = []
-    if found.invalid["other-format"] * 2 > found.invalid.total():
-        raw = found.examples["other-format"].raw
+    if scanned.invalid["other-format"] * 2 > scanned.invalid.total():
+        raw = scanned.examples["other-format"].raw
         names = [form.name for form in FORMATS.values() if not weblog.judge(raw, form).reason]
     return f' = "{names[-1]}"' if names else ""
 
 
 def _problem(
-    settings: Settings, server: str | None, opener: logs.Opener, name: str, found: Scan
+    settings: Settings, server: str | None, opener: logs.Opener, name: str, scanned: Scan
 ) -> BadInput | None:
     try:
-        sniff(opener, name, found.form)
-        refuse(settings, server, name, found)
+        sniff(opener, name, scanned.form)
+        refuse(settings, server, name, scanned)
     except BadInput as problem:
         return problem
-    return None if found.lines else BadInput(f"{name} is empty")
+    return None if scanned.lines else BadInput(f"{name} is empty")
 
 
 def _chosen(settings: Settings, server: str | None, name: str | None) -> Format | None:
@@ -232,10 +231,10 @@ def _first_lines(
 def _fields(line: logs.Line, form: Format, mapping: Categories) -> dict[str, str]:
     try:
         if line.big:
-            raise weblog.Reject(TOO_LONG)
+            raise weblog.InvalidLine(TOO_LONG)
         entry = weblog.parse(line.raw, form)
-    except weblog.Reject as reject:
-        return {"reject": f"{reject.reason}, {_example(line)}"}
+    except weblog.InvalidLine as error:
+        return {"reject": f"{error.reason}, {_example(line)}"}
     fields = entry._asdict() | {"category": categories.of(entry.request, mapping)}
     order = dict.fromkeys(["vhost", *fields])
     return {key: _shown(fields[key]) for key in order if fields[key] is not None}
@@ -245,8 +244,8 @@ def _shown(value: str | int) -> str:
     return excerpt(value.encode("iso-8859-1")) if isinstance(value, str) else str(value)
 
 
-def _rejects(found: Scan) -> Rows:
+def _rejects(scanned: Scan) -> Rows:
     return [
-        _row("rejects", reason, n, str(found.examples[reason]))
-        for reason, n in found.invalid.most_common()
+        _row("rejects", reason, n, str(scanned.examples[reason]))
+        for reason, n in scanned.invalid.most_common()
     ]

@@ -44,9 +44,9 @@ def rebuild(
     conf: options.Conf = None,
     form: Form = "table",
 ) -> None:
-    """Make the ledger anew from the master copy and the quarantine, where it is lost.
+    """Recreate the ledger from the master dataset and the quarantine, where it is lost.
 
-    The master copy is then accounted for by this home. The old ledger is kept beside the new one.
+    This home then accounts for the master dataset. The old ledger is kept beside the new one.
 
     Example: clickstream ingest ledger rebuild --yes
     """
@@ -55,7 +55,7 @@ def rebuild(
 
     settings = options.settings(conf)
     if not yes:
-        typer.confirm(f"Make the ledger of {settings.home} anew?", abort=True)
+        typer.confirm(f"Recreate the ledger of {settings.home}?", abort=True)
     with options.stages() as watch:
         rows = rebuilds.rebuild(settings, server or [], watch)
     output.show(rows, rebuilds.COLUMNS, form)

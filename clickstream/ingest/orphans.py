@@ -48,8 +48,10 @@ def given_up(settings: Settings) -> list[Entry]:
     flume = settings.flume
     age_s = flume.roll_seconds + flume.idle_timeout_seconds + 2 * flume.call_timeout_seconds
     latest_ms = (time.time() - age_s) * 1000
-    found = master.in_use(Hdfs.connect(settings), settings)
-    return [entry for entry in found if master.is_stuck(entry) or entry.modified_ms < latest_ms]
+    open_files = master.in_use(Hdfs.connect(settings), settings)
+    return [
+        entry for entry in open_files if master.is_stuck(entry) or entry.modified_ms < latest_ms
+    ]
 
 
 def _recover_lease(settings: Settings, path: str) -> None:
@@ -72,14 +74,14 @@ def _finish(hdfs: Hdfs, entry: Entry) -> str | None:
     """Give the file its final name, without its torn last line; None where nothing was left."""
     final = posixpath.join(posixpath.dirname(entry.path), _final_name(entry))
     whole = _whole_bytes(hdfs, entry.path)
-    found = hdfs.stat(entry.path)
-    if found is None or whole == 0:
+    current = hdfs.stat(entry.path)
+    if current is None or whole == 0:
         hdfs.delete(entry.path)
         return None
-    if whole == found.size and master.is_stuck(entry):
+    if whole == current.size and master.is_stuck(entry):
         return entry.path
     target = _free(hdfs, final)
-    if whole == found.size:
+    if whole == current.size:
         hdfs.rename(entry.path, target)
     else:
         hdfs.write(target, _head(hdfs, entry.path, whole))
@@ -99,7 +101,7 @@ def _free(hdfs: Hdfs, path: str) -> str:
 
 
 def _whole_bytes(hdfs: Hdfs, path: str) -> int:
-    """How many bytes there are up to the last line end."""
+    """The number of bytes up to the last line end."""
     whole = position = 0
     with hdfs.open(path) as stream:
         while block := stream.read(BLOCK_BYTES):

@@ -40,11 +40,11 @@ _UNFINISHED = ("_", ".")
 Rows = list[dict[str, Any]]
 
 
-class Reject(NamedTuple):
+class RejectedLine(NamedTuple):
     """A line of the quarantine, once, as the server's present format judges it.
 
-    `raw` is its beginning only where it is too long; `size` is that of all of it, and `place` where
-    it lies in HDFS: the file and the offset of its first raw byte.
+    `raw` is its beginning only where it is too long; `size` is that of all of it, and `location`
+    its file in HDFS and the offset there of its first raw byte.
     """
 
     server: str
@@ -54,31 +54,31 @@ class Reject(NamedTuple):
     reason: str
     raw: bytes
     size: int
-    place: tuple[str, int]
+    location: tuple[str, int]
 
 
 class Chosen(NamedTuple):
-    """Which rejects are meant: of one server or of all, of one reason or of all."""
+    """A selection of rejects: of one server or of all, of one reason or of all."""
 
     server: str | None = None
     reason: str | None = None
 
 
-def found(settings: Settings, chosen: Chosen = Chosen()) -> Iterator[Reject]:
-    """Each reject that was not drained, in the order in which they came; raises UsageError."""
+def select(settings: Settings, chosen: Chosen = Chosen()) -> Iterator[RejectedLine]:
+    """Each reject that was not reprocessed, in the order in which they came; raises UsageError."""
     if chosen.server is not None and chosen.server not in settings.servers:
         known = ", ".join(settings.servers)
         raise UsageError(f"there is no server {chosen.server}", f"servers: {known}")
     if chosen.reason is not None and chosen.reason not in REASONS:
         raise UsageError(f"there is no reason {chosen.reason}", f"reasons: {', '.join(REASONS)}")
-    return _found(settings, chosen)
+    return _select(settings, chosen)
 
 
-def _found(settings: Settings, chosen: Chosen) -> Iterator[Reject]:
+def _select(settings: Settings, chosen: Chosen) -> Iterator[RejectedLine]:
     hdfs = Hdfs.connect(settings)
     with closing(_Seen()) as seen, Ledger.open(settings.files.ledger) as ledger:
         for server in [chosen.server] if chosen.server else settings.servers:
-            seen.add_all(ledger.drained(server))
+            seen.add_all(ledger.reprocessed(server))
             for reject in _of_server(hdfs, settings, server):
                 wanted = chosen.reason in (None, reject.reason)
                 if wanted and seen.add((reject.server, reject.file, reject.offset)):
@@ -88,8 +88,8 @@ def _found(settings: Settings, chosen: Chosen) -> Iterator[Reject]:
 def grouped(settings: Settings, chosen: Chosen) -> Rows:
     """Rejects by reason, server and file: how many, the first one's offset, and that line."""
     count: dict[tuple[str, str, str], int] = {}
-    first: dict[tuple[str, str, str], Reject] = {}
-    for reject in found(settings, chosen):
+    first: dict[tuple[str, str, str], RejectedLine] = {}
+    for reject in select(settings, chosen):
         group = (reject.reason, reject.server, reject.file)
         count[group] = count.get(group, 0) + 1
         first[group] = min(first.get(group, reject), reject, key=lambda each: each.offset)
@@ -105,7 +105,7 @@ def listed(settings: Settings, chosen: Chosen) -> Rows:
     path = _paths(settings)
     return [
         dict(zip(LINES, (*group, path(group), reject.offset, _line(reject)), strict=True))
-        for reject in found(settings, chosen)
+        for reject in select(settings, chosen)
         for group in [(reject.reason, reject.server, reject.file)]
     ]
 
@@ -115,7 +115,7 @@ def export(settings: Settings, chosen: Chosen, target: Path) -> int:
 
     Raises BadInput where the file is there already, or cannot be made.
     """
-    hdfs, every = Hdfs.connect(settings), found(settings, chosen)
+    hdfs, every = Hdfs.connect(settings), select(settings, chosen)
     try:
         with _new_file(target) as file:
             return sum(_copied(hdfs, reject, file) for reject in every)
@@ -125,7 +125,7 @@ def export(settings: Settings, chosen: Chosen, target: Path) -> int:
         raise BadInput(f"{target} cannot be written: {error.strerror}") from None
 
 
-def drain(settings: Settings, observe: Observer) -> Progress:
+def reprocess(settings: Settings, observe: Observer) -> Progress:
     """Spool the rejects that are valid by now, unaltered, under their ids.
 
     Raises NotRunning when HDFS or an agent is missing, ClickstreamError when an agent still judges
@@ -138,7 +138,7 @@ def drain(settings: Settings, observe: Observer) -> Progress:
     with spooler.opened(settings, servers, hdfs) as opened:
         batch = _Batch(settings, opened, progress, observe)
         for server in servers:
-            for reject in found(settings, Chosen(server, NOW_VALID)):
+            for reject in select(settings, Chosen(server, NOW_VALID)):
                 batch.add(reject)
         batch.spool()
     return progress
@@ -155,14 +155,14 @@ class _Batch:
         self._spooler = opened
         self._progress = progress
         self._observe = observe
-        self._waiting: dict[tuple[str, str], list[spooler.Reject]] = {}
+        self._waiting: dict[tuple[str, str], list[spooler.ReprocessCandidate]] = {}
         self._lines = self._bytes = 0
 
-    def add(self, reject: Reject) -> None:
+    def add(self, reject: RejectedLine) -> None:
         """Take one more; the batch is spooled once it is full."""
         reason = earlier_reason(reject.raw, formats.of(self._settings, reject.server))
-        line = spooler.Reject(reject.offset, reject.raw, reject.day, reason)
-        self._waiting.setdefault((reject.server, reject.file), []).append(line)
+        candidate = spooler.ReprocessCandidate(reject.offset, reject.raw, reject.day, reason)
+        self._waiting.setdefault((reject.server, reject.file), []).append(candidate)
         self._lines += 1
         self._bytes += reject.size
         if self._lines >= self._limits.chunk_lines or self._bytes >= self._limits.chunk_bytes:
@@ -171,13 +171,13 @@ class _Batch:
     def spool(self) -> None:
         """Spool what waits, one chunk for each log."""
         for (server, file), lines in self._waiting.items():
-            self._spooler.room(self._tell)
-            self._progress.lines += self._spooler.refeed(server, file, lines)
-            self._tell("")
+            self._spooler.room(self._notify)
+            self._progress.lines += self._spooler.reprocess(server, file, lines)
+            self._notify("")
         self._waiting.clear()
         self._lines = self._bytes = 0
 
-    def _tell(self, waiting_for: str) -> None:
+    def _notify(self, waiting_for: str) -> None:
         self._progress.waiting_for = waiting_for
         self._observe(self._progress)
 
@@ -193,7 +193,7 @@ class _Seen:
         )
 
     def add(self, identity: tuple[str, str, int]) -> bool:
-        """Whether the id is new."""
+        """Add an id; tell whether it is new."""
         done = self._sql.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", identity)
         return done.rowcount > 0
 
@@ -206,7 +206,7 @@ class _Seen:
         self._sql.close()
 
 
-def _of_server(hdfs: Hdfs, settings: Settings, server: str) -> Iterator[Reject]:
+def _of_server(hdfs: Hdfs, settings: Settings, server: str) -> Iterator[RejectedLine]:
     form = formats.of(settings, server)
     for entry in _files(hdfs, settings, server):
         with logs.plain(partial(hdfs.open, entry.path), entry.path) as stream:
@@ -215,11 +215,13 @@ def _of_server(hdfs: Hdfs, settings: Settings, server: str) -> Iterator[Reject]:
 
 def _files(hdfs: Hdfs, settings: Settings, server: str) -> list[Entry]:
     """The closed files of a server's quarantine; the names of those in use begin with `_`."""
-    found = hdfs.list(f"{settings.hdfs.quarantine}/server={server}")
-    return [entry for entry in found if not entry.is_dir and not entry.name.startswith(_UNFINISHED)]
+    entries = hdfs.list(f"{settings.hdfs.quarantine}/server={server}")
+    return [
+        entry for entry in entries if not entry.is_dir and not entry.name.startswith(_UNFINISHED)
+    ]
 
 
-def read(stream: BinaryIO, server: str, path: str, form: weblog.Format) -> Iterator[Reject]:
+def read(stream: BinaryIO, server: str, path: str, form: weblog.Format) -> Iterator[RejectedLine]:
     """The rejects in a file of a server's quarantine, copies too.
 
     A line that the spooler has not stamped is one as well: its file and offset are those in HDFS.
@@ -231,7 +233,7 @@ def read(stream: BinaryIO, server: str, path: str, form: weblog.Format) -> Itera
         begin = stamp.end() if stamp else 0
         raw, long = piece[begin:].removesuffix(b"\n"), size - begin - 1 > weblog.MAX_LINE_BYTES
         reason = "too-long" if long else weblog.judge(raw, form).reason or NOW_VALID
-        yield Reject(
+        yield RejectedLine(
             server,
             stamp["file"].decode() if stamp else path,
             int(stamp["offset"]) if stamp else at,
@@ -265,12 +267,12 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
             raise
 
 
-def _copied(hdfs: Hdfs, reject: Reject, file: BinaryIO) -> int:
+def _copied(hdfs: Hdfs, reject: RejectedLine, file: BinaryIO) -> int:
     """Write all bytes of a reject, those of a long one fetched again, and an LF; returns 1."""
     if len(reject.raw) == reject.size:
         file.write(reject.raw)
     else:
-        path, start = reject.place
+        path, start = reject.location
         with hdfs.open(path, start) as stream:
             file.writelines(logs.blocks(stream, reject.size))
     file.write(b"\n")
@@ -278,18 +280,18 @@ def _copied(hdfs: Hdfs, reject: Reject, file: BinaryIO) -> int:
 
 
 def earlier_reason(raw: bytes, form: weblog.Format) -> str:
-    """Why a line that is valid in this format was rejected under another one."""
+    """The reason for which a line, valid in this format, was rejected under another one."""
     others = (other for other in weblog.FORMATS.values() if other is not form)
     reasons = (weblog.judge(raw, other).reason for other in others)
     return next((reason for reason in reasons if reason), "other-format")
 
 
 def _paths(settings: Settings) -> Callable[[tuple[str, str, str]], str]:
-    """Where the log of a (reason, server, file) was read, as far as the ledger knows."""
+    """The path of the log of a (reason, server, file), as far as the ledger knows."""
     with Ledger.open(settings.files.ledger) as ledger:
         known = {(log.server, log.file): log.path for log in ledger.files()}
     return lambda group: known.get(group[1:], "")
 
 
-def _line(reject: Reject) -> str:
+def _line(reject: RejectedLine) -> str:
     return excerpt(reject.raw, reject.size)

@@ -16,13 +16,13 @@ from clickstream.config import Settings
 from clickstream.errors import BadInput, NoData
 from clickstream.ingest import flow, inspection, source
 from clickstream.ingest.spool import logs, spooler
-from clickstream.ingest.spool.chunks import Draft, Limits
+from clickstream.ingest.spool.chunks import Limits, PendingChunk
 from clickstream.ingest.spool.spooler import OpenLog, Spooler
 from clickstream.weblog import formats
 
 
 class Pace(NamedTuple):
-    """How fast: `speed` times real time, or `rate` lines/s; None and None = as the agents take it.
+    """The pace: `speed` times real time, or `rate` lines/s; None and None = as the agents take it.
 
     `max_gap_s` shortens longer silences of the log, in event seconds (only with `speed`).
     """
@@ -32,7 +32,7 @@ class Pace(NamedTuple):
     max_gap_s: float | None = None
 
     def limits(self, settings: Settings) -> Limits:
-        """How much goes into one chunk: about half a second of the replay where it is paced."""
+        """The limits of one chunk: about half a second of the replay where it is paced."""
         most, size = settings.replay.chunk_lines, settings.replay.chunk_bytes
         if self.rate:
             return Limits(min(most, max(1, int(self.rate / 2))), size)
@@ -41,7 +41,7 @@ class Pace(NamedTuple):
 
 @dataclass
 class Progress:
-    """What a replay has done so far; bytes are of the stored logs and serve as an estimate.
+    """The progress of a replay; bytes are of the stored logs and serve as an estimate.
 
     `refused`: why logs were left out.
     """
@@ -59,10 +59,10 @@ Observer = Callable[[Progress], None]
 
 
 class _Piece(NamedTuple):
-    """A draft and the log it belongs to."""
+    """A chunk and the log it belongs to."""
 
     log: OpenLog
-    draft: Draft
+    chunk: PendingChunk
 
 
 def replay(settings: Settings, pace: Pace, observe: Observer) -> Progress:
@@ -77,7 +77,9 @@ def replay(settings: Settings, pace: Pace, observe: Observer) -> Progress:
     # Before a format is noted as that of now: chunks of an earlier one may wait for an agent.
     flow.require_edges(settings, [server for server in sources if sources[server]])
     with spooler.opened(settings, servers, hdfs) as opened:
-        if not any(sources.values()):  # What was planned of logs that are gone has appeared by now.
+        if not any(
+            sources.values()
+        ):  # What was planned of logs that were removed has appeared by now.
             raise NoData(
                 f"there is no log below {settings.hdfs.source}",
                 "put one there: clickstream weblog put FILE --server NAME",
@@ -107,42 +109,42 @@ class _Run:
     def go(self, sources: dict[str, list[Entry]]) -> Progress:
         """Spool what is new, the servers merged by event time."""
         self._progress.bytes_total = sum(entry.size for all_ in sources.values() for entry in all_)
-        streams = [self._pieces(server, found) for server, found in sources.items()]
+        streams = [self._pieces(server, entries) for server, entries in sources.items()]
         clock = _Clock(self._pace)
-        for log, draft in _merged(streams):
-            self._wait(clock, draft)
-            self._spooler.spool(log, draft)
-            self._count(draft)
+        for log, chunk in _merged(streams):
+            self._wait(clock, chunk)
+            self._spooler.spool(log, chunk)
+            self._count(chunk)
             self._observe(self._progress)
         return self._progress
 
-    def _wait(self, clock: "_Clock", draft: Draft) -> None:
+    def _wait(self, clock: "_Clock", chunk: PendingChunk) -> None:
         self._progress.waiting_for = "pace"
-        while (left := clock.left(draft)) > 0:
+        while (left := clock.left(chunk)) > 0:
             self._observe(self._progress)
             time.sleep(min(left, 0.2))
-        self._spooler.room(self._tell)
+        self._spooler.room(self._notify)
         self._progress.waiting_for = ""
 
-    def _tell(self, reason: str) -> None:
+    def _notify(self, reason: str) -> None:
         self._progress.waiting_for = reason
         self._observe(self._progress)
 
-    def _count(self, draft: Draft) -> None:
-        total = draft.counts.total()
+    def _count(self, chunk: PendingChunk) -> None:
+        total = chunk.counts.total()
         self._progress.lines += total
-        self._progress.invalid += total - draft.valid
-        self._progress.bytes_done += draft.stop - draft.start
+        self._progress.invalid += total - chunk.valid
+        self._progress.bytes_done += chunk.stop - chunk.start
 
     def _pieces(self, server: str, entries: list[Entry]) -> Iterator[_Piece]:
         last = 0
         for entry in entries:
             for piece in self._log_pieces(server, entry, last):
-                last = piece.draft.last
+                last = piece.chunk.last
                 yield piece
 
     def _log_pieces(self, server: str, entry: Entry, last: int) -> Iterator[_Piece]:
-        """The drafts of what a log holds beyond what was spooled of it; none of a refused one."""
+        """The chunks of what a log holds beyond what was spooled of it; none of a refused one."""
         opener = partial(self._hdfs.open, entry.path)
         try:
             log = self._admitted(server, opener, entry.path)
@@ -151,54 +153,54 @@ class _Run:
             self._progress.bytes_done += entry.size
             return
         self._progress.bytes_done += log.offset
-        if log.adds_nothing:
+        if log.nothing_new:
             return
         counted = 0
         with logs.plain(opener, entry.path) as stream:
             logs.skip(stream, log.offset)
-            for draft in log.drafts(stream, self._limits, last):
-                self._progress.logs += counted == 0 < draft.counts.total()
-                counted += draft.counts.total()
-                yield _Piece(log, draft)
+            for chunk in log.chunks(stream, self._limits, last):
+                self._progress.logs += counted == 0 < chunk.counts.total()
+                counted += chunk.counts.total()
+                yield _Piece(log, chunk)
 
     def _admitted(self, server: str, opener: logs.Opener, path: str) -> OpenLog:
-        """Where the log stands, once what is new in it has been looked at; raises BadInput."""
-        self._tell(f"the look at {path}")
+        """Recognise the log and check what is new in it; raises BadInput."""
+        self._notify(f"the look at {path}")
         form = formats.of(self._settings, server)
         inspection.sniff(opener, path, form)
         log = self._spooler.recognise(server, opener, path)
-        if not log.adds_nothing:
-            found = inspection.scan(opener, path, form, log.offset)
+        if not log.nothing_new:
+            scanned = inspection.scan(opener, path, form, log.offset)
             known = self._spooler.ledger.totals(server, log.file)
             look = inspection.see_why("FILE", server)  # in HDFS, where check does not look
-            inspection.refuse(self._settings, server, path, found, known, look)
+            inspection.refuse(self._settings, server, path, scanned, known, look)
         return log
 
 
 class _Clock:
-    """When a chunk is due. Event time runs `speed` times real time; silences are shortened."""
+    """Decides when a chunk is due; event time runs `speed` times real time, silences shortened."""
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self._begun = time.monotonic()
         self._due_s = 0.0
         self._event: int | None = None
-        self._draft: Draft | None = None
+        self._chunk: PendingChunk | None = None
 
-    def left(self, draft: Draft) -> float:
-        """Seconds until the draft may be spooled."""
-        if draft is not self._draft:
-            self._draft = draft
-            self._due_s += self._gap_s(draft)
+    def left(self, chunk: PendingChunk) -> float:
+        """Seconds until the chunk may be spooled."""
+        if chunk is not self._chunk:
+            self._chunk = chunk
+            self._due_s += self._gap_s(chunk)
         return self._begun + self._due_s - time.monotonic()
 
-    def _gap_s(self, draft: Draft) -> float:
+    def _gap_s(self, chunk: PendingChunk) -> float:
         if self._pace.rate:
-            return draft.counts.total() / self._pace.rate
+            return chunk.counts.total() / self._pace.rate
         if not self._pace.speed:
             return 0
-        before = draft.first if self._event is None else self._event
-        self._event = max(before, draft.last)
+        before = chunk.first if self._event is None else self._event
+        self._event = max(before, chunk.last)
         silence = max(0, self._event - before)
         return min(silence, self._pace.max_gap_s or silence) / self._pace.speed
 
@@ -207,6 +209,6 @@ def _merged(streams: list[Iterator[_Piece]]) -> Iterator[_Piece]:
     """Pieces by the event second they begin with; each stream keeps its own order."""
     heads = {index: next(stream, None) for index, stream in enumerate(streams)}
     while waiting := {index: head for index, head in heads.items() if head is not None}:
-        first = min(waiting, key=lambda index: (waiting[index].draft.first, index))
+        first = min(waiting, key=lambda index: (waiting[index].chunk.first, index))
         yield waiting[first]
         heads[first] = next(streams[first], None)

@@ -1,4 +1,4 @@
-"""How a replay is shown: a live line on a terminal, a plain line now and then elsewhere."""
+"""The display of a replay: a live line on a terminal, a plain line now and then elsewhere."""
 
 import sys
 import time

@@ -14,7 +14,7 @@ from clickstream.ingest.spool import logs
 
 
 class Put(NamedTuple):
-    """What became of a log: `outcome` is `stored`, `continued` or `already there`."""
+    """The result of a put: `outcome` is `stored`, `continued` or `already there`."""
 
     server: str
     path: str
@@ -68,8 +68,8 @@ def listing(settings: Settings) -> list[Source]:
 
 def entries(hdfs: Hdfs, settings: Settings, server: str) -> list[Entry]:
     """The source logs of a server, in the order of their names."""
-    found = hdfs.list(f"{settings.hdfs.source}/{server}")
-    return [entry for entry in found if not entry.is_dir and entry.name[0] not in "._"]
+    stored = hdfs.list(f"{settings.hdfs.source}/{server}")
+    return [entry for entry in stored if not entry.is_dir and entry.name[0] not in "._"]
 
 
 def _compare(hdfs: Hdfs, path: str, file: Path) -> str:

@@ -1,1 +1,1 @@
-"""What the local parts run on: child processes, Java, jars, rendered files."""
+"""The local runtime: child processes, Java, jars, rendered files."""

@@ -20,7 +20,7 @@ PATTERN = "[organisation]/[module]/[revision]/([classifier]/)[artifact].[ext]"
 
 
 class Coordinate(NamedTuple):
-    """What names a jar in a Maven repository."""
+    """The coordinates of a jar in a Maven repository."""
 
     organisation: str
     name: str
@@ -32,7 +32,7 @@ class Coordinate(NamedTuple):
         """From `organisation:name:revision[:classifier]`; ValueError when it is not that."""
         parts = text.split(":")
         if len(parts) not in (3, 4) or not all(parts):
-            raise ValueError(f"{text!r} is no coordinate")
+            raise ValueError(f"{text!r} is not a coordinate")
         return cls(*parts)
 
     def __str__(self) -> str:
@@ -55,8 +55,8 @@ def retrieve(
 ) -> dict[Coordinate, Path]:
     """Fetch the jars (and with `transitive` all they need) below an empty directory.
 
-    `watch` is told, now and then, how many bytes have come. Raises ClickstreamError with Ivy's
-    reason. `CLICKSTREAM_REPOSITORY` names a mirror; Ivy itself knows the usual place.
+    `watch` is called, now and then, with the bytes received so far. Raises ClickstreamError with
+    Ivy's reason. `CLICKSTREAM_REPOSITORY` names a mirror; Ivy itself knows the usual place.
     """
     write(_files(wanted, overrides, directory, transitive), directory)
     _run(directory, watch)
@@ -126,8 +126,8 @@ def _arrived(cache: Path) -> int:
 
 def _reason(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
-    telling = [line for line in lines if line.strip(":. ") and not line.startswith("....")]
-    return "".join(f"\n  {line}" for line in telling[-8:])
+    informative = [line for line in lines if line.strip(":. ") and not line.startswith("....")]
+    return "".join(f"\n  {line}" for line in informative[-8:])
 
 
 def _coordinate(path: Path, out: Path) -> Coordinate:

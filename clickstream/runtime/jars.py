@@ -42,7 +42,7 @@ class Jar(NamedTuple):
 
     @property
     def path(self) -> Path:
-        """Where it stands in the cache."""
+        """Its path in the cache."""
         return cache_dir() / "jars" / self.coordinate.file_name
 
 
@@ -94,8 +94,8 @@ def absent(service: str) -> list[Jar]:
 def fetch(service: str, watch: Callable[[int], None] = lambda _: None) -> None:
     """Bring what is missing into the cache and verify all of it; needs no network when complete.
 
-    `watch` is told how many bytes have come. A jar whose content is not the locked one is removed
-    and named in a ClickstreamError. Two fetches at once are safe: the second waits.
+    `watch` is called with the bytes received so far. A jar whose content is not the locked one is
+    removed and named in a ClickstreamError. Two fetches at once are safe: the second waits.
     """
     with _alone(service) as staging:
         missing = absent(service)

@@ -46,7 +46,7 @@ def java() -> str:
 
 
 def from_wheel() -> bool:
-    """Whether the Java in use is the wheel's."""
+    """Tell whether the Java in use is the wheel's."""
     return Path(java()).is_relative_to(cache_dir())
 
 
@@ -66,7 +66,7 @@ def spark_home() -> Path:
 
 
 def version(java: Path) -> str:
-    """The feature version of a Java binary, "17"; empty when it cannot be told."""
+    """The feature version of a Java binary, "17"; empty when it is unknown."""
     release = java.resolve().parent.parent / "release"
     text = release.read_text(errors="replace") if release.is_file() else _asked(java)
     _, _, rest = text.partition('JAVA_VERSION="' if release.is_file() else 'version "')
@@ -103,21 +103,21 @@ def _wheel() -> Path | None:
 def _shimmed(home: Path) -> Path:
     """`bin/java` of a Java home in the cache that is the wheel's, but for this very program."""
     key = hashlib.sha256(str(home).encode()).hexdigest()[:12]
-    place = cache_dir() / f"java-{key}"
-    if not (place / "bin" / "java").is_file():
-        draft = place.with_name(f"{place.name}.{os.getpid()}")
-        _build_shim(home, draft)
+    directory = cache_dir() / f"java-{key}"
+    if not (directory / "bin" / "java").is_file():
+        unfinished = directory.with_name(f"{directory.name}.{os.getpid()}")
+        _build_shim(home, unfinished)
         with suppress(OSError):  # another process was first: its shim is as good
-            draft.rename(place)
-        shutil.rmtree(draft, ignore_errors=True)
-    return place / "bin" / "java"
+            unfinished.rename(directory)
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return directory / "bin" / "java"
 
 
-def _build_shim(home: Path, place: Path) -> None:
-    (place / "bin").mkdir(parents=True)
+def _build_shim(home: Path, directory: Path) -> None:
+    (directory / "bin").mkdir(parents=True)
     for entry in home.iterdir():
         if entry.name != "bin":
-            (place / entry.name).symlink_to(entry)
-    program = place / "bin" / "java"
+            (directory / entry.name).symlink_to(entry)
+    program = directory / "bin" / "java"
     program.write_text(SHIM.format(java=shlex.quote(str(home / "bin" / "java"))))
     program.chmod(0o755)

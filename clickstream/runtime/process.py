@@ -69,7 +69,7 @@ def signals_handled(handler: Any, numbers: Sequence[signal.Signals]) -> Iterator
 
 @dataclass(frozen=True)
 class Running:
-    """A child that runs, as its state file tells. `created` is the kernel's start time, epoch s."""
+    """A running child, as its state file has it. `created`: the kernel's start time, epoch s."""
 
     name: str
     pid: int
@@ -78,7 +78,7 @@ class Running:
     ports: dict[str, int] = field(default_factory=dict)
 
     def alive(self) -> bool:
-        """Whether this very process still runs (a zombie does not)."""
+        """Tell whether this very process still runs (a zombie does not)."""
         import psutil
 
         try:

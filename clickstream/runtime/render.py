@@ -22,9 +22,9 @@ class File(NamedTuple):
 def configs() -> Path:
     """The folder of templates: inside an installed package, or at the root of a checkout."""
     package = Path(__file__).parent.parent
-    for place in (package / "configs", package.parent / "configs"):
-        if place.is_dir():
-            return place
+    for directory in (package / "configs", package.parent / "configs"):
+        if directory.is_dir():
+            return directory
     raise ClickstreamError(f"there is no configs folder beside {package}", "install it again")
 
 

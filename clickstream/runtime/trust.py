@@ -20,7 +20,7 @@ PASSWORD = "changeit"  # noqa: S105 - Java's usual one: it guards nothing, the c
 
 
 def options(directory: Path) -> list[str]:
-    """What a java command line needs to trust what the machine trusts; writes into `directory`."""
+    """The java options to trust what the machine trusts; writes into `directory`."""
     bundle = _bundle()
     if bundle is None or not from_wheel():
         return []
@@ -58,5 +58,5 @@ def _text(text: str) -> bytes:
 
 def _bundle() -> Path | None:
     named = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
-    places = [Path(place) for place in (named, *BUNDLES) if place]
-    return next((place for place in places if place.is_file()), None)
+    candidates = [Path(path) for path in (named, *BUNDLES) if path]
+    return next((path for path in candidates if path.is_file()), None)

@@ -53,7 +53,7 @@ def list_(
 def show(
     name: Annotated[str, typer.Argument(metavar="ID", help="As alert list shows it.")],
     evidence: Annotated[
-        bool, typer.Option("--evidence", help="Read its lines in the master copy (a Spark job).")
+        bool, typer.Option("--evidence", help="Read its lines in the master dataset (a Spark job).")
     ] = False,
     top: Annotated[int, typer.Option(min=1, help="How many values of each field.")] = 10,
     conf: options.Conf = None,

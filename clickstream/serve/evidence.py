@@ -1,4 +1,4 @@
-"""The evidence of an alert: its lines, from the master copy."""
+"""The evidence of an alert: its lines, from the master dataset."""
 
 from typing import Any, NamedTuple
 
@@ -38,11 +38,11 @@ def find(settings: Settings, name: str) -> Alert:
 
 
 def collect(settings: Settings, alert: Alert, top: int, watch: Watch = lambda _: None) -> Evidence:
-    """Read the lines of an alert in the master copy; `watch` gets each stage.
+    """Read the lines of an alert in the master dataset; `watch` gets each stage.
 
     ddos: those of the IP from the first to the last second; health: the server's non-200 lines
     that were counted, so from a window before the first second on. Raises NoData where the master
-    copy has none (yet), NotRunning, ServiceFailed.
+    dataset has none (yet), NotRunning, ServiceFailed.
     """
     first = alert.first
     if alert.kind == HEALTH:
@@ -58,7 +58,7 @@ def collect(settings: Settings, alert: Alert, top: int, watch: Watch = lambda _:
     rows = _submit(settings, files, values, watch) if files else []
     lines = sum(row["n"] for row in rows if not row["field"])
     if not lines:
-        raise NoData(f"the master copy has no closed file with a line of {show_bytes(alert.id)}")
+        raise NoData(f"the master dataset has no closed file with a line of {show_bytes(alert.id)}")
     return Evidence(lines, _shown(rows, SHOWN[alert.kind]))
 
 

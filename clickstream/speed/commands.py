@@ -109,7 +109,7 @@ def rebuild(
     conf: options.Conf = None,
     form: Form = "table",
 ) -> None:
-    """Count a day of the real-time views again, from the master copy; the stream must not run.
+    """Count a day of the real-time views again, from the master dataset; the stream must not run.
 
     Takes the lines that the stream has read, and rejects accepted since. The day is the UTC day
     for popularity, ddos and health, the printed one for traffic.

@@ -1,4 +1,4 @@
-"""`speed rebuild`: a day of the real-time views, made again from the master copy.
+"""`speed rebuild`: a day of the real-time views, made again from the master dataset.
 
 The same transform as the stream's, over the lines that the stream has read: those at or below each
 file's highest offset. Lines above it are left to the stream, which would count them a second time.
@@ -28,7 +28,7 @@ def rebuild(settings: Settings, day: str, watch: Watch = lambda _: None) -> dict
     """Replace a day's buckets; a row as COLUMNS names it, `lines` being those of that UTC day.
 
     A day is that of the buckets: UTC for clients, categories and non-200, as printed for traffic.
-    Raises ClickstreamError while the stream runs or the master copy is written, or with other
+    Raises ClickstreamError while the stream runs or the master dataset is written, or with other
     settings than the stream's; NoData where either has nothing.
     """
     control.refuse_while_writing(settings)
@@ -36,7 +36,7 @@ def rebuild(settings: Settings, day: str, watch: Watch = lambda _: None) -> dict
     with Recount.connect(settings) as counted, RealTime.connect(settings) as views:
         counted.begin()
         compatibility.check_lines(settings, views)
-    watch("listing the master copy")
+    watch("listing the master dataset")
     entries = _closed(settings, days_around(day))
     size = sum(entry.size for entry in entries)
     source = stored_lines.directories(endpoints.hdfs_url(settings), settings.hdfs.master, entries)
@@ -61,5 +61,5 @@ def _closed(settings: Settings, days: list[str]) -> list[Entry]:
             "let the agents finish first: clickstream ingest stop",
         )
     if not (closed := master.closed(entries)):
-        raise NoData(f"the master copy has no lines of {days[0]} to {days[-1]}")
+        raise NoData(f"the master dataset has no lines of {days[0]} to {days[-1]}")
     return closed

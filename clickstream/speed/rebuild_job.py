@@ -1,4 +1,4 @@
-"""The Spark job of `speed rebuild`: the master copy's lines through the stream's transform.
+"""The Spark job of `speed rebuild`: the master dataset's lines through the stream's transform.
 
 Spark sorts the counts by minute and the driver takes one piece after the other, so its memory does
 not grow with the day. There are no Python workers.
@@ -80,7 +80,7 @@ def check_whole(session: "SparkSession", settings: Settings, batch: int) -> None
 
 
 def check_line_counts(session: "SparkSession", settings: Settings) -> None:
-    """No line that the ledger of this home, if it has one, knows may be missing in the master copy.
+    """Refuse where a line is missing in the master dataset that this home's ledger knows.
 
     Raises ClickstreamError.
     """

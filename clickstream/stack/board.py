@@ -13,12 +13,12 @@ PLAIN_SECONDS = 5
 
 
 class Board:
-    """Tells what each task does. `say` may be called from any thread."""
+    """Shows what each task does. `say` may be called from any thread."""
 
     def __init__(self, titles: Iterable[str], console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
         self._lines = dict.fromkeys(titles, "…")
-        self._told = dict.fromkeys(self._lines, 0.0)
+        self._printed_at = dict.fromkeys(self._lines, 0.0)
         self._done: set[str] = set()
         self._spinner = Spinner("dots")
         self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=8)
@@ -39,9 +39,9 @@ class Board:
         if done:
             self._done.add(title)
         now = time.monotonic()
-        due = done or now - self._told[title] > PLAIN_SECONDS
+        due = done or now - self._printed_at[title] > PLAIN_SECONDS
         if changed and due and not self._console.is_terminal:
-            self._told[title] = now
+            self._printed_at[title] = now
             self._console.print(f"{title}: {text}", markup=False)
 
     def _table(self) -> Table:

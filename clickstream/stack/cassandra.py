@@ -43,7 +43,7 @@ class Cassandra(Service):
     title = "Cassandra"
     processes: ClassVar[Processes] = {"cassandra": ("cassandra", "cassandra_storage")}
 
-    def elsewhere(self) -> str:
+    def external_address(self) -> str:
         """The ring of `cassandra.hosts`."""
         return ",".join(self.settings.cassandra.hosts)
 
@@ -58,7 +58,7 @@ class Cassandra(Service):
         """The daemon; jamm measures memtables."""
         (jamm,) = (path for path in jars.files("cassandra") if "_jamm-" in path.name)
         conf = self.directory / "conf"
-        places = {
+        directories = {
             "cassandra.config": f"file://{conf}/cassandra.yaml",
             "cassandra.storagedir": str(self.directory / "data"),
             "cassandra.logdir": str(self.settings.files.logs),
@@ -68,14 +68,14 @@ class Cassandra(Service):
             self.settings.stack.heap_mb.cassandra,
             f"-javaagent:{jamm}",
             *MODULES,
-            *(f"-D{name}={value}" for name, value in {**PROPERTIES, **places}.items()),
+            *(f"-D{name}={value}" for name, value in {**PROPERTIES, **directories}.items()),
             *("-Xss512k", "-XX:MaxDirectMemorySize=128m"),
             *("-cp", jars.classpath("cassandra"), MAIN),
         )
         return {"cassandra": daemon}
 
     def ready(self, process: str) -> bool:
-        """Whether it answers a query."""
+        """Tell whether it answers a query."""
         # Before the port is open the driver would only fill the log with its attempts.
         return port_open(self.ports[process]) and self._answers()
 

@@ -54,7 +54,7 @@ def status(
         Literal["table", "json", "csv"], typer.Option("--format", help="How rows are printed.")
     ] = "table",
 ) -> None:
-    """What runs, where: process, state, pid, port, memory.
+    """List the processes of the stack: state, pid, port, memory.
 
     Example: clickstream stack status
     """
@@ -118,7 +118,7 @@ def lock(
         list[str] | None, typer.Argument(metavar="SERVICE", help="Only these; all by default.")
     ] = None,
 ) -> None:
-    """Resolve the services' jars anew and write their locks (for maintainers, in a checkout).
+    """Resolve the services' jars again and write their locks (for maintainers, in a checkout).
 
     Example: clickstream stack lock kafka
     """

@@ -25,7 +25,7 @@ STATE = "/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState"
 
 
 class Hdfs(Service):
-    """The source logs, the master copy and the quarantine."""
+    """The source logs, the master dataset and the quarantine."""
 
     name = "hdfs"
     title = "HDFS"
@@ -34,7 +34,7 @@ class Hdfs(Service):
         "datanode": ("datanode", "datanode_http", "datanode_ipc"),
     }
 
-    def elsewhere(self) -> str:
+    def external_address(self) -> str:
         """The file system of `hdfs.url`."""
         return self.settings.hdfs.url
 
@@ -56,7 +56,7 @@ class Hdfs(Service):
         return super().env() | {"HADOOP_USER_NAME": getpass.getuser()}
 
     def ready(self, process: str) -> bool:
-        """Whether the NameNode answers; and then, for the DataNode, whether HDFS takes files."""
+        """Tell whether the NameNode answers, or, for the DataNode, whether HDFS takes files."""
         state = self._state()
         if process == "namenode":
             return bool(state)
@@ -74,8 +74,8 @@ class Hdfs(Service):
         return beans[0] if beans else {}
 
     def _format(self, name: Path) -> None:
-        place = f"-Ddfs.namenode.name.dir=file://{name}"
-        self._run(self._main("namenode", MAINS["namenode"], place, "-format", "-nonInteractive"))
+        option = f"-Ddfs.namenode.name.dir=file://{name}"
+        self._run(self._main("namenode", MAINS["namenode"], option, "-format", "-nonInteractive"))
 
     def _main(self, process: str, *arguments: str) -> list[str]:
         heap_mb: int = getattr(self.settings.stack.heap_mb, process)

@@ -1,4 +1,4 @@
-"""How the locks are made: from a few roots, by a transitive resolve. A maintainer's command."""
+"""The locks, made from a few roots by a transitive resolve. A maintainer's command."""
 
 import tempfile
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ LOG4J = "2.25.4"
 
 
 class Roots(NamedTuple):
-    """What a service is made of; `transitive` also takes what the roots need."""
+    """The roots of a service's jars; `transitive` also takes what the roots need."""
 
     roots: Sequence[str]
     overrides: Sequence[str] = ()
@@ -70,9 +70,9 @@ ROOTS = {
 def write_lock(service: str) -> Path:
     """Resolve a service's roots and write its lock; returns the lock's path."""
     with tempfile.TemporaryDirectory() as folder:
-        found = resolve(ROOTS[service], Path(folder))
+        resolved = resolve(ROOTS[service], Path(folder))
     path = jars.LOCKS / f"{service}.lock"
-    path.write_text(jars.lock_text(found))
+    path.write_text(jars.lock_text(resolved))
     return path
 
 

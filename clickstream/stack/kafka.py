@@ -21,7 +21,7 @@ class Kafka(Service):
     title = "Kafka"
     processes: ClassVar[Processes] = {"kafka": ("kafka", "kafka_controller")}
 
-    def elsewhere(self) -> str:
+    def external_address(self) -> str:
         """The brokers of `kafka.bootstrap`."""
         return self.settings.kafka.bootstrap
 
@@ -36,7 +36,7 @@ class Kafka(Service):
         return {"kafka": self._main("kafka.Kafka", str(self._conf("server.properties")))}
 
     def ready(self, process: str) -> bool:
-        """Whether the broker names itself and its group coordinator answers.
+        """Tell whether the broker names itself and its group coordinator answers.
 
         For a moment after the port opens there is neither.
         """

@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
 
 class _Cancelled(Exception):
-    """Another service failed, or the user broke off."""
+    """Another service failed, or the user cancelled."""
 
 
 def chosen(settings: Settings, names: Sequence[str] = ()) -> list[Service]:
@@ -52,10 +52,10 @@ def chosen(settings: Settings, names: Sequence[str] = ()) -> list[Service]:
 def up(settings: Settings, names: Sequence[str] = ()) -> list[str]:
     """Start what does not run, side by side; returns the names of the services it started.
 
-    Services that the configuration places elsewhere are left alone. When one fails, those that
-    this call started are stopped again, and ServiceFailed tells the first failure.
+    External services, whose address the configuration names, are left alone. When one fails, those
+    that this call started are stopped again, and ServiceFailed names the first failure.
     """
-    local = [service for service in chosen(settings, names) if not service.elsewhere()]
+    local = [service for service in chosen(settings, names) if not service.external_address()]
     settings.files.claim(settings.files.configured(settings.alerts.file))
     with _alone(settings):
         wanted = [service for service in local if not all(service.running().values())]
@@ -71,7 +71,7 @@ def up(settings: Settings, names: Sequence[str] = ()) -> list[str]:
 def down(settings: Settings) -> list[str]:
     """Stop every service, last started first; returns the names of those that ran.
 
-    One that cannot be stopped does not save the others; it is told at the end.
+    One that cannot be stopped does not save the others; it is reported at the end.
     """
     if not settings.files.is_ours:
         return []
@@ -89,7 +89,7 @@ def status(settings: Settings) -> list[Row]:
 
 
 def others(settings: Settings) -> list[Running]:
-    """What runs in the home and is no service: agents, jobs."""
+    """The running processes of the home that are not services: agents, jobs."""
     own = {process for kind in SERVICES for process in kind.processes}
     return [child for child in running_children(settings.files) if child.name not in own]
 
@@ -112,7 +112,7 @@ def _alone(settings: Settings) -> Iterator[None]:
 
 def _start(services: list[Service]) -> None:
     broken = threading.Event()
-    # Inside out: the others are told to break off, awaited, and only then stopped.
+    # Inside out: the others are asked to cancel, awaited, and only then stopped.
     with (
         Board([service.title for service in services]) as board,
         _stopped_on_failure(services),
@@ -133,7 +133,7 @@ def _start_one(service: Service, board: Board, broken: threading.Event) -> None:
     try:
         service.start(check)
     except _Cancelled:
-        board.say(service.title, "broken off", done=True)
+        board.say(service.title, "cancelled", done=True)
         raise
     except ClickstreamError:
         board.say(service.title, "failed", done=True)
@@ -180,7 +180,8 @@ def _stop(services: Sequence[Service]) -> list[str]:
 
 def _row(service: Service, process: str, running: Running | None) -> Row:
     if running is None:
-        state = f"elsewhere: {service.elsewhere()}" if service.elsewhere() else "stopped"
+        address = service.external_address()
+        state = f"elsewhere: {address}" if address else "stopped"
         return Row(service.name, process, state, None, None, None)
     port = next(iter(running.ports.values()), None)
     return Row(service.name, process, "running", running.pid, port, running.memory_mb())

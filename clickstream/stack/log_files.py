@@ -1,4 +1,4 @@
-"""What `stack logs` shows."""
+"""The log lines that `stack logs` shows."""
 
 import time
 from collections import deque
@@ -15,8 +15,8 @@ FOLLOW_SECONDS = 0.3
 
 def log(settings: Settings, name: str, lines: int, follow: bool = False) -> Iterator[str]:
     """The last lines of the logs of a service or of one process, made printable."""
-    found = [settings.files.log(process) for process in processes(name)]
-    there = [path for path in found if path.is_file()]
+    paths = [settings.files.log(process) for process in processes(name)]
+    there = [path for path in paths if path.is_file()]
     if not there:
         raise NoData(f"{name} has no log yet", "clickstream stack up starts it")
     for path in there:

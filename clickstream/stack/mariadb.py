@@ -58,7 +58,7 @@ class MariaDB(Service):
     title = "MariaDB"
     processes: ClassVar[Processes] = {"mariadb": ("mariadb",)}
 
-    def elsewhere(self) -> str:
+    def external_address(self) -> str:
         """The database of `database.url` (its password masked)."""
         given = self.settings.database.url.get_secret_value()
         return repr(database_url(self.settings)) if given else ""
@@ -72,9 +72,9 @@ class MariaDB(Service):
 
     def commands(self) -> Commands:
         """The server, on loopback and a socket."""
-        found = programs()
+        installed = programs()
         server = [
-            *(str(found.server), *found.base(), *SMALL, *_as_root()),
+            *(str(installed.server), *installed.base(), *SMALL, *_as_root()),
             f"--datadir={self.directory / 'data'}",
             f"--socket={self.socket()}",
             f"--pid-file={self.directory / 'mariadbd.pid'}",
@@ -87,7 +87,7 @@ class MariaDB(Service):
         return {"mariadb": server}
 
     def ready(self, process: str) -> bool:
-        """Whether our user can log in with the password."""
+        """Tell whether our user can log in with the password."""
         if not port_open(self.ports[process]):
             return False
         import pymysql
@@ -105,7 +105,7 @@ class MariaDB(Service):
             return False
         return True
 
-    def settle(self) -> None:
+    def after_start(self) -> None:
         """The statements held the password: they are not needed any more."""
         (self.directory / "start.sql").unlink()
 
@@ -129,10 +129,10 @@ class MariaDB(Service):
             write([File(file.name, secrets.token_urlsafe(24) + "\n")], file.parent)
 
     def _install(self, data: Path) -> None:
-        found = programs()
+        installed = programs()
         self._run(
             [
-                *(str(found.install), *found.base(), f"--datadir={data}", *_as_root()),
+                *(str(installed.install), *installed.base(), f"--datadir={data}", *_as_root()),
                 "--auth-root-authentication-method=socket",
                 f"--auth-root-socket-user={getpass.getuser()}",
                 *("--skip-test-db", "--skip-name-resolve", "--skip-log-bin"),
@@ -167,21 +167,21 @@ def programs() -> Programs:
 def unpack() -> Path:
     """The folder of the unpacked jar; unpacks it the first time."""
     (jar,) = jars.files("mariadb")
-    place = cache_dir() / jar.stem
-    if not place.exists():
-        draft = place.with_name(f"{place.name}.{os.getpid()}")
+    directory = cache_dir() / jar.stem
+    if not directory.exists():
+        unfinished = directory.with_name(f"{directory.name}.{os.getpid()}")
         with zipfile.ZipFile(jar) as archive:
-            archive.extractall(draft)
-        for program in [*draft.glob("**/bin/*"), *draft.glob("**/scripts/*")]:
+            archive.extractall(unfinished)
+        for program in [*unfinished.glob("**/bin/*"), *unfinished.glob("**/scripts/*")]:
             program.chmod(0o755)
-        if not place.exists():
-            draft.rename(place)
-        shutil.rmtree(draft, ignore_errors=True)
-    return place
+        if not directory.exists():
+            unfinished.rename(directory)
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return directory
 
 
-def _unpacked(place: Path) -> Programs:
-    (server,) = place.glob("**/bin/mariadbd")
+def _unpacked(directory: Path) -> Programs:
+    (server,) = directory.glob("**/bin/mariadbd")
     base = server.parent.parent
     return Programs(server, base / "scripts" / "mariadb-install-db", str(base))
 

@@ -22,8 +22,8 @@ def assign(settings: Settings, names: list[str]) -> dict[str, int]:
 
 
 def _configured(settings: Settings, names: list[str]) -> dict[str, int]:
-    asked = {name: getattr(settings.stack.ports, name) for name in names}
-    configured = {name: port for name, port in asked.items() if port}
+    requested = {name: getattr(settings.stack.ports, name) for name in names}
+    configured = {name: port for name, port in requested.items() if port}
     for name, port in configured.items():
         same = [other for other in configured if configured[other] == port]
         if len(same) > 1:
@@ -37,7 +37,7 @@ def _configured(settings: Settings, names: list[str]) -> dict[str, int]:
 
 
 def taken(port: int) -> bool:
-    """Whether a server could not listen there: asked by trying, as a server would."""
+    """Tell whether a server could not listen there: asked by trying, as a server would."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -49,7 +49,7 @@ def taken(port: int) -> bool:
 
 
 def _by(port: int) -> str:
-    """Who listens there, where this user may see it."""
+    """The process that listens there, where this user may see it."""
     import psutil
 
     try:

@@ -40,8 +40,8 @@ class Service(ABC):
         self.directory = settings.files.service(self.name)
 
     @abstractmethod
-    def elsewhere(self) -> str:
-        """Where the configuration says this service is, when it is not ours to run; else empty."""
+    def external_address(self) -> str:
+        """The configured address of the service, when it is not ours to run; else empty."""
 
     @abstractmethod
     def prepare(self) -> None:
@@ -53,10 +53,10 @@ class Service(ABC):
 
     @abstractmethod
     def ready(self, process: str) -> bool:
-        """Whether one of its processes does its work; asked until it does."""
+        """Tell whether one of its processes does its work; asked until it does."""
 
-    def settle(self) -> None:  # noqa: B027 - most services need nothing
-        """What is left to do once it is ready."""
+    def after_start(self) -> None:  # noqa: B027 - most services need nothing
+        """Do what remains once it is ready."""
 
     @property
     def ports(self) -> dict[str, int]:
@@ -78,7 +78,7 @@ class Service(ABC):
         return {process: self.child(process).running() for process in self.processes}
 
     def start(self, check: Callable[[], None] = lambda: None) -> None:
-        """Start it and wait until it is ready; `check` may raise to break off.
+        """Start it and wait until it is ready; `check` may raise to cancel.
 
         A process of it that still runs alone is stopped first. Raises ServiceFailed with the end
         of the log.
@@ -92,7 +92,7 @@ class Service(ABC):
         }
         for process, child in children.items():
             child.wait_ready(partial(self._ready, process, check), self._patience)
-        self.settle()
+        self.after_start()
 
     def stop(self) -> bool:
         """End its processes, the last one first; False when none ran."""
@@ -131,13 +131,13 @@ class Service(ABC):
         heap = ("-Xms64m", f"-Xmx{heap_mb}m", "-Djava.net.preferIPv4Stack=true")
         return [java(), *heap, *QUICK_START, *rest]
 
-    def _make_once(self, place: Path, make: Callable[[Path], None]) -> None:
+    def _make_once(self, store: Path, make: Callable[[Path], None]) -> None:
         """Make a store under another name and rename it, so that half a store is never used."""
-        if not place.exists():
-            draft = place.with_name(f"{place.name}.new")
-            shutil.rmtree(draft, ignore_errors=True)
-            make(draft)
-            draft.rename(place)
+        if not store.exists():
+            unfinished = store.with_name(f"{store.name}.new")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            make(unfinished)
+            unfinished.rename(store)
 
     def _run(self, argv: Sequence[str]) -> None:
         done = subprocess.run(

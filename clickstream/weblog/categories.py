@@ -36,7 +36,7 @@ def _agreed(match: str) -> str:
     try:
         re.compile(match, re.ASCII)
     except re.error as error:
-        raise ValueError(f"no regular expression: {error}") from None
+        raise ValueError(f"not a regular expression: {error}") from None
     return match
 
 

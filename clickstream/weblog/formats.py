@@ -1,7 +1,7 @@
-"""How the stored lines of a server are read, and the refusal to read them in another way.
+"""The formats of the servers, and the refusal to read stored lines in another one.
 
 A vhost_combined line passes as a combined one with its columns shifted. So once a server has valid
-lines, its format may only change within a family (`weblog.reader`). The ledger notes in which
+lines, its format may only change within a family (`weblog.reader`). The ledger records in which
 format lines were judged last; no agent may judge them in another one.
 """
 
@@ -21,8 +21,8 @@ def of(settings: Settings, server: str) -> Format:
     return weblog.FORMATS[settings.servers[server].format]
 
 
-def settle(ledger: Ledger, settings: Settings, servers: Iterable[str]) -> None:
-    """Note how the lines of the servers are judged from now on; before any of them is spooled.
+def record_formats(ledger: Ledger, settings: Settings, servers: Iterable[str]) -> None:
+    """Record how the lines of the servers are judged from now on; before any of them is spooled.
 
     Raises BadInput where valid lines of a server stand there that are read in another way, or where
     chunks wait that were judged in another format.
@@ -31,13 +31,13 @@ def settle(ledger: Ledger, settings: Settings, servers: Iterable[str]) -> None:
         check(ledger, settings, server)
         _refuse_waiting(ledger, settings, server, ledger.open_chunks(server))
         name = of(settings, server).name
-        if ledger.noted(_key(server)) != name:
-            ledger.note(_key(server), name)
+        if ledger.metadata(_key(server)) != name:
+            ledger.set_metadata(_key(server), name)
 
 
 def check(ledger: Ledger, settings: Settings, server: str) -> None:
     """Refuse a format in which the valid lines of a server would be misread; raises BadInput."""
-    before, now = _noted(ledger, settings, server), of(settings, server)
+    before, now = _recorded(ledger, settings, server), of(settings, server)
     if weblog.reader(before) is not weblog.reader(now) and ledger.totals(server)[VALID]:
         raise BadInput(
             f"the lines of {server} were taken as {before.name}; with servers.{server}.format ="
@@ -67,7 +67,7 @@ def check_agent(settings: Settings, server: str, waits: Callable[[Chunk], bool])
 
 
 def _refuse_waiting(ledger: Ledger, settings: Settings, server: str, waiting: list[Chunk]) -> None:
-    before = _noted(ledger, settings, server)
+    before = _recorded(ledger, settings, server)
     if waiting and before is not of(settings, server):
         raise BadInput(
             f"lines of {server} that were judged as {before.name} wait for its agent",
@@ -86,9 +86,9 @@ def _ledger(settings: Settings) -> Iterator[Ledger | None]:
         yield None
 
 
-def _noted(ledger: Ledger, settings: Settings, server: str) -> Format:
-    """The format in which the lines were judged last; that of now where nothing is noted."""
-    name = ledger.noted(_key(server))
+def _recorded(ledger: Ledger, settings: Settings, server: str) -> Format:
+    """The format in which the lines were judged last; the present one where none is recorded."""
+    name = ledger.metadata(_key(server))
     return weblog.FORMATS[name] if name else of(settings, server)
 
 

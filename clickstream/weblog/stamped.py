@@ -43,20 +43,20 @@ _NAMES = [
 _NAMED = re.compile(r"{(\w+)}")
 
 
-def fields(text: str, made: str, vhosts: Collection[str] = ()) -> str:
-    r"""An array of strings of a column of stamped lines: `made`, split at its `\n`.
+def fields(text: str, template: str, vhosts: Collection[str] = ()) -> str:
+    r"""An array of strings of a column of stamped lines: `template`, split at its `\n`.
 
-    `made` names what it holds in braces: server, file, offset, ms, day (of the stamp), the groups
+    `template` names its fields in braces: server, file, offset, ms, day (of the stamp), the groups
     of a Format by name, and `target`: the first path segment, empty where there is no path; of an
     unusual request the whole of it in its quotes. Anything but a valid stamped line gives an array
     of one element. `vhosts` are the servers whose lines are read as VHOST_COMBINED.
     """
-    found = _replaced(text, made, COMBINED)
+    result = _replaced(text, template, COMBINED)
     if vhosts:
         theirs = " OR ".join(f"startswith({text}, '{STAMP_VERSION}:{name}:')" for name in vhosts)
-        other = _replaced(text, made, VHOST_COMBINED)
-        found = f"CASE WHEN {theirs} THEN {other} ELSE {found} END"
-    return rf"split({found}, '\n')"
+        other = _replaced(text, template, VHOST_COMBINED)
+        result = f"CASE WHEN {theirs} THEN {other} ELSE {result} END"
+    return rf"split({result}, '\n')"
 
 
 def category(target: str) -> str:
@@ -68,17 +68,17 @@ def category(target: str) -> str:
     )
 
 
-def _replaced(text: str, made: str, form: Format) -> str:
+def _replaced(text: str, template: str, form: Format) -> str:
     names = iter(_NAMES)
     line = re.sub(r"\((?!\?)", lambda _: f"(?P<{next(names)}>", form.line)
-    made = made.replace("{target}", "{path}{whole}")
-    if "{whole}" in made:
+    template = template.replace("{target}", "{path}{whole}")
+    if "{whole}" in template:
         line = line.replace(f'"(?P<request>{QUOTED})"', _TARGET)
-    wanted = _NAMED.findall(made)
+    wanted = _NAMED.findall(template)
     expression = STAMP + line
     order = [name for name in weblog.groups(expression) if name in wanted]
-    made = _NAMED.sub(lambda found: f"${order.index(found[1]) + 1}", made)
-    return f"regexp_replace({text}, r'{_quick(weblog.grouped(expression, wanted))}', '{made}')"
+    template = _NAMED.sub(lambda match: f"${order.index(match[1]) + 1}", template)
+    return f"regexp_replace({text}, r'{_quick(weblog.grouped(expression, wanted))}', '{template}')"
 
 
 def _quick(expression: str) -> str:

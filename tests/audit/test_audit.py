@@ -69,7 +69,7 @@ def test_a_ledger_and_stores_that_agree():
 def test_a_log_of_which_nothing_came_and_one_that_is_empty():
     done = audited(Stores([]))
     assert done[FILE, ALL]["problem"] == "missing in every store, bytes 0-29"
-    assert done[FILE, DAY]["problem"] == "valid 3, in the master copy 0; valid 3, in Kafka 0"
+    assert done[FILE, DAY]["problem"] == "valid 3, in the master dataset 0; valid 3, in Kafka 0"
     pending = audited(Stores([]), ledger_state("3 lines in the spool"))
     assert pending[FILE, ALL]["problem"].startswith("in flight (3 lines in the spool) in every")
     assert "missing" not in pending[FILE, DAY]["problem"]
@@ -81,7 +81,7 @@ def test_one_missing_and_one_too_many_do_not_cancel_out():
     gone = row(kafka=3, m=3, wrong=[mark(NO_MASTER, 1, 10, 2), mark(NO_KAFKA, 2, 20, 3)])
     done = audited(Stores([gone]))
     assert done[FILE, ALL]["problem"] == (
-        "missing in the master copy: 1 line at 10; missing in Kafka: 1 line at 20"
+        "missing in the master dataset: 1 line at 10; missing in Kafka: 1 line at 20"
     )
     assert done[FILE, DAY]["problem"] == ""
 
@@ -175,7 +175,7 @@ def test_source_and_batch_are_held_against_the_rest():
     done = compare(ledger_state(), found, whole=True)
     assert done.problems == [
         f"weblog1 {FILE} all: the source log has 4 lines, the ledger 3",
-        f"weblog1 all {DAY}: the master copy has 3 lines, the batch views count 2",
+        f"weblog1 all {DAY}: the master dataset has 3 lines, the batch views count 2",
     ]
     gone = Stores([row()], sources={("weblog1", FILE): None})
     assert compare(ledger_state(), gone, whole=True).problems == []
@@ -184,7 +184,7 @@ def test_source_and_batch_are_held_against_the_rest():
 def test_lines_without_a_stamp_are_a_problem_of_their_own():
     stray = row(file="?", day="-", bucket=-1, m=2, q=1, k=0, ids=1, first=None, stop=None)
     done = compare(ledger_state(), Stores([row(), stray]), whole=True)
-    problem = "lines without a stamp: 2 in the master copy, 1 in the quarantine"
+    problem = "lines without a stamp: 2 in the master dataset, 1 in the quarantine"
     assert set(done.problems) == {
         f"weblog1 ? all: {problem}",
         f"weblog1 ? -: {problem}",

@@ -132,7 +132,7 @@ def test_every_wrong_key_is_named(home: Path) -> None:
 
 @pytest.mark.parametrize("name", ["all", "web 1", "", "wéb"])
 def test_names_that_no_server_may_have(home: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="no server name"):
+    with pytest.raises(UsageError, match="not a server name"):
         config.load(None, home, {"servers": json.dumps({name: {"agent": "agent1"}})})
 
 
@@ -253,6 +253,6 @@ def test_the_webhook_is_a_secret_web_address(home: Path) -> None:
     settings = config.load(None, home, {"alerts.webhook": "https://h/services/T0/xyz"})
     assert _source(settings, "alerts.webhook") == ("***", "flag")
     for wrong in ("file:///etc/passwd", "ftp://h/x", "h/x", "https:///x", "http://a b"):
-        with pytest.raises(UsageError, match="no http") as refusal:
+        with pytest.raises(UsageError, match="not an http") as refusal:
             config.load(None, home, {"alerts.webhook": wrong})
         assert wrong not in str(refusal.value)

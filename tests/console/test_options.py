@@ -1,4 +1,4 @@
-"""What every command shares: settings of one command, and stages where there is no terminal."""
+"""The shared parts of commands: settings of one command, and stages where there is no terminal."""
 
 import io
 import json
@@ -30,7 +30,7 @@ def test_spark_properties_of_a_command_are_laid_over_the_configured_ones(sets, t
 
 @pytest.mark.parametrize(
     ("given", "conf", "said"),
-    [((), ["spark.a"], "--conf spark.a: write it"), (("spark.conf=x",), ["a=b"], "is no table")],
+    [((), ["spark.a"], "--conf spark.a: write it"), (("spark.conf=x",), ["a=b"], "is not a table")],
 )
 def test_what_is_no_property_is_refused(sets, given, conf, said):
     sets(*given)

@@ -68,8 +68,8 @@ def _side_by_side(asked: argparse.Namespace) -> Iterator[Result]:
     own += [f"--audit={asked.audit}"]
     own += [f"--seeds={asked.seeds}", f"--first-seed={asked.first_seed}"]
     with ExitStack() as held:
-        place = Path(held.enter_context(tempfile.TemporaryDirectory()))
-        outs = [place / f"{number}.json" for number in range(asked.lanes)]
+        directory = Path(held.enter_context(tempfile.TemporaryDirectory()))
+        outs = [directory / f"{number}.json" for number in range(asked.lanes)]
         lanes = []
         held.callback(_end, lanes)
         for number, out in enumerate(outs):

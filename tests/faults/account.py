@@ -21,7 +21,7 @@ Copies = dict[Key, dict[int, list[bytes]]]
 class Account(NamedTuple):
     """Everything that a home ever replayed. `lost`, `doubled` and `altered` must be 0.
 
-    `lost`: lines that are missing in Kafka, in the master copy, in the quarantine or in the
+    `lost`: lines that are missing in Kafka, in the master dataset, in the quarantine or in the
     ledger. `doubled`: ids that no line of the logs has (or that stand where they should not), and
     lines that the ledger counts too often. `altered`: copies that differ from the log's bytes.
     Extra copies under the same id are allowed. `problems` are other things left wrong.
@@ -74,9 +74,9 @@ def _copies(stamped: Iterable[bytes]) -> Copies:
 
 
 def closed(settings: Settings, root: str, torn: list[str]) -> Iterator[bytes]:
-    """What a batch job would see: files with a final name, as long as the NameNode says.
+    """The files that a batch job would see: those with a final name, as long as the NameNode says.
 
-    Those that are not whole are told in `torn`.
+    Those that are not whole are listed in `torn`.
     """
     hdfs = Hdfs.connect(settings)
     for entry in hdfs.walk(root):
@@ -120,7 +120,7 @@ def _alike(log: Log, sample: list[tuple[int, bytes]]) -> int:
 
 
 def compare(found: dict[int, list[bytes]], wanted: dict[int, bytes]) -> Counter[str]:
-    """What is lost, doubled, altered and an extra copy of one file in one store, by offset."""
+    """The lines lost, doubled, altered and copied of one file in one store, by offset."""
     return Counter(
         {
             "lost": len(wanted.keys() - found.keys()),

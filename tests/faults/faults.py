@@ -78,7 +78,7 @@ def kill_replay(run: Run) -> None:
 
 
 def kafka(run: Run) -> None:
-    """The broker hangs, or is killed, for a minute; meanwhile the master copy is completed."""
+    """The broker hangs, or is killed, for a minute; meanwhile the master dataset is completed."""
     run.until_collected(run.moment())
     with _outage(run, "kafka"):
         services.pause(OUTAGE_S)
@@ -133,17 +133,17 @@ def missing_component(run: Run) -> None:
         sorted(c.name for c in Agent(run.settings, agent).declared() if c.kind == "channel")
     )
     run.note = f"{agent} without channel {channel}"
-    place = run.settings.files.channels(agent) / channel
-    aside = place.with_name(f"{channel}.aside")
-    place.rename(aside)
-    place.write_text("a file in the way of the channel's directories")
+    directory = run.settings.files.channels(agent) / channel
+    aside = directory.with_name(f"{channel}.aside")
+    directory.rename(aside)
+    directory.write_text("a file in the way of the channel's directories")
     try:
         failed = run.clickstream(
             "--set", "flume.start_timeout_seconds=20", "ingest", "start", agent, code=1
         )
     finally:
-        place.unlink()
-        aside.rename(place)
+        directory.unlink()
+        aside.rename(directory)
     assert agent in failed.stderr, failed.stderr
     assert channel in failed.stderr, failed.stderr
     assert Agent(run.settings, agent).running() is None, f"{agent} was left running"
@@ -163,9 +163,9 @@ def source_deleted(run: Run) -> None:
     last = f"-{run.parts - 1}." if how == "to come" else "-0."
     wanted = run.rng.choice([log for log in run.logs if last in log.name])
     _delete(run, hdfs, wanted)
-    told = run.end_of_replay()
-    assert told or how == "being read", "replay did not tell that a log had vanished"
-    assert not told or wanted.name in told, told
+    output = run.end_of_replay()
+    assert output or how == "being read", "replay did not tell that a log had vanished"
+    assert not output or wanted.name in output, output
     run.put([wanted])
     run.lift()
 

@@ -20,7 +20,7 @@ from tests.stack.homes import forget_environment, fresh_home, left_running
 
 
 class Result(NamedTuple):
-    """What came of one run; `recovery_s` from the end of the fault to all lines in both stores."""
+    """The result of one run; `recovery_s` from the end of the fault to all lines in both stores."""
 
     fault: str
     seed: int
@@ -36,17 +36,17 @@ class Result(NamedTuple):
     problems: list[str]
 
     def good(self) -> bool:
-        """Whether nothing was lost, doubled, altered or left wrong."""
+        """Tell whether nothing was lost, doubled, altered or left wrong."""
         return not (self.lost or self.doubled or self.altered or self.problems)
 
 
 class Home:
     """A home with its agents, through which several runs of one fault may go."""
 
-    def __init__(self, settings: Settings, stack: Services, place: Path) -> None:
+    def __init__(self, settings: Settings, stack: Services, directory: Path) -> None:
         self.settings = settings
         self._stack = stack
-        self._place = place
+        self._directory = directory
         self._logs: list[Log] = []
         self._copies = 0
 
@@ -56,9 +56,9 @@ class Home:
         Whatever is counted, and audited, is everything that ever went through this home.
         """
         began = time.monotonic()
-        place = self._place / f"{fault.name}-{seed}"
-        place.mkdir(parents=True)
-        run = Run(self.settings, self._stack, fault.name, seed, fault.parts, place)
+        directory = self._directory / f"{fault.name}-{seed}"
+        directory.mkdir(parents=True)
+        run = Run(self.settings, self._stack, fault.name, seed, fault.parts, directory)
         self._logs += run.logs
         problems: list[str] = []
         count, recovery_s = account.NOTHING, 0.0
@@ -98,11 +98,11 @@ class Lane:
     `audit`: after `each` run, after the `last` of a home (it covers the earlier ones), or `never`.
     """
 
-    def __init__(self, stack: Settings, place: Path, audit: str) -> None:
+    def __init__(self, stack: Settings, directory: Path, audit: str) -> None:
         self._stack = stack
         self._audit = audit
         self._services = Services(stack)
-        self._place = place
+        self._directory = directory
         self.failed = False
 
     def runs(self, fault: Fault, seeds: list[int]) -> Iterator[Result]:
@@ -121,10 +121,10 @@ class Lane:
                     yield result
 
     def _home(self, held: ExitStack, fault: Fault, seed: int) -> Home:
-        place = self._place / f"{fault.name}-from-{seed}"
-        flags = fault.flags | {"database.url": f"sqlite:///{place}/views.db"}
-        made = contextmanager(fresh_home)(self._stack, place / "home", **flags)
-        return Home(held.enter_context(made), self._services, place / "logs")
+        directory = self._directory / f"{fault.name}-from-{seed}"
+        flags = fault.flags | {"database.url": f"sqlite:///{directory}/views.db"}
+        made = contextmanager(fresh_home)(self._stack, directory / "home", **flags)
+        return Home(held.enter_context(made), self._services, directory / "logs")
 
 
 @contextmanager
@@ -133,19 +133,19 @@ def lane(audit: str) -> Iterator[Lane]:
     from clickstream.stack import local
 
     forget_environment()
-    place = Path(tempfile.mkdtemp(prefix="clickstream-faults-"))
-    stack = config.load(home=place / "stack")
-    made = Lane(stack, place, audit)
+    directory = Path(tempfile.mkdtemp(prefix="clickstream-faults-"))
+    stack = config.load(home=directory / "stack")
+    made = Lane(stack, directory, audit)
     try:
         local.up(stack, ["kafka", "hdfs"])
         yield made
     finally:
         local.down(stack)
-        print(*left_running(place), sep="\n", end="", file=sys.stderr)
+        print(*left_running(directory), sep="\n", end="", file=sys.stderr)
         if made.failed:
-            print(f"homes and logs are left in {place}", file=sys.stderr)
+            print(f"homes and logs are left in {directory}", file=sys.stderr)
         else:
-            shutil.rmtree(place)
+            shutil.rmtree(directory)
 
 
 def _strike(run: Run, fault: Fault) -> float:
@@ -158,7 +158,7 @@ def _strike(run: Run, fault: Fault) -> float:
 
 
 def _audit(run: Run) -> list[str]:
-    """What `clickstream audit` says of the home when it finds mismatches."""
+    """The output of `clickstream audit` where it finds mismatches."""
     try:
         run.clickstream("audit")
     except AssertionError as error:

@@ -1,4 +1,4 @@
-"""What a run replays: logs of known content, made from a seed alone.
+"""The logs of a run: of known content, made from a seed alone.
 
 Every line is planned as valid or not before it is written, and its offset is counted from the
 bytes, so no reader of the product has a say in what must be found afterwards.

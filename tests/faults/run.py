@@ -27,7 +27,7 @@ REPLAY_S = 300
 
 
 class Run:
-    """What a fault may do to a home while it replays. All chance comes out of `rng`.
+    """The actions of a fault on a home while it replays. All chance comes out of `rng`.
 
     Of the fault: `note` says what the seed chose, `lifted` when it was over by the monotonic clock,
     `may_fail` that the replay in the background may end with an error. `recovered`: how many files
@@ -35,7 +35,7 @@ class Run:
     """
 
     def __init__(
-        self, settings: Settings, stack: Services, name: str, seed: int, parts: int, place: Path
+        self, settings: Settings, stack: Services, name: str, seed: int, parts: int, directory: Path
     ) -> None:
         self.settings = settings
         self.stack = stack
@@ -47,16 +47,16 @@ class Run:
         self.note = ""
         self.lifted = 0.0
         self.recovered = 0
-        self._place = place
+        self._directory = directory
         self._rate = self.rng.choice(RATES)
         self._replay: subprocess.Popen[bytes] | None = None
         self._before = (0, 0)
-        self._complaints = place / "replay.err"
+        self._complaints = directory / "replay.err"
 
     def put(self, logs: Sequence[Log]) -> None:
         """Store logs as sources in HDFS."""
         for log in logs:
-            path = self._place / log.name
+            path = self._directory / log.name
             path.write_bytes(log.content)
             source.put(self.settings, path, log.server)
 
@@ -73,7 +73,7 @@ class Run:
             )
 
     def count_from_here(self) -> None:
-        """What the ledger and the collector have seen by now belongs to earlier runs."""
+        """Set the baseline: the lines that ledger and collector have now are of earlier runs."""
         self._before = (self._spooled(), self._collected())
 
     def moment(self) -> float:
@@ -116,8 +116,8 @@ class Run:
 
     def start(self, *agents: str) -> None:
         """Start agents, all by default."""
-        told = self.clickstream("ingest", "start", *agents).stdout
-        self.recovered += told.count("recovered ")
+        output = self.clickstream("ingest", "start", *agents).stdout
+        self.recovered += output.count("recovered ")
 
     def agents(self) -> list[str]:
         """The names of all agents, the collector last."""
@@ -128,7 +128,7 @@ class Run:
         self.lifted = time.monotonic()
 
     def recover(self) -> float:
-        """What a user does after a fault; returns the seconds it took since it was lifted."""
+        """Do what a user does after a fault; returns the seconds it took since it was lifted."""
         self.start()
         self.end_of_replay()
         self.clickstream("ingest", "replay", "--wait")
@@ -140,12 +140,12 @@ class Run:
             return ""
         code = self._replay.wait(REPLAY_S)
         self._replay = None
-        told = self._complaints.read_text("utf-8", "replace")
-        assert "Traceback" not in told, told
-        assert code == 0 or (self.may_fail and "Error: " in told), (
-            f"replay ended with {code}\n{told}"
+        output = self._complaints.read_text("utf-8", "replace")
+        assert "Traceback" not in output, output
+        assert code == 0 or (self.may_fail and "Error: " in output), (
+            f"replay ended with {code}\n{output}"
         )
-        return told if code else ""
+        return output if code else ""
 
     def abandon(self) -> None:
         """Leave no replay behind, whatever happened."""

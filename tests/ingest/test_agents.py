@@ -1,4 +1,4 @@
-"""Agents without a Java machine: their logs, what is strange in a spool, back-off, status."""
+"""Agents without a Java machine: their logs, unexpected files in a spool, back-off, status."""
 
 import os
 import random
@@ -12,7 +12,7 @@ from clickstream.home import set_aside
 from clickstream.ingest import flow
 from clickstream.ingest.flume import agent_config, agent_log, agents, supervise
 from clickstream.ingest.flume import status as agent_status
-from clickstream.ingest.flume.agent import SPOOLING, Agent, Bean, Note
+from clickstream.ingest.flume.agent import SPOOLING, Agent, AgentState, Bean
 from clickstream.ingest.flume.agent_config import Component
 from clickstream.ingest.flume.supervise import Policy, Restarts
 from clickstream.ingest.spool import unexpected
@@ -69,11 +69,11 @@ def test_the_last_error_is_of_this_start_and_the_latest(log):
     assert "SinkRunner" in agent_log.last_error(log, len(FATAL))
     assert agent_log.last_error(log, len(FATAL + REFUSED)) == ""
     assert "SinkRunner" in agent_log.last_error(log, 10**6), (
-        "a log made anew is read from its start"
+        "a log that was recreated is read from its start"
     )
 
 
-def test_the_error_of_one_logger_is_told_apart_and_shown_safely(log):
+def test_the_error_of_one_logger_is_distinguished_and_shown_safely(log):
     log.write_bytes(FATAL + REFUSED * 50)
     said = agent_log.last_error(log, 0, agent_log.SPOOLING_SOURCE)
     assert "IllegalStateException: File name has been re-used \\x1b[2J" in said
@@ -106,7 +106,7 @@ def test_what_a_channel_held_when_it_was_stopped(log):
 
 @pytest.fixture
 def spool(tmp_path):
-    """A spooling directory in which chunks lie among strange things."""
+    """A spooling directory in which chunks lie among unexpected files."""
     spool = tmp_path / "spool" / "weblog1"
     spool.mkdir(parents=True)
     for name in (CHUNK, f"{CHUNK}.COMPLETED", CHUNK.replace("-1.log", "-2.log.COMPLETED")):
@@ -121,7 +121,7 @@ def spool(tmp_path):
     return spool
 
 
-def test_what_is_strange_is_moved_beside_the_spool_and_nothing_is_lost(spool):
+def test_unexpected_files_are_moved_beside_the_spool_and_nothing_is_lost(spool):
     before = sorted(os.listdir(spool))
     moved = list(unexpected.clear(spool, "weblog1"))
     left = {".hidden", CHUNK, CHUNK.replace("-1.log", "-2.log.COMPLETED")}
@@ -132,7 +132,7 @@ def test_what_is_strange_is_moved_beside_the_spool_and_nothing_is_lost(spool):
     assert list(unexpected.clear(spool, "weblog1")) == []
 
 
-def test_strange_things_of_one_name_all_stay(spool):
+def test_unexpected_files_of_one_name_all_stay(spool):
     for _ in range(3):
         list(unexpected.clear(spool, "weblog1"))
         (spool / "notes.txt").write_text("again")
@@ -219,7 +219,7 @@ def test_agents_that_never_ran_are_down_and_say_so(settings):
     assert not agent_status.all_up(rows)
 
 
-def test_each_declared_part_of_an_agent_that_is_down_is_told_with_its_error(settings):
+def test_each_declared_part_of_an_agent_that_is_down_is_shown_with_its_error(settings):
     agents.render(settings, ["agent1"], None)
     agent = Agent(settings, "agent1")
     agent.child.log.parent.mkdir()
@@ -239,11 +239,11 @@ def test_each_declared_part_of_an_agent_that_is_down_is_told_with_its_error(sett
 def test_an_agent_that_was_stopped_on_purpose_is_not_wanted(settings):
     agents.render(settings, ["agent1"], None)
     agent = Agent(settings, "agent1")
-    assert not agent.note().stopped
+    assert not agent.state().stopped
     agents.stop(settings, ["agent1"])
-    assert agent.note().stopped
+    assert agent.state().stopped
     agent.want(True)
-    assert not agent.note().stopped
+    assert not agent.state().stopped
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"other": 1}'])
@@ -251,7 +251,7 @@ def test_a_broken_note_is_none(settings, content):
     agents.render(settings, ["agent1"], None)
     agent = Agent(settings, "agent1")
     settings.files.agent_state("agent1").write_text(content)
-    assert agent.note() == Note()
+    assert agent.state() == AgentState()
 
 
 @pytest.mark.parametrize(

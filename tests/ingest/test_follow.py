@@ -24,7 +24,7 @@ from clickstream import config
 from clickstream.errors import BadInput, ClickstreamError, UsageError
 from clickstream.ingest.follow import run, tail
 from clickstream.ingest.follow.follower import Follower, Following
-from clickstream.ingest.follow.tail import Growing
+from clickstream.ingest.follow.tail import TailedFile
 from clickstream.ingest.spool import spooler
 from clickstream.ingest.spool.chunks import Spool
 from clickstream.ledger import Ledger
@@ -37,18 +37,20 @@ SERVER = "weblog1"
 class Home:
     """A home without agents, and a follow in it that can be ended hard and begun again."""
 
-    def __init__(self, place: Path, **flags: str) -> None:
+    def __init__(self, directory: Path, **flags: str) -> None:
         own = {"replay.max_spooled_chunks": "1000000", "follow.quiet_seconds": "1000"}
-        self.settings = config.load(home=place / "home", flags=own | flags)
-        self.path = place / "logs" / "access.log"
+        self.settings = config.load(home=directory / "home", flags=own | flags)
+        self.path = directory / "logs" / "access.log"
         self.path.parent.mkdir(parents=True)
-        self.told: list[str] = []
+        self.messages: list[str] = []
         self._open = ExitStack()
 
     def begin(self) -> Follower:
         self._open.close()
         spooled = self._open.enter_context(spooler.opened(self.settings, [SERVER]))
-        made = Follower(self.settings, spooled, SERVER, self.path, self.told.append, Following())
+        made = Follower(
+            self.settings, spooled, SERVER, self.path, self.messages.append, Following()
+        )
         self.follower = self._open.enter_context(closing(made))
         return self.follower
 
@@ -56,7 +58,7 @@ class Home:
         for _ in range(100):
             if self.follower.step():
                 return
-        raise AssertionError(f"never settled: {self.follower.done} {self.told}")
+        raise AssertionError(f"never settled: {self.follower.done} {self.messages}")
 
     def finish(self) -> None:
         """As after a long silence."""
@@ -75,8 +77,8 @@ class Home:
     def check(self, written: list[bytes]) -> None:
         """Every line is spooled once, and counted once."""
         found = self.spooled()
-        assert len({each for each, _ in found}) == len(found), self.told
-        assert Counter(raw for _, raw in found) == Counter(written), self.told
+        assert len({each for each, _ in found}) == len(found), self.messages
+        assert Counter(raw for _, raw in found) == Counter(written), self.messages
         with Ledger.open(self.settings.files.ledger) as ledger:
             assert ledger.totals(SERVER).total() == len(written)
 
@@ -176,9 +178,9 @@ W, STEP, KILL, CUT, RENAME, COPY = (
     suppress_health_check=[HealthCheck.too_slow],
 )
 def test_any_history_is_spooled_once(history):
-    place = Path(tempfile.mkdtemp())
+    directory = Path(tempfile.mkdtemp())
     try:
-        home = Home(place)
+        home = Home(directory)
         writer = Writer(home.path)
         home.begin()
         home.follower.step()
@@ -190,7 +192,7 @@ def test_any_history_is_spooled_once(history):
         home.check(writer.lines)
     finally:
         home.end()
-        shutil.rmtree(place)
+        shutil.rmtree(directory)
 
 
 def test_a_log_that_is_not_there_is_awaited(home):
@@ -261,7 +263,7 @@ def test_a_log_from_before_is_not_missed_where_the_known_one_was_removed(home, w
 
 
 @pytest.mark.parametrize("rotation", ["rename", "copytruncate"])
-def test_a_compressed_copy_adds_nothing(home, writer, rotation):
+def test_a_compressed_copy_has_nothing_new(home, writer, rotation):
     lived(home, writer, ("write", 3), ("step",), (rotation,), ("write", 2), ("step",))
     writer.compress(1)
     home.settle()
@@ -281,7 +283,7 @@ def test_a_tail_is_held_back_until_its_end_comes(home, writer):
 
 def test_the_tail_of_a_rotated_log_counts_when_nothing_more_comes(home, writer):
     lived(home, writer, ("cut",), ("rename",), ("write", 1))
-    assert not home.follower.step(), "a tail that will count soon is not settled"
+    assert not home.follower.step(), "a partial line that will count soon is not settled"
     home.check([writer.lines[0], writer.lines[2]])
     home.finish()
     home.check(writer.lines)
@@ -303,26 +305,26 @@ def test_a_counted_tail_that_goes_on_is_told_and_left_alone(home, writer):
     writer.end(old)
     home.begin()
     home.finish()
-    assert any("goes on" in text for text in home.told)
+    assert any("goes on" in text for text in home.messages)
     assert len(home.spooled()) == 3
 
 
-def test_a_counted_tail_that_goes_on_at_once_is_told_too(home, writer, monkeypatch):
+def test_a_counted_partial_line_that_goes_on_at_once_is_reported_too(home, writer, monkeypatch):
     lived(home, writer, ("cut",), ("rename",), ("write", 1), ("step",))
     spool = spooler.Spooler.spool
 
-    def spool_and_write(self, log, draft):
-        spool(self, log, draft)
-        if draft.open_tail:
+    def spool_and_write(self, log, chunk):
+        spool(self, log, chunk)
+        if chunk.open_tail:
             writer.end(writer.old)
 
     monkeypatch.setattr(spooler.Spooler, "spool", spool_and_write)
     home.finish()
-    assert any("goes on" in text for text in home.told)
+    assert any("goes on" in text for text in home.messages)
     assert len(home.spooled()) == 3
 
 
-def test_a_broken_compressed_log_is_told_and_left_alone(home, writer):
+def test_a_broken_compressed_log_is_reported_and_left_alone(home, writer):
     lived(home, writer, ("write", 300))
     home.settle()
     home.end()
@@ -337,7 +339,7 @@ def test_a_broken_compressed_log_is_told_and_left_alone(home, writer):
     assert not home.follower.step(), "it may be compressed just now: what is newer waits"
     assert len(home.spooled()) == 300
     home.finish()
-    assert any("broken gzip" in text for text in home.told)
+    assert any("broken gzip" in text for text in home.messages)
     home.check(writer.lines[:300] + writer.lines[301:])
 
 
@@ -376,7 +378,7 @@ def test_a_line_that_is_too_long_waits_for_hdfs_alone(home, writer, monkeypatch)
     assert len(home.spooled()) == 2
     kept = {}
     monkeypatch.setattr(
-        spooler, "quarantine_big", lambda hdfs, root, server, file, draft: kept.update(draft.big)
+        spooler, "quarantine_big", lambda hdfs, root, server, file, chunk: kept.update(chunk.big)
     )
     monkeypatch.setattr(spooler.Hdfs, "connect", lambda settings: None)
     home.settle()
@@ -400,7 +402,7 @@ def test_a_truncation_amid_a_run_of_lines_is_noticed(home, writer, monkeypatch):
     lived(home, writer, W)
     home.settle()
     writer.write(2)
-    stream = Growing.stream
+    stream = TailedFile.stream
     turns = iter([writer.copytruncate])
 
     def truncated(self, start, stop):
@@ -409,7 +411,7 @@ def test_a_truncation_amid_a_run_of_lines_is_noticed(home, writer, monkeypatch):
             writer.write(3)
         return stream(self, start, stop)
 
-    monkeypatch.setattr(Growing, "stream", truncated)
+    monkeypatch.setattr(TailedFile, "stream", truncated)
     home.settle()
     home.check(writer.lines)
 
@@ -496,7 +498,7 @@ def following(home, ending=None, idle=None, server=SERVER):
         if done.lines and ending:
             os.kill(os.getpid(), ending)
 
-    return run.follow(home.settings, server, home.path, observe, home.told.append, idle)
+    return run.follow(home.settings, server, home.path, observe, home.messages.append, idle)
 
 
 def test_a_silence_ends_it(home, writer):
@@ -560,7 +562,7 @@ def test_a_full_disk_is_waited_for(home, writer, monkeypatch, where):
     monkeypatch.setattr(run, "SPACE_AGAIN_S", 0.01)
     writer.write(3)
     assert following(home, idle=0.05).lines == (3 if where == "stage" else 0)
-    assert any("No space left" in text for text in home.told)
+    assert any("No space left" in text for text in home.messages)
     home.check(writer.lines)
 
 
@@ -575,7 +577,7 @@ def test_one_follow_of_a_server_but_two_of_two(home, writer):
 def test_a_new_format_is_refused_while_lines_of_the_earlier_one_wait(home, writer):
     writer.write(1)
     following(home, idle=0)
-    assert any("agent1 is not running" in text for text in home.told)
+    assert any("agent1 is not running" in text for text in home.messages)
     home.settings.servers[SERVER].format = "common"
     with pytest.raises(BadInput, match="judged as combined wait for its agent"):
         following(home, idle=0)
@@ -593,10 +595,10 @@ def test_a_master_copy_of_another_ledger_ends_it(home, writer, monkeypatch):
     writer.write(1)
 
     def other(*_):
-        raise ClickstreamError("the master copy is accounted for by another ledger")
+        raise ClickstreamError("the master dataset belongs to another ledger")
 
     monkeypatch.setattr(run.Hdfs, "connect", lambda settings: None)
-    monkeypatch.setattr(spooler, "check_sign", other)
+    monkeypatch.setattr(spooler, "check_owner", other)
     with pytest.raises(ClickstreamError, match="another ledger"):
         following(home, idle=5)
     assert home.spooled() == []

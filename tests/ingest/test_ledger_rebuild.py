@@ -1,4 +1,4 @@
-"""A log's record made anew from its stamped lines is the one that the spooler made of the log."""
+"""A log's record recreated from its stamped lines is the one that the spooler made of the log."""
 
 import hashlib
 from io import BytesIO
@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clickstream.ingest.ledger_rebuild.record import MASTER, QUARANTINE, Record, Stored, record
-from clickstream.ingest.spool.chunks import Cutter, Limits
-from clickstream.ledger import Ledger, LogFile, mark
+from clickstream.ingest.spool.chunks import Chunker, Limits
+from clickstream.ledger import Ledger, LogFile, line_end_checksum
 from clickstream.weblog import COMBINED, COMMON, MAX_LINE_BYTES, VHOST_COMBINED, judge
 
 SERVER, FILE = "weblog1", "0123456789abcdef"
@@ -24,7 +24,7 @@ logs = st.builds(
 
 
 def stored(log: bytes) -> list[Stored]:
-    """What the master copy and the quarantine hold of a log."""
+    """The lines of a log in the master dataset and the quarantine."""
     found, offset = [], 0
     for piece in BytesIO(log):
         raw = piece.removesuffix(b"\n").removesuffix(b"\r") if piece[-1:] == b"\n" else piece
@@ -36,28 +36,28 @@ def stored(log: bytes) -> list[Stored]:
 
 
 def spooled(log: bytes):
-    """The record that the spooler makes: the log's end, digest, marks and counts."""
-    cutter = Cutter(SERVER, FILE, COMBINED, hashlib.sha256())
-    (draft,) = cutter.drafts(BytesIO(log), 0, Limits(10**6, 2**40))
-    return draft
+    """The record that the spooler makes: the log's end, digest, checksums and counts."""
+    chunker = Chunker(SERVER, FILE, COMBINED, hashlib.sha256())
+    (chunk,) = chunker.chunks(BytesIO(log), 0, Limits(10**6, 2**40))
+    return chunk
 
 
-def marks(made: Record) -> bytes:
-    return b"".join(digests for _, digests in made.marks.rows())
+def checksums(made: Record) -> bytes:
+    return b"".join(digests for _, digests in made.checksums.rows())
 
 
 @given(logs)
 def test_a_record_made_anew_is_the_spoolers(log):
-    made, draft, last = record(stored(log), COMBINED), spooled(log), stored(log)[-1]
+    made, chunk, last = record(stored(log), COMBINED), spooled(log), stored(log)[-1]
     assert made.digest.digest() == hashlib.sha256(log[: made.bytes]).digest()
     if last.raw.endswith(b"\r"):
         assert (made.bytes, made.behind) == (last.offset, 1)
     else:
         assert log[made.bytes :] in (b"", b"\n", b"\r\n")
-        assert (made.counts, made.behind) == (draft.counts, 0)
-    whole = bytes(draft.marks)
-    assert whole.startswith(marks(made))
-    assert len(whole) - len(marks(made)) <= 16
+        assert (made.counts, made.behind) == (chunk.counts, 0)
+    whole = bytes(chunk.checksums)
+    assert whole.startswith(checksums(made))
+    assert len(whole) - len(checksums(made)) <= 16
 
 
 @given(logs, st.data())
@@ -89,12 +89,12 @@ def test_a_line_whose_copies_differ_ends_what_is_known():
     assert (made.counts.total(), made.behind) == (2, 3)
 
 
-def test_a_line_in_both_places_was_drained_and_counts_as_valid():
+def test_a_line_in_both_stores_was_reprocessed_and_counts_as_valid():
     line = stored(OK % (1, b"g") + b"\n")[0]
     rejected = line._replace(store=QUARANTINE, day="-")
     made = record([line, line, rejected], COMBINED)
     assert dict(made.counts) == {("2015-05-18", ""): 1}
-    assert list(made.drained) == [0]
+    assert list(made.reprocessed) == [0]
 
 
 @pytest.mark.parametrize(
@@ -119,11 +119,11 @@ def test_a_restored_ledger_knows_the_log_and_each_of_its_line_ends(tmp_path):
     known = LogFile(SERVER, FILE, "/gone", made.bytes, made.digest.hexdigest(), made.open_tail)
     digest, stop = hashlib.sha256(), 0
     with Ledger.open(tmp_path / "ledger.db") as ledger:
-        ledger.restore(known, made.counts, made.marks.rows(), made.drained)
+        ledger.restore(known, made.counts, made.checksums.rows(), made.reprocessed)
         assert ledger.files() == [known]
         assert ledger.totals(SERVER).total() == 10_000
         for number, piece in enumerate(list(BytesIO(log))[:-1]):
             digest.update(piece)
             stop += len(piece)
             if number % 999 == 0:
-                assert ledger.has_mark(known, stop, mark(digest))
+                assert ledger.has_checksum(known, stop, line_end_checksum(digest))

@@ -68,7 +68,7 @@ def put(quarantine, name, *lines):
 
 def test_a_reject_is_what_was_stamped():
     (found,) = read(stamped(7, b"junk\t" + HOSTILE))
-    assert found == rejects.Reject(
+    assert found == rejects.RejectedLine(
         "weblog1",
         FILE,
         7,
@@ -82,7 +82,7 @@ def test_a_reject_is_what_was_stamped():
     assert (found.day, found.reason) == ("2015-05-18", "other-format")
 
 
-def test_what_is_valid_by_now_is_told():
+def test_a_line_that_is_valid_by_now_is_marked():
     assert [each.reason for each in read(stamped(7, COMBINED), form=weblog.COMBINED)] == [
         "valid-now"
     ]
@@ -114,7 +114,7 @@ def test_what_nobody_stamped_is_shown_where_it_lies():
     assert first.offset == 7
 
 
-def test_copies_and_open_files_and_what_was_drained_are_left_out(quarantine):
+def test_copies_and_open_files_and_reprocessed_lines_are_left_out(quarantine):
     put(quarantine, "a.1", stamped(0, b"one"), stamped(4, b"two"), stamped(0, b"one"))
     put(quarantine, "a.2", stamped(4, b"two"), stamped(8, b"three"), stamped(0, b"", OTHER))
     put(quarantine, "_a.3.tmp", stamped(14, b"open"))
@@ -122,7 +122,7 @@ def test_copies_and_open_files_and_what_was_drained_are_left_out(quarantine):
     log = LogFile("weblog1", FILE, "/source/weblog1/a", 99, "d", False)
     with Ledger.open(settings.files.ledger) as ledger:
         ledger.restore(log, {}, [], [4])
-    found = [(each.file, each.offset) for each in rejects.found(settings)]
+    found = [(each.file, each.offset) for each in rejects.select(settings)]
     assert found == [(FILE, 0), (FILE, 8), (OTHER, 0)]
     assert {row["log"] for row in rejects.grouped(settings, Chosen())} == {log.path, ""}
 
@@ -186,12 +186,16 @@ class Door:
     def __init__(self):
         self.taken = []
 
-    def room(self, tell):
-        tell("room")
+    def room(self, notify):
+        notify("room")
 
-    def refeed(self, server, file, lines):
+    def reprocess(self, server, file, lines):
         self.taken.append((server, file, [(each.offset, each.reason) for each in lines]))
         return len(lines)
+
+
+def rejected(file: str, offset: int, raw: bytes) -> rejects.RejectedLine:
+    return rejects.RejectedLine("weblog1", file, offset, "-", "valid-now", raw, len(raw), ("/q", 0))
 
 
 def test_a_batch_is_no_larger_than_a_chunk(tmp_path):
@@ -207,8 +211,12 @@ def test_a_batch_is_no_larger_than_a_chunk(tmp_path):
         (2, b"c", FILE),
         (3, b"x" * 999, FILE),
     ):
-        batch.add(rejects.Reject("weblog1", file, at, "-", "valid-now", raw, len(raw), ("/q", 0)))
-    batch.add(rejects.Reject("weblog1", FILE, 9, "-", "valid-now", b"x" * 999, 999, ("/q", 0)))
+        batch.add(
+            rejects.RejectedLine("weblog1", file, at, "-", "valid-now", raw, len(raw), ("/q", 0))
+        )
+    batch.add(
+        rejects.RejectedLine("weblog1", FILE, 9, "-", "valid-now", b"x" * 999, 999, ("/q", 0))
+    )
     batch.spool()
     assert door.taken == [
         ("weblog1", FILE, [(0, "not-a-log-line"), (2, "not-a-log-line")]),

@@ -9,20 +9,20 @@ from clickstream.errors import ClickstreamError
 from clickstream.ingest import flow, replay, replay_display
 from clickstream.ingest.flow import Backlog
 from clickstream.ingest.replay import Pace
-from clickstream.ingest.spool.chunks import Draft
-from clickstream.ingest.spool.logs import Place
+from clickstream.ingest.spool.chunks import PendingChunk
+from clickstream.ingest.spool.logs import Recognition
 from clickstream.ingest.spool.spooler import OpenLog
 
 
-def draft(first, last, lines=1):
-    made = Draft(0, 1, first, last)
+def chunk(first, last, lines=1):
+    made = PendingChunk(0, 1, first, last)
     made.counts["2015-05-18", ""] = lines
     return made
 
 
 def piece(server, first):
-    log = OpenLog(server, "0" * 16, server, Place(None, 0, hashlib.sha256()))
-    return replay._Piece(log, draft(first, first))
+    log = OpenLog(server, "0" * 16, server, Recognition(None, 0, hashlib.sha256()))
+    return replay._Piece(log, chunk(first, first))
 
 
 @pytest.fixture
@@ -42,37 +42,37 @@ def test_paced_chunks_are_half_a_second_of_the_replay(settings):
     assert Pace(speed=0.5).limits(settings).span_s == 1
 
 
-def gaps(pace, *drafts):
+def gaps(pace, *chunks):
     clock = replay._Clock(pace)
-    return [clock._gap_s(each) for each in drafts]
+    return [clock._gap_s(each) for each in chunks]
 
 
 def test_a_rate_is_lines_per_second():
-    assert gaps(Pace(rate=100), draft(0, 9, 50), draft(9, 9, 200)) == [0.5, 2.0]
+    assert gaps(Pace(rate=100), chunk(0, 9, 50), chunk(9, 9, 200)) == [0.5, 2.0]
 
 
 def test_event_time_runs_so_many_times_as_fast():
-    assert gaps(Pace(speed=10), draft(100, 120), draft(120, 150)) == [2.0, 3.0]
+    assert gaps(Pace(speed=10), chunk(100, 120), chunk(120, 150)) == [2.0, 3.0]
 
 
 def test_a_silence_is_shortened():
     pace = Pace(speed=10, max_gap_s=60)
-    assert gaps(pace, draft(0, 10), draft(3600, 3600), draft(3600, 3610)) == [1.0, 6.0, 1.0]
+    assert gaps(pace, chunk(0, 10), chunk(3600, 3600), chunk(3600, 3610)) == [1.0, 6.0, 1.0]
 
 
 def test_time_that_goes_back_waits_for_nothing():
-    assert gaps(Pace(speed=1), draft(100, 100), draft(50, 50), draft(100, 101)) == [0, 0, 1.0]
+    assert gaps(Pace(speed=1), chunk(100, 100), chunk(50, 50), chunk(100, 101)) == [0, 0, 1.0]
 
 
 def test_as_fast_as_possible_waits_for_nothing():
-    assert gaps(Pace(), draft(0, 10**9)) == [0]
+    assert gaps(Pace(), chunk(0, 10**9)) == [0]
 
 
 def test_servers_are_merged_by_event_time_and_keep_their_own_order():
     one = [piece("one", second) for second in (10, 40, 20)]
     two = [piece("two", second) for second in (5, 15, 45)]
     merged = replay._merged([iter(one), iter(two)])
-    found = [(each.log.server, each.draft.first) for each in merged]
+    found = [(each.log.server, each.chunk.first) for each in merged]
     assert found == [("two", 5), ("one", 10), ("two", 15), ("one", 40), ("one", 20), ("two", 45)]
 
 

@@ -60,7 +60,7 @@ def test_a_directory_in_place_of_a_log(settings, tmp_path):
 
 def test_a_pipe_in_place_of_a_log(settings, tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(BadInput, match="no regular file"):
+    with pytest.raises(BadInput, match="not a regular file"):
         source.put(settings, tmp_path / "pipe", "weblog1")
 
 

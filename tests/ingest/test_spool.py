@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.ingest.spool.chunks import Cutter, Limits, Spool
-from clickstream.ledger import MARK_BYTES, VALID, Chunk
+from clickstream.ingest.spool.chunks import Chunker, Limits, Spool
+from clickstream.ledger import CHECKSUM_BYTES, VALID, Chunk
 from clickstream.weblog import COMBINED, MAX_LINE_BYTES, judge, stamp
 
 GOOD = b'1.2.3.4 - - [18/May/2015:09:05:%02d +0000] "GET / HTTP/1.1" 200 1'
@@ -17,21 +17,23 @@ FILE = "0123456789abcdef"
 ANY = Limits(10**9, 10**9)
 
 
-def cut(content, limits=ANY, offset=0, tail=True):
-    cutter = Cutter("weblog1", FILE, COMBINED, hashlib.sha256())
-    return list(cutter.drafts(io.BytesIO(content), offset, limits, tail=tail))
+def cut(content, limits=ANY, offset=0, accept_partial_line=True):
+    chunker = Chunker("weblog1", FILE, COMBINED, hashlib.sha256())
+    return list(
+        chunker.chunks(io.BytesIO(content), offset, limits, accept_partial_line=accept_partial_line)
+    )
 
 
 def test_every_line_is_stamped_with_its_offset():
     content = GOOD % 1 + b"\r\n\n" + GOOD % 2
-    (draft,) = cut(content, offset=10)
+    (chunk,) = cut(content, offset=10)
     second = 10 + len(GOOD % 1) + 2
-    assert bytes(draft.body) == b"".join(
+    assert bytes(chunk.body) == b"".join(
         stamp("weblog1", FILE, offset, raw) + b"\n"
         for offset, raw in ((10, GOOD % 1), (second, b""), (second + 1, GOOD % 2))
     )
-    assert draft.counts == {("2015-05-18", VALID): 2, ("-", "blank"): 1}
-    assert (draft.start, draft.stop, draft.open_tail) == (10, 10 + len(content), True)
+    assert chunk.counts == {("2015-05-18", VALID): 2, ("-", "blank"): 1}
+    assert (chunk.start, chunk.stop, chunk.open_tail) == (10, 10 + len(content), True)
 
 
 @given(st.integers(1, 5), st.integers(1, 400), st.integers(0, 20))
@@ -67,13 +69,13 @@ KINDS = (
 )
 def test_runs_of_any_lines_are_cut_as_one_by_one(runs, lines, size, span):
     every = [(kind % (i % 60), end) for kind, times, end in runs for i in range(times)]
-    drafts = iter(cut(b"".join(raw + end for raw, end in every), Limits(lines, size, span)))
+    chunks = iter(cut(b"".join(raw + end for raw, end in every), Limits(lines, size, span)))
     total = sum(len(raw + end) for raw, end in every)
-    draft, at, first, last = None, 0, 0, 0
+    chunk, at, first, last = None, 0, 0, 0
     for raw, end in every:
-        if draft is None:
-            draft, body, counts, first = next(drafts), b"", Counter(), last
-            assert draft.start == at
+        if chunk is None:
+            chunk, body, counts, first = next(chunks), b"", Counter(), last
+            assert chunk.start == at
         verdict = judge(raw)
         body += stamp("weblog1", FILE, at, raw) + b"\n"
         counts[verdict.day or "-", verdict.reason or VALID] += 1
@@ -83,47 +85,47 @@ def test_runs_of_any_lines_are_cut_as_one_by_one(runs, lines, size, span):
             first = first or last
         full = counts.total() == lines or len(body) >= size or last - first >= span > 0
         if full or at == total:
-            assert draft.stop == at
-            assert (bytes(draft.body), draft.counts) == (body, counts)
-            assert (draft.first, draft.last, draft.open_tail) == (first, last, False)
-            assert len(draft.marks) == counts.total() * MARK_BYTES
-            draft = None
-    assert next(drafts, None) is None
+            assert chunk.stop == at
+            assert (bytes(chunk.body), chunk.counts) == (body, counts)
+            assert (chunk.first, chunk.last, chunk.open_tail) == (first, last, False)
+            assert len(chunk.checksums) == counts.total() * CHECKSUM_BYTES
+            chunk = None
+    assert next(chunks, None) is None
 
 
-def test_a_draft_knows_the_digest_of_the_log_up_to_its_end():
+def test_a_chunk_knows_the_digest_of_the_log_up_to_its_end():
     long = b"x" * (MAX_LINE_BYTES + 1)
     content = GOOD % 1 + b"\r\n" + long + b"\n" + GOOD % 2 + b"\n" + b"tail"
     for lines in (1, 2, 9):
-        marks = b""
-        for draft in cut(content, Limits(lines, 10**6)):
-            assert draft.digest == hashlib.sha256(content[: draft.stop]).hexdigest()
-            marks += draft.marks
+        checksums = b""
+        for chunk in cut(content, Limits(lines, 10**6)):
+            assert chunk.digest == hashlib.sha256(content[: chunk.stop]).hexdigest()
+            checksums += chunk.checksums
         ends = [at + 1 for at, byte in enumerate(content) if byte == 10]
-        assert marks == b"".join(
-            hashlib.sha256(content[:end]).digest()[:MARK_BYTES] for end in ends
+        assert checksums == b"".join(
+            hashlib.sha256(content[:end]).digest()[:CHECKSUM_BYTES] for end in ends
         )
 
 
-def test_a_tail_is_left_out_where_it_is_no_line_yet():
-    (draft,) = cut(GOOD % 1 + b"\nta", tail=False)
-    assert (draft.stop, draft.counts.total()) == (len(GOOD % 1) + 1, 1)
-    assert cut(b"ta", tail=False) == []
+def test_a_partial_line_is_left_out_unless_accepted():
+    (chunk,) = cut(GOOD % 1 + b"\nta", accept_partial_line=False)
+    assert (chunk.stop, chunk.counts.total()) == (len(GOOD % 1) + 1, 1)
+    assert cut(b"ta", accept_partial_line=False) == []
 
 
 def test_event_time_never_goes_back():
     content = GOOD % 30 + b"\n" + GOOD % 10 + b"\n" + GOOD % 40 + b"\n"
-    found = [(draft.first, draft.last) for draft in cut(content, Limits(1, 10**6))]
+    found = [(chunk.first, chunk.last) for chunk in cut(content, Limits(1, 10**6))]
     assert found == [(1431939930, 1431939930), (1431939930, 1431939930), (1431939930, 1431939940)]
 
 
 def test_a_line_too_long_never_reaches_an_agent():
     fits = (GOOD % 1).replace(b"- -", b"- " + b"x" * (MAX_LINE_BYTES + 1 - len(GOOD % 1)))
     long = fits.replace(b"- x", b"- xx")
-    (draft,) = cut(fits + b"\n" + long + b"\n" + GOOD % 1 + b"\n")
-    assert draft.counts == {("2015-05-18", VALID): 2, ("-", "too-long"): 1}
-    assert bytes(draft.body).count(b"\n") == 2
-    assert [(offset, big.read()) for offset, big in draft.big] == [(len(fits) + 1, long)]
+    (chunk,) = cut(fits + b"\n" + long + b"\n" + GOOD % 1 + b"\n")
+    assert chunk.counts == {("2015-05-18", VALID): 2, ("-", "too-long"): 1}
+    assert bytes(chunk.body).count(b"\n") == 2
+    assert [(offset, big.read()) for offset, big in chunk.big] == [(len(fits) + 1, long)]
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The spooler: every line once, whatever becomes of a log and wherever the process dies.
 
-Histories are random; what must come of them is told by a model that knows no ledger.
+Histories are random; the expected result is given by a model that knows no ledger.
 """
 
 import gzip
@@ -23,7 +23,7 @@ from clickstream.errors import BadInput, ClickstreamError
 from clickstream.home import Home
 from clickstream.ingest.spool import logs, spooler
 from clickstream.ingest.spool.chunks import COMPLETED, Limits
-from clickstream.ingest.spool.spooler import LOCAL, Reject
+from clickstream.ingest.spool.spooler import LOCAL, ReprocessCandidate
 from clickstream.ledger import VALID, Ledger
 from tests.children import child, ended, spool
 from tests.examples import examples
@@ -41,9 +41,9 @@ class Crash(BaseException):
 class World:
     """A home without agents, logs on disk, and the model: what each known log holds."""
 
-    def __init__(self, place):
-        self.place = Path(place)
-        self.settings = config.load(home=self.place / "home")
+    def __init__(self, directory):
+        self.directory = Path(directory)
+        self.settings = config.load(home=self.directory / "home")
         self.logs = {}
         self.known = defaultdict(list)
         self.taken = defaultdict(list)
@@ -53,7 +53,7 @@ class World:
     # What happens to logs.
 
     def write(self, server, name, content, packed=0):
-        path = self.place / server / name
+        path = self.directory / server / name
         path.parent.mkdir(exist_ok=True)
         if packed:
             size = len(content) // packed + 1
@@ -68,7 +68,7 @@ class World:
         return f"log{self.number}"
 
     def remove(self, server, name):
-        (self.place / server / name).unlink()
+        (self.directory / server / name).unlink()
         del self.logs[server, name]
 
     # What the product does.
@@ -95,16 +95,16 @@ class World:
         self.seen()
 
     def spool(self, opened, server, name, limits):
-        path = self.place / server / name
-        opener, place = partial(spooler.opened_file, path), f"{LOCAL}{path}"
+        path = self.directory / server / name
+        opener, uri = partial(spooler.opened_file, path), f"{LOCAL}{path}"
         content = self.logs[server, name]
         try:
-            log = opened.recognise(server, opener, place)
-            if not log.adds_nothing:
-                with logs.plain(opener, place) as stream:
+            log = opened.recognise(server, opener, uri)
+            if not log.nothing_new:
+                with logs.plain(opener, uri) as stream:
                     logs.skip(stream, log.offset)
-                    for draft in log.drafts(stream, limits):
-                        opened.spool(log, draft)
+                    for chunk in log.chunks(stream, limits):
+                        opened.spool(log, chunk)
         except BadInput:
             tails = [k for k in self.known[server] if k and not k.endswith(b"\n")]
             assert not content.endswith(b"\n") or any(content.startswith(k) for k in tails)
@@ -115,7 +115,7 @@ class World:
             self.learn(server, content, len(content))
 
     def planned(self, server):
-        """How far the ledger got with the log at work: the sizes it knows that are no whole log."""
+        """How far the ledger got with the present log: the sizes it knows that are no whole log."""
         with Ledger.open(self.settings.files.ledger) as ledger:
             return {log.bytes: log.digest for log in ledger.files(server)}
 
@@ -232,8 +232,8 @@ def act_on_log(world, kind, key, *rest):
 @settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEP, min_size=3, max_size=14))
 def test_any_history_counts_every_line_once(steps):
-    with tempfile.TemporaryDirectory() as place:
-        world = World(place)
+    with tempfile.TemporaryDirectory() as directory:
+        world = World(directory)
         for step in steps:
             act(world, step)
         world.replay(Limits(3, 10**6))
@@ -248,7 +248,7 @@ def test_every_fault_point_is_survived_in_a_process_of_its_own(tmp_path):
     for point in POINTS:
         home = Home(tmp_path / point)
         assert ended(child(spool, home.root, log, fault=f"{point}:2")) == -signal.SIGKILL
-        # What an agent has taken and the ledger knows is gone, so look before the second run.
+        # What an agent has taken and the ledger knows is removed, so look before the second run.
         with Ledger.open(home.ledger) as ledger:
             before = ledger.totals().total()
             assert before in (7, 14)
@@ -266,12 +266,21 @@ def home(tmp_path):
 
 
 def spooled(
-    opened, content, path="file:///a", server="weblog1", tail=True, limits=Limits(9, 10**6)
+    opened,
+    content,
+    path="file:///a",
+    server="weblog1",
+    accept_partial_line=True,
+    limits=Limits(9, 10**6),
 ):
-    log = opened.recognise(server, lambda: nullcontext(io.BytesIO(content)), path, tail)
-    if not log.adds_nothing:
-        for draft in log.drafts(io.BytesIO(content[log.offset :]), limits, tail=tail):
-            opened.spool(log, draft)
+    log = opened.recognise(
+        server, lambda: nullcontext(io.BytesIO(content)), path, accept_partial_line
+    )
+    if not log.nothing_new:
+        for chunk in log.chunks(
+            io.BytesIO(content[log.offset :]), limits, accept_partial_line=accept_partial_line
+        ):
+            opened.spool(log, chunk)
     return log
 
 
@@ -286,20 +295,20 @@ def test_the_lock_names_who_holds_it(home):
         pass
 
 
-def test_a_tail_is_held_back_where_it_is_no_line_yet(home):
+def test_a_partial_line_is_held_back_unless_accepted(home):
     with spooler.opened(home, ["weblog1"]) as opened:
-        assert spooled(opened, b"tai", tail=False).adds_nothing is False
-        log = spooled(opened, b"a\nb\ntai", tail=False)
+        assert spooled(opened, b"tai", accept_partial_line=False).nothing_new is False
+        log = spooled(opened, b"a\nb\ntai", accept_partial_line=False)
         assert log.offset == 4
         assert opened.ledger.totals().total() == 2
-        assert spooled(opened, b"a\nt", tail=False).adds_nothing
-        assert spooled(opened, b"a", tail=False).adds_nothing
-        assert spooled(opened, b"a\nb\ntail\n", tail=False).offset == 9
+        assert spooled(opened, b"a\nt", accept_partial_line=False).nothing_new
+        assert spooled(opened, b"a", accept_partial_line=False).nothing_new
+        assert spooled(opened, b"a\nb\ntail\n", accept_partial_line=False).offset == 9
         assert opened.ledger.totals().total() == 3
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
-def test_the_end_of_a_counted_tail(home, end):
+def test_the_end_of_a_counted_partial_line(home, end):
     with spooler.opened(home, ["weblog1"]) as opened:
         spooled(opened, b"a\ntail")
         spooled(opened, b"a\ntail" + end)
@@ -309,11 +318,11 @@ def test_the_end_of_a_counted_tail(home, end):
         (log,) = opened.ledger.files()
         assert (log.bytes, log.open_tail) == (len(grown), not end)
         assert opened.ledger.totals().total() == (3 if end else 2)
-        assert spooled(opened, grown[:-5] if end else b"a\n").adds_nothing
+        assert spooled(opened, grown[:-5] if end else b"a\n").nothing_new
 
 
 @pytest.mark.parametrize(("tail", "rest"), [(b"tail", b"more\n"), (b"tail\r", b"\n")])
-def test_a_counted_tail_that_goes_on_is_refused_with_its_place(home, tail, rest):
+def test_a_counted_partial_line_that_goes_on_is_refused_with_its_offset(home, tail, rest):
     with spooler.opened(home, ["weblog1"]) as opened:
         spooled(opened, tail)
         with pytest.raises(BadInput, match=f"counted at byte {len(tail)}, goes on"):
@@ -333,7 +342,7 @@ def test_a_chunk_that_somebody_took_away_is_named(home):
     (chunk,) = home.files.spool("weblog1").iterdir()
     chunk.unlink()
     with (
-        pytest.raises(ClickstreamError, match=f"{chunk.name} is gone"),
+        pytest.raises(ClickstreamError, match=f"{chunk.name} was removed"),
         spooler.opened(home, ["weblog1"]),
     ):
         pass
@@ -344,16 +353,16 @@ def test_rejects_that_are_valid_now_move_once(home):
         log = spooled(opened, b"junk\n" + GOOD % 1 + b"\nmore junk\n")
         line = GOOD % 2
         rejects = [
-            Reject(0, line, "-", "not-a-log-line"),
-            Reject(10**3, b"still junk", "-", "not-a-log-line"),
+            ReprocessCandidate(0, line, "-", "not-a-log-line"),
+            ReprocessCandidate(10**3, b"still junk", "-", "not-a-log-line"),
         ]
-        assert opened.refeed("weblog1", log.file, rejects) == 1
-        assert opened.refeed("weblog1", log.file, rejects) == 0
+        assert opened.reprocess("weblog1", log.file, rejects) == 1
+        assert opened.reprocess("weblog1", log.file, rejects) == 0
         assert opened.ledger.totals() == {VALID: 2, "not-a-log-line": 1}
-        assert list(opened.ledger.drained()) == [("weblog1", log.file, 0)]
+        assert list(opened.ledger.reprocessed()) == [("weblog1", log.file, 0)]
         newest = max(home.files.spool("weblog1").iterdir(), key=lambda path: path.stat().st_mtime)
         assert newest.read_bytes().split(b"\t", 3)[3] == line + b"\n"
-        wrong = [Reject(5, GOOD % 3, "2015-05-18", "bad-status")]
+        wrong = [ReprocessCandidate(5, GOOD % 3, "2015-05-18", "bad-status")]
         with pytest.raises(ClickstreamError, match="fewer than 1 lines"):
-            opened.refeed("weblog1", log.file, wrong)
+            opened.reprocess("weblog1", log.file, wrong)
         assert opened.ledger.totals() == {VALID: 2, "not-a-log-line": 1}

@@ -1,4 +1,4 @@
-"""A growing file: lines, silence, truncation, what was rotated away from a path, and missed."""
+"""A tailed file: lines, silence, truncation, what was rotated away from a path, and missed."""
 
 import gzip
 import os
@@ -8,7 +8,7 @@ import pytest
 from clickstream.errors import BadInput
 from clickstream.home import Home
 from clickstream.ingest.follow import tail
-from clickstream.ingest.follow.tail import Found, Growing
+from clickstream.ingest.follow.tail import FileEntry, TailedFile
 
 
 @pytest.fixture
@@ -16,122 +16,122 @@ def log(tmp_path):
     return tmp_path / "access.log"
 
 
-def read(growing, start, stop):
-    with growing.stream(start, stop) as stream:
+def read(tailed, start, stop):
+    with tailed.stream(start, stop) as stream:
         return stream.read()
 
 
 def looked_at(path):
-    growing = Growing(path)
-    growing.first_look()
-    return growing
+    tailed = TailedFile(path)
+    tailed.first_look()
+    return tailed
 
 
 def test_whole_lines_only(log):
     log.write_bytes(b"one\ntwo\nthr")
-    growing = looked_at(log)
-    assert growing.lines(0) == growing.whole() == 8
-    assert read(growing, 4, 8) == b"two\n"
-    assert growing.lines(8) == 8
+    tailed = looked_at(log)
+    assert tailed.lines_end(0) == tailed.last_line_end() == 8
+    assert read(tailed, 4, 8) == b"two\n"
+    assert tailed.lines_end(8) == 8
     with log.open("ab") as file:
         file.write(b"ee\nf")
-    assert growing.lines(8) == 14
+    assert tailed.lines_end(8) == 14
 
 
 def test_a_blank_file_has_no_lines_until_it_was_looked_at(log):
     log.touch()
-    growing = looked_at(log)
-    assert growing.blank
+    tailed = looked_at(log)
+    assert tailed.blank
     log.write_bytes(b"one\n")
-    assert growing.lines(0) == 0
-    growing.first_look()
-    assert growing.lines(0) == 4
+    assert tailed.lines_end(0) == 0
+    tailed.first_look()
+    assert tailed.lines_end(0) == 4
 
 
 def test_a_run_of_lines_is_bounded_and_a_long_line_is_searched_once(log, monkeypatch):
     monkeypatch.setattr(tail, "_BLOCK_BYTES", 10)
     monkeypatch.setattr(tail, "_BACK_BYTES", 10)
     log.write_bytes(b"one\ntwo\n" + b"x" * 100)
-    growing = looked_at(log)
-    assert growing.lines(0) == 8
-    assert growing.whole() == 8
-    assert growing.lines(8) == 8
+    tailed = looked_at(log)
+    assert tailed.lines_end(0) == 8
+    assert tailed.last_line_end() == 8
+    assert tailed.lines_end(8) == 8
     read_at = []
     pread = os.pread
     monkeypatch.setattr(os, "pread", lambda *args: read_at.append(args[2]) or pread(*args))
     with log.open("ab") as file:
         file.write(b"yy\nnext\n")
-    assert growing.lines(8) == 8 + 100 + 8
+    assert tailed.lines_end(8) == 8 + 100 + 8
     assert min(at for at in read_at if at) >= 100
 
 
 def test_what_it_was_named_and_that_it_was_removed_is_no_matter(log):
     log.write_bytes(b"one\n")
-    growing = looked_at(log)
+    tailed = looked_at(log)
     log.rename(log.with_name("access.log.1"))
     with log.with_name("access.log.1").open("ab") as file:
         file.write(b"two\n")
     log.with_name("access.log.1").unlink()
-    assert read(growing, 0, growing.lines(0)) == b"one\ntwo\n"
-    with growing.opener(4)() as first, growing.opener(8)() as all_:
+    assert read(tailed, 0, tailed.lines_end(0)) == b"one\ntwo\n"
+    with tailed.opener(4)() as first, tailed.opener(8)() as all_:
         assert (first.read(), all_.read()) == (b"one\n", b"one\ntwo\n")
 
 
 @pytest.mark.parametrize(
     "after", [b"", b"new\n", b"newer, and longer than it was\n", b"one\nTWO\n"]
 )
-def test_a_truncation_is_told_by_what_was_read(log, after):
+def test_a_truncation_is_noticed_by_what_was_read(log, after):
     log.write_bytes(b"one\ntwo\n")
-    growing = looked_at(log)
-    assert growing.reached(8)
-    assert growing.intact()
+    tailed = looked_at(log)
+    assert tailed.reached(8)
+    assert tailed.intact()
     log.write_bytes(after)
-    assert not growing.intact()
-    assert not growing.reached(8)
+    assert not tailed.intact()
+    assert not tailed.reached(8)
 
 
-def test_a_truncation_is_told_though_the_file_has_outgrown_what_was_read(log):
+def test_a_truncation_is_noticed_though_the_file_has_outgrown_what_was_read(log):
     log.write_bytes(b"a" * 1000 + b"\n")
-    growing = looked_at(log)
-    assert growing.reached(1001)
+    tailed = looked_at(log)
+    assert tailed.reached(1001)
     log.write_bytes(b"a" * 900 + b"b" * 1000)
-    assert not growing.intact()
+    assert not tailed.intact()
 
 
 def test_what_is_truncated_while_it_is_read_is_not_the_logs(log):
     log.write_bytes(b"one\n")
-    growing = looked_at(log)
-    assert growing.lines(0) == 4
+    tailed = looked_at(log)
+    assert tailed.lines_end(0) == 4
     log.write_bytes(b"ONE\n")
-    assert not growing.reached(4)
+    assert not tailed.reached(4)
 
 
 def test_silence_counts_from_the_last_change(log, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(tail.time, "monotonic", lambda: now[0])
     log.write_bytes(b"one\n")
-    growing = Growing(log)
+    tailed = TailedFile(log)
     now[0] += 7
-    assert growing.quiet_s() == 7
+    assert tailed.quiet_s() == 7
     with log.open("ab") as file:
         file.write(b"two\n")
-    assert growing.quiet_s() == 0
+    assert tailed.quiet_s() == 0
     now[0] += 5
-    growing.left()
-    assert growing.quiet_s() == 0
+    tailed.left()
+    assert tailed.quiet_s() == 0
 
 
 def test_only_a_file_can_grow(tmp_path, log):
     with pytest.raises(BadInput, match="is not a file"):
-        Growing(tmp_path)
+        TailedFile(tmp_path)
     os.mkfifo(log)
     with pytest.raises(BadInput, match="is not a file"):
-        Growing(log)
+        TailedFile(log)
 
 
 def test_a_compressed_log_is_seen_by_its_content(log):
     log.write_bytes(gzip.compress(b"one\n"))
-    assert Growing(log).packed
+    assert TailedFile(log).packed
 
 
 def names(path):
@@ -183,29 +183,29 @@ class Rotated:
     """Rotated logs, newest first; `known` of them the ledger knows; each was modified at a time."""
 
     def __init__(self, log, count):
-        self.found = []
+        self.entries = []
         for number in range(1, count + 1):
             path = log.with_name(f"{log.name}.{number}")
             path.write_bytes(b"%d\n" % number)
             os.utime(path, (100 - number, 100 - number))
-            self.found.append(tail.look(path))
-        self.asked = []
+            self.entries.append(tail.look(path))
+        self.examined = []
 
     def missed(self, *, known=(), held=None, live=False, since=1000.0):
-        def knows(growing):
-            growing.first_look()
-            self.asked.append(number := int(growing.path.suffix[1:]))
+        def knows(tailed):
+            tailed.first_look()
+            self.examined.append(number := int(tailed.path.suffix[1:]))
             return number in known
 
-        keys = {self.found[number - 1].key: marked for number, marked in (held or {}).items()}
-        logs = tail.missed(self.found, knows, keys, live, since)
-        return [int(growing.path.suffix[1:]) for growing in logs]
+        keys = {self.entries[number - 1].key: marked for number, marked in (held or {}).items()}
+        logs = tail.missed(self.entries, knows, keys, live, since)
+        return [int(tailed.path.suffix[1:]) for tailed in logs]
 
 
 def test_logs_newer_than_the_newest_known_one_were_missed(log):
     rotated = Rotated(log, 5)
     assert rotated.missed(known={3}) == [3, 2, 1]
-    assert rotated.asked == [1, 2, 3, 4]
+    assert rotated.examined == [1, 2, 3, 4]
 
 
 def test_logs_behind_the_known_one_may_have_grown(log):
@@ -216,14 +216,14 @@ def test_logs_behind_the_known_one_may_have_grown(log):
 def test_where_the_log_at_the_path_is_known_nothing_was_missed(log):
     rotated = Rotated(log, 5)
     assert rotated.missed(live=True) == []
-    assert rotated.asked == [1]
+    assert rotated.examined == [1]
     assert Rotated(log, 5).missed(live=True, known={1}) == [1]
 
 
 def test_a_log_that_is_held_ends_the_search_unless_it_was_blank(log):
     rotated = Rotated(log, 4)
     assert rotated.missed(held={2: True}, known={3}) == [1]
-    assert rotated.asked == [1]
+    assert rotated.examined == [1]
     assert Rotated(log, 4).missed(held={2: False}, known={3}) == [3, 1]
 
 
@@ -234,7 +234,7 @@ def test_where_none_is_known_any_more_those_written_since_were_missed(log):
 
 def test_a_blank_one_may_still_be_written_to(log):
     rotated = Rotated(log, 4)
-    rotated.found[1].path.write_bytes(b"")
+    rotated.entries[1].path.write_bytes(b"")
     assert rotated.missed(known={1}) == [2, 1]
 
 
@@ -248,10 +248,10 @@ def test_what_vanishes_while_it_is_looked_at_is_looked_at_again(log):
     rotated = Rotated(log, 3)
     before = len(os.listdir("/proc/self/fd"))
     (log.parent / "another").touch()
-    (log.parent / "another").rename(rotated.found[1].path)
+    (log.parent / "another").rename(rotated.entries[1].path)
     with pytest.raises(tail.Vanished):
         rotated.missed()
-    rotated.found[1].path.unlink()
+    rotated.entries[1].path.unlink()
     with pytest.raises(tail.Vanished):
         rotated.missed()
     assert len(os.listdir("/proc/self/fd")) == before
@@ -260,7 +260,7 @@ def test_what_vanishes_while_it_is_looked_at_is_looked_at_again(log):
 def test_steady_sees_path_and_rotated_logs(log):
     log.touch()
     live, rotated = tail.steady(log)
-    assert isinstance(live, Found)
+    assert isinstance(live, FileEntry)
     assert rotated == []
 
 
@@ -268,7 +268,7 @@ def test_the_memory_of_when_all_was_read(tmp_path, log):
     home = Home(tmp_path)
     first = tail.Memory(home.followed("weblog1", log))
     assert not first.existed
-    first.note(5_000.0)
+    first.remember(5_000.0)
     again = tail.Memory(home.followed("weblog1", log))
     assert again.existed
     assert again.since == 4_999.0

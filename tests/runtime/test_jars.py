@@ -19,7 +19,7 @@ CONTENT = {ONE: b"first jar", TWO: b"second jar"}
 
 
 class Repository:
-    """What Ivy would give; counts how often it was asked."""
+    """The jars that Ivy would give; counts how often it was asked."""
 
     def __init__(self) -> None:
         self.content = dict(CONTENT)
@@ -58,7 +58,7 @@ def test_a_lock_reads_back_as_it_was_written() -> None:
 
 
 @pytest.mark.usefixtures("repository")
-def test_missing_jars_are_told_with_what_to_do() -> None:
+def test_missing_jars_are_reported_with_what_to_do() -> None:
     with pytest.raises(ClickstreamError, match="2 jars of small") as caught:
         jars.classpath("small")
     assert "clickstream stack fetch" in caught.value.hint
@@ -165,6 +165,6 @@ def test_the_locks_of_this_package_are_whole(service: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a:b", "a:b:c:d:e", "a::c"])
-def test_what_is_no_coordinate_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="no coordinate"):
+def test_an_invalid_coordinate_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a coordinate"):
         Coordinate.parse(text)

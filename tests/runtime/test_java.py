@@ -9,14 +9,14 @@ from clickstream.errors import ClickstreamError
 from clickstream.runtime import java
 
 
-def jdk(place: Path, version: str) -> Path:
+def jdk(directory: Path, version: str) -> Path:
     """A Java home as far as anybody looks at it."""
-    (place / "bin").mkdir(parents=True)
-    (place / "release").write_text(f'IMPLEMENTOR="X"\nJAVA_VERSION="{version}"\n')
-    program = place / "bin" / "java"
+    (directory / "bin").mkdir(parents=True)
+    (directory / "release").write_text(f'IMPLEMENTOR="X"\nJAVA_VERSION="{version}"\n')
+    program = directory / "bin" / "java"
     program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     program.chmod(0o755)
-    return place
+    return directory
 
 
 @pytest.fixture(autouse=True)

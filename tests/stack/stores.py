@@ -63,7 +63,7 @@ class Arrived:
         return [each for each in in_kafka(self._settings) if each[:2] not in self._known]
 
     def master(self) -> list[bytes]:
-        """The stamped lines of the master copy."""
+        """The stamped lines of the master dataset."""
         return self._lines(self._settings.hdfs.master)
 
     def quarantine(self) -> list[bytes]:

@@ -156,10 +156,10 @@ def test_alerts_are_those_of_all_lines_and_every_sink_hears_of_them(
         assert ask(run, "report", kind, "--alerts", "--date", "2015-05-18") == of_kind
         assert ask(run, "report", kind, "--alerts", "--from", "2015-05-19") == []
     assert "ddos/6.6.6.6/2015-05-18T09:00:05Z" in run("report", "ddos", "--alerts").stdout
-    evidence_comes_from_the_master_copy(fresh, run, logs, jobs)
+    evidence_comes_from_the_master_dataset(fresh, run, logs, jobs)
 
 
-def evidence_comes_from_the_master_copy(fresh: Settings, run, logs: Logs, jobs) -> None:
+def evidence_comes_from_the_master_dataset(fresh: Settings, run, logs: Logs, jobs) -> None:
     """Every field is counted over the alert's lines, each once."""
     name = "ddos/6.6.6.6/2015-05-18T09:00:05Z"
     assert ask(run, "alert", "show", name)["peak"] == 120

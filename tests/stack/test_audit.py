@@ -209,10 +209,12 @@ def test_a_line_removed_and_another_doubled(home):
         failed = runner(home)("audit", "--format", "json", code=1)
     rows = {(r["server"], r["file"], r["day"]): r for r in json.loads(failed.stdout)}
     row = rows[server, file, ALL]
-    assert row["problem"] == f"missing in the master copy: 1 line at {offset}"
+    assert row["problem"] == f"missing in the master dataset: 1 line at {offset}"
     assert (row["master_copies"], row["kafka_copies"]) == (1, 0)
     assert row["master"] == row["valid"] - 1
-    assert f"{server} {file} all: missing in the master copy: 1 line at {offset}" in failed.stderr
+    assert (
+        f"{server} {file} all: missing in the master dataset: 1 line at {offset}" in failed.stderr
+    )
     assert "audit failed: " in failed.stderr
     assert {key[1] for key, row in rows.items() if row["problem"]} == {file}
 
@@ -275,7 +277,7 @@ def test_lines_of_nobody(home):
     problem = "\n".join(done.problems)
     assert "weblog1 ffffffffffffffff all: the ledger does not know it: 1 lines at 0-" in problem
     assert "lines beyond the end that the ledger knows" in problem
-    assert "weblog2 ? all: lines without a stamp: 1 in the master copy" in problem
+    assert "weblog2 ? all: lines without a stamp: 1 in the master dataset" in problem
 
 
 def test_a_line_missing_in_kafka_alone_and_what_retention_has_cut(home):
@@ -299,7 +301,7 @@ def test_a_line_missing_in_kafka_alone_and_what_retention_has_cut(home):
     )
 
 
-def test_the_batch_views_are_held_against_the_master_copy(home):
+def test_the_batch_views_are_held_against_the_master_dataset(home):
     batch.run(home)
     done = audits.audit(home)
     assert done.problems == []

@@ -42,7 +42,7 @@ DAYS = ["0001-01-01", "2015-05-18", "2015-05-19", "9999-12-31"]
 
 
 def master_files(logs: dict[str, bytes], file: str = "0123456789abcdef") -> dict[str, bytes]:
-    """The files of a master copy that hold the valid lines: path below it -> content."""
+    """The files of a master dataset that hold the valid lines: path below it -> content."""
     files: dict[str, bytes] = {}
     for server, log in logs.items():
         offset = 0

@@ -104,7 +104,7 @@ def fields(line: bytes, form: Format) -> list[str] | None:
     """What Python makes of a line, as MADE orders it; None for an invalid one."""
     try:
         entry = weblog.parse(line, form)
-    except weblog.Reject:
+    except weblog.InvalidLine:
         return None
     clock = [f"{entry.hour:02}", f"{entry.minute:02}"]
     agent = entry.agent or ""
@@ -154,6 +154,7 @@ def spark() -> "SparkSession":
     return here.session()
 
 
+@pytest.mark.parametrize("form", weblog.FORMATS.values(), ids=lambda form: form.name)
 def test_spark_agrees(spark, lines, form):
     """Of a plain server and, as configured, of one with virtual hosts, in one query."""
     servers = ("plain", "virtual")

@@ -51,7 +51,7 @@ def say(process) -> None:
 
 
 def stored(arrived: Arrived) -> dict[Id, bytes]:
-    """Every line in the master copy and the quarantine by its id; copies must be alike."""
+    """Every line in the master dataset and the quarantine by its id; copies must be alike."""
     found: dict[Id, bytes] = {}
     for line in (*arrived.master(), *arrived.quarantine()):
         raw = line.split(b"\t", 3)[3]

@@ -1,4 +1,4 @@
-"""A ledger made anew on real services: as good as the lost one."""
+"""A ledger recreated on real services: as good as the lost one."""
 
 import gzip
 import json
@@ -38,7 +38,7 @@ LOGS = {"weblog1": log_of(300, b"one"), "weblog2": log_of(300, b"two")}
 
 @pytest.fixture(scope="module")
 def home(settings, tmp_path_factory):
-    """A home with a log of each server, and one whose rejects were drained after a change."""
+    """A home with a log of each server, and one whose rejects were reprocessed after a change."""
     place = tmp_path_factory.mktemp("rebuild")
     for made in fresh_home(settings, place / "home"):
         run = runner(made)
@@ -105,7 +105,7 @@ def test_a_ledger_made_anew_is_as_good_as_the_lost_one(home, run, tmp_path):
     assert sum(row["copies"] for row in done.rows) == 0
 
 
-def test_behind_a_gap_lines_come_again_as_copies(home, run):
+def test_behind_a_gap_lines_come_again_as_copies(home, run, jobs):
     hdfs = Hdfs.connect(home)
     wanted = b"GET /a/150 "
     for entry in closed_files(home, home.hdfs.master):
@@ -115,7 +115,8 @@ def test_behind_a_gap_lines_come_again_as_copies(home, run):
             if found := [line for line in lines if wanted in line]:
                 (gone,) = found
                 hdfs.write(entry.path, [b"\n".join(line for line in lines if line != gone)])
-    shown = run("ingest", "ledger", "rebuild", "--yes")
+    with jobs():
+        shown = run("ingest", "ledger", "rebuild", "--yes")
     offset = identity(gone)[2]
     assert any(f"is known up to byte {offset - end}," in shown.stderr for end in (1, 2))
     assert "come again" in shown.stderr

@@ -1,4 +1,4 @@
-"""The quarantine listed, exported and drained, on real services."""
+"""The quarantine listed, exported and reprocessed, on real services."""
 
 import json
 import random

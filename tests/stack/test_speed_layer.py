@@ -237,7 +237,6 @@ def ask_to_stop(processes: list[psutil.Process], run) -> None:
 WAYS: list[Callable] = [kill_all, ask_to_stop]
 
 
-@pytest.mark.submission
 def test_no_end_of_the_driver_changes_a_figure(fresh, run):
     kafka.ensure_topic(fresh)
     lines = {"weblog1": filler(4000, 1), "weblog2": filler(4000, 2)}

@@ -1,4 +1,4 @@
-"""`speed rebuild`: the same buckets from the master copy, whatever the stored ones have become."""
+"""`speed rebuild`: the same buckets from the master dataset, whatever the stored ones became."""
 
 import json
 import random
@@ -50,7 +50,7 @@ def lines_of(server: str) -> list[bytes]:
 
 
 def put(settings: Settings, server: str, name: str, values: list[bytes]) -> None:
-    """Closed files of the master copy with these stamped lines."""
+    """Closed files of the master dataset with these stamped lines."""
     days: dict[bytes, list[bytes]] = {}
     for value in values:
         days.setdefault(value.split(b"\t")[2], []).append(value + b"\n")
@@ -123,7 +123,7 @@ def a_rebuild_that_is_killed_half_way(settings: Settings) -> None:
             views.replace_day(DAY, minutes())
 
 
-def test_a_day_is_made_again_from_the_master_copy(fresh, run):
+def test_a_day_is_made_again_from_the_master_dataset(fresh, run):
     kafka.ensure_topic(fresh)
     logs, rest = {}, {}
     for server in ("weblog1", "weblog2"):

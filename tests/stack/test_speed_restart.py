@@ -107,7 +107,7 @@ def test_what_was_counted_otherwise_is_not_added_to(fresh, run):
         assert f"{key} was" in refused.splitlines()[0]
         assert "speed reset" in refused
     assert control.child(fresh).running() is None
-    made_anew(fresh)
+    recreate_topic(fresh)
     for server, own in lines.items():
         produce(fresh, server, own + own)  # as long as before and longer: offsets alone look fine
     refused = run("speed", "run", code=1).stderr
@@ -123,7 +123,7 @@ def lost_while_it_runs(settings: Settings, run) -> None:
     healthy = json.loads(run("speed", "status", "--check", "--format", "json").stdout)
     assert (healthy["healthy"], healthy["complaint"]) == (True, "")
     known = family(settings)
-    made_anew(settings)
+    recreate_topic(settings)
     produce(settings, "weblog1", [b"one"])
     wait_until(lambda: ended(known), 180, "the end of a stream whose topic is gone")
     report = json.loads(run("speed", "status", "--check", "--format", "json", code=1).stdout)
@@ -131,7 +131,7 @@ def lost_while_it_runs(settings: Settings, run) -> None:
     assert "has lost lines" in report["complaint"]
 
 
-def made_anew(settings: Settings) -> None:
+def recreate_topic(settings: Settings) -> None:
     """Delete the topic, and make it again under the same name."""
     topic, before = settings.kafka.topic, kafka.topic_id(settings)
     admin = AdminClient({"bootstrap.servers": endpoints.kafka_bootstrap(settings)})

@@ -157,7 +157,7 @@ def test_a_configured_port_that_is_taken_stops_the_start(tmp_path: Path) -> None
     assert running_children(settings.files) == []
 
 
-def test_a_service_that_cannot_start_tells_why_and_a_cleaned_home_starts_anew(
+def test_a_service_that_cannot_start_says_why_and_a_cleaned_home_starts_afresh(
     second: Settings,
 ) -> None:
     local.down(second)

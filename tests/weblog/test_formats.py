@@ -23,9 +23,9 @@ def opened(settings):
 
 
 def spool(settings, reason, taken=True):
-    """As a spooler does: settle first, then plan a chunk; an agent may have taken it."""
+    """As a spooler does: record the format first, then plan a chunk; an agent may have taken it."""
     with opened(settings) as ledger:
-        formats.settle(ledger, settings, settings.servers)
+        formats.record_formats(ledger, settings, settings.servers)
         stop = sum(log.bytes for log in ledger.files()) + 3
         counts = {("2015-05-18", reason): 3}
         chunk = ledger.plan(LOG._replace(bytes=stop), stop - 3, counts, b"", 3)
@@ -39,7 +39,7 @@ def spool(settings, reason, taken=True):
 def test_a_change_that_would_misread_valid_lines_is_refused(home, before, after):
     spool(home(before), VALID)
     with opened(home(after)) as ledger, pytest.raises(BadInput, match="misread") as caught:
-        formats.settle(ledger, home(after), ["weblog1"])
+        formats.record_formats(ledger, home(after), ["weblog1"])
     assert "servers.weblog1.format" in caught.value.message
     with pytest.raises(BadInput, match="misread"):
         formats.check_home(home(after))
@@ -63,7 +63,7 @@ def test_rejects_alone_do_not_hold_a_format(home):
 def test_a_ledger_without_a_note_takes_the_format_of_now(home):
     with opened(home("vhost_combined")) as ledger:
         ledger.restore(LOG, {("2015-05-18", VALID): 3}, [], [])
-        formats.settle(ledger, home("vhost_combined"), ["weblog1"])
+        formats.record_formats(ledger, home("vhost_combined"), ["weblog1"])
     with pytest.raises(BadInput, match="taken as vhost_combined"):
         formats.check_home(home("combined"))
 
@@ -104,7 +104,7 @@ def test_a_format_is_not_noted_while_chunks_of_the_one_before_wait(home):
     spool(home("common"), VALID, taken=False)
     with opened(home("common")) as ledger:
         with pytest.raises(BadInput, match="judged as common wait for its agent"):
-            formats.settle(ledger, home("combined"), ["weblog1"])
+            formats.record_formats(ledger, home("combined"), ["weblog1"])
         for chunk in ledger.open_chunks():
             ledger.finish(chunk)
-        formats.settle(ledger, home("combined"), ["weblog1"])
+        formats.record_formats(ledger, home("combined"), ["weblog1"])

@@ -94,7 +94,7 @@ def test_odd_but_valid(old, new, field, value):
     ],
 )
 def test_reasons(line, reason):
-    with pytest.raises(weblog.Reject) as caught:
+    with pytest.raises(weblog.InvalidLine) as caught:
         weblog.parse(line)
     assert caught.value.reason == reason
     assert weblog.judge(line).reason == reason
@@ -197,7 +197,7 @@ def test_judge_and_parse_and_the_stamped_pattern_agree(raw):
 
 
 def agree(line, form):
-    """What a format makes of a line, said four times."""
+    """The result of a format for a line, by four ways."""
     verdict = weblog.judge(line, form)
     stamped = weblog.stamp("w", "0" * 16, 1, line, form).decode("latin-1")
     assert (verdict.reason is None) == bool(re.match(form.stamped, stamped))
@@ -205,7 +205,7 @@ def agree(line, form):
         entry = weblog.parse(line, form)
         assert (verdict.day, verdict.instant) == (entry.day, entry.instant)
     else:
-        with pytest.raises(weblog.Reject, match=verdict.reason):
+        with pytest.raises(weblog.InvalidLine, match=verdict.reason):
             weblog.parse(line, form)
     for end in (b"\n", b"\r\n"):
         quick = form.simple.match(line + end)
@@ -302,8 +302,8 @@ def test_corpora_of_other_parsers():
                 expected = case["expect"]
                 try:
                     entry = weblog.parse(line)
-                except weblog.Reject as reject:
-                    disagreed.append((reject.reason, line))
+                except weblog.InvalidLine as error:
+                    disagreed.append((error.reason, line))
                     continue
                 assert entry.status == str(expected.get("status", entry.status))
                 assert entry.host == expected.get("host", entry.host)

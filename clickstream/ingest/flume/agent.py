@@ -35,11 +35,11 @@ START_HINT = "start it: clickstream ingest start"
 SPOOLING = Component("source", "spool")
 _OPENS = ("java.lang", "java.nio", "sun.nio.ch", "jdk.internal.ref")
 
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 class Bean(NamedTuple):
-    """What an agent says of one of its components: Flume's counters by their names."""
+    """One of an agent's components, as the agent reports it: Flume's counters by their names."""
 
     component: Component
     counters: dict[str, Any]
@@ -49,18 +49,18 @@ class Bean(NamedTuple):
         return int(self.counters.get(name) or 0)
 
     def up(self) -> bool:
-        """Whether the component has started, and has neither stopped nor died."""
+        """Tell whether the component has started, and has neither stopped nor died."""
         closed = self.component.kind == "channel" and self.counters.get("Open") is False
         running = self.number("StartTime") > 0 and self.number("StopTime") == 0
         return running and not closed and not self.died()
 
     def held(self) -> int:
-        """How many events a channel holds: not yet taken for good, those of earlier runs too."""
+        """The number of events in a channel: not yet taken for good, those of earlier runs too."""
         left = self.number("EventPutSuccessCount") - self.number("EventTakeSuccessCount")
         return max(self.number("ChannelSize"), left)
 
     def died(self) -> bool:
-        """Whether it is a spooling source whose thread has ended: these two count nothing else.
+        """Tell whether it is a spooling source whose thread has ended; nothing else is counted so.
 
         (A full channel counts as ChannelWriteFail, and is tried again.)
         """
@@ -68,8 +68,8 @@ class Bean(NamedTuple):
         return self.component == SPOOLING and fatal > 0
 
 
-class Note(NamedTuple):
-    """What is remembered of an agent's last start, beside its configuration.
+class AgentState(NamedTuple):
+    """An agent's state since its last start, stored beside its configuration.
 
     `log_start`: where its lines begin in the log. `digest`: of the files it was started with.
     `stopped`: somebody wanted it to end, so its absence is no failure.
@@ -95,7 +95,7 @@ class Agent:
         """The agent's process, if it runs."""
         return self.child.running()
 
-    def start(self, tell: Tell, cancelled: threading.Event | None = None) -> None:
+    def start(self, notify: Notify, cancelled: threading.Event | None = None) -> None:
         """Start it and wait until every declared component is up; else it is ended again.
 
         Raises ServiceFailed that names what is missing, and ClickstreamError where the start would
@@ -105,9 +105,9 @@ class Agent:
         self._refuse_rejudging()
         files = agent_config.files(self._settings, self.name)
         write(files, self.directory)
-        self._clear_spool(tell)
+        self._clear_spool(notify)
         self._free_ports()
-        self._remember(Note(agent_log.size(self.child.log), _digest(files)))
+        self._save_state(AgentState(agent_log.size(self.child.log), _digest(files)))
         self.child.start(self._argv(), env=self._env(), cwd=self.directory, ports=self._ports())
         try:
             self._wait_up(cancelled or threading.Event())
@@ -127,16 +127,16 @@ class Agent:
         return self.child.stop(STOP_SECONDS)
 
     def want(self, wanted: bool) -> None:
-        """Note whether the agent is wanted: a supervisor lets one rest that is not."""
+        """Record whether the agent is wanted: a supervisor does not restart one that is not."""
         if self.directory.is_dir():
-            self._remember(self.note()._replace(stopped=not wanted))
+            self._save_state(self.state()._replace(stopped=not wanted))
 
-    def note(self) -> Note:
-        """What is remembered of the last start."""
+    def state(self) -> AgentState:
+        """The state stored since the last start."""
         try:
-            return Note(**json.loads(self._files.agent_state(self.name).read_text()))
+            return AgentState(**json.loads(self._files.agent_state(self.name).read_text()))
         except (OSError, ValueError, TypeError):
-            return Note()
+            return AgentState()
 
     def beans(self) -> list[Bean]:
         """The components that the agent has registered; raises NotRunning."""
@@ -171,11 +171,11 @@ class Agent:
         return agent_config.channel_type(self._conf(), self.name)
 
     def blocked_by(self) -> list[Path]:
-        """What lies in its spooling directory and can neither be taken nor passed by."""
+        """The files in its spooling directory that can neither be taken nor passed by."""
         return unexpected.blocking(self._files.spool(self.server)) if self.server else []
 
     def trouble(self) -> str:
-        """What is wrong with it, in one sentence; empty when it runs and every part is up."""
+        """The problem with it, in one sentence; empty when it runs and every part is up."""
         if self.running() is None:
             return f"{self.name} is not running{_because(self.last_error())}"
         if missing := self.missing():
@@ -185,18 +185,18 @@ class Agent:
 
     def last_error(self) -> str:
         """The last error in its log since its last start, short and safe; empty where none is."""
-        return agent_log.last_error(self.child.log, self.note().log_start)
+        return agent_log.last_error(self.child.log, self.state().log_start)
 
     def error_of(self, component: Component) -> str:
-        """The last error of a component as far as the log tells it apart, else of the agent."""
+        """The last error of a component if the log distinguishes it, else of the agent."""
         logger = agent_log.SPOOLING_SOURCE if component == SPOOLING else b""
-        own = agent_log.last_error(self.child.log, self.note().log_start, logger)
+        own = agent_log.last_error(self.child.log, self.state().log_start, logger)
         return own or self.last_error()
 
     def outdated(self) -> bool:
-        """Whether it runs with another configuration than the settings of now would give it.
+        """Tell whether it runs with another configuration than the present settings give.
 
-        False where that cannot be told: it does not run, or an endpoint is not known.
+        False where that is unknown: it does not run, or an endpoint is not known.
         """
         if self.running() is None:
             return False
@@ -205,12 +205,12 @@ class Agent:
         except NotRunning:
             return False
         same = all(_same(self.directory / file.name, file.content) for file in files)
-        return not same or self.note().digest not in ("", _digest(files))
+        return not same or self.state().digest not in ("", _digest(files))
 
     def _wait_up(self, cancelled: threading.Event) -> None:
         def up() -> bool:
             if cancelled.is_set():
-                raise ServiceFailed(f"the start of {self.name} was broken off")
+                raise ServiceFailed(f"the start of {self.name} was cancelled")
             with suppress(NotRunning):
                 return not self.missing()
             return False
@@ -244,7 +244,7 @@ class Agent:
         if self._settings.flume.channel != "memory" or not logs:
             return
         for channel in sorted({path.parent.parent.name for path in logs}):
-            held = agent_log.size_at_stop(self.child.log, self.note().log_start, channel)
+            held = agent_log.size_at_stop(self.child.log, self.state().log_start, channel)
             if held != 0:
                 amount = (
                     "may hold events, for it was killed" if held is None else f"holds {held} events"
@@ -256,19 +256,21 @@ class Agent:
                 )
         shutil.rmtree(self._channels)
 
-    def _clear_spool(self, tell: Tell) -> None:
+    def _clear_spool(self, notify: Notify) -> None:
         if not self.server:
             return
         spool = self._files.spool(self.server)
         Spool(spool).make()
         for path, target in unexpected.clear(spool, self.server):
-            tell(f"{path.name!r} does not belong in the spool of {self.server}: moved to {target}")
+            notify(
+                f"{path.name!r} does not belong in the spool of {self.server}: moved to {target}"
+            )
         # With the mark of how far a chunk was taken, one taken to its end gives an empty line more;
         # without it the chunk is taken again, which gives copies only.
         shutil.rmtree(self._files.tracker(self.name), ignore_errors=True)
 
     def _let_drain(self) -> None:
-        """What a memory channel holds is lost when the agent ends: let its sinks take it first."""
+        """Let the sinks empty a memory channel first: its events are lost when the agent ends."""
         deadline = time.monotonic() + DRAIN_SECONDS
         with suppress(NotRunning):
             while any(bean.held() for bean in self.channels()) and time.monotonic() < deadline:
@@ -278,9 +280,9 @@ class Agent:
     def _channels(self) -> Path:
         return self._files.channels(self.name)
 
-    def _remember(self, note: Note) -> None:
-        state = self._files.agent_state(self.name)
-        write_atomic(state, json.dumps(note._asdict()), private=True)
+    def _save_state(self, state: AgentState) -> None:
+        path = self._files.agent_state(self.name)
+        write_atomic(path, json.dumps(state._asdict()), private=True)
 
     def _conf(self) -> str:
         with suppress(FileNotFoundError):
@@ -335,8 +337,8 @@ class Agent:
 
 def _hadoop_conf() -> str:
     """A cluster's own client configuration, where the environment names one."""
-    place = os.environ.get("HADOOP_CONF_DIR", "")
-    return f"{place}:" if place else ""
+    directory = os.environ.get("HADOOP_CONF_DIR", "")
+    return f"{directory}:" if directory else ""
 
 
 def _bean(object_name: str, counters: dict[str, Any]) -> Bean:

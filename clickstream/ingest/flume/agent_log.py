@@ -1,4 +1,4 @@
-"""What an agent says in its log; the lines look as configs/flume/log4j2.xml.j2 makes them."""
+"""The log of an agent; its lines are formatted as configs/flume/log4j2.xml.j2 says."""
 
 import mmap
 import re
@@ -37,7 +37,7 @@ def last_error(log: Path, start: int, logger: bytes = b"") -> str:
 
 
 def size_at_stop(log: Path, start: int, channel: str) -> int | None:
-    """How many events a channel held when it was stopped; None when it was not, or not politely."""
+    """The number of events in a channel when it was stopped; None unless it was, and politely."""
     said = f"Shutdown Metric for type: CHANNEL, name: {channel}. channel.current.size == ".encode()
     with _mapped(log, start) as (text, begin):
         at = text.rfind(said, begin)
@@ -52,7 +52,7 @@ def size(log: Path) -> int:
 
 @contextmanager
 def _mapped(log: Path, start: int) -> Iterator[tuple[bytes | mmap.mmap, int]]:
-    """The log, and where to begin: a log that is shorter than that was made anew."""
+    """The log, and where to begin: a log that is shorter than that was recreated."""
     length = size(log)
     if length == 0:
         yield b"", 0
@@ -75,7 +75,7 @@ def _errors(text: bytes | mmap.mmap, begin: int) -> Iterator[re.Match[bytes]]:
 
 
 def _trace(text: bytes | mmap.mmap, end: int) -> bytes:
-    """What stands below an error, up to the next line of the log."""
+    """The lines below an error, up to the next line of the log."""
     below = text[end : end + _BLOCK]
     after = _DATED.search(below)
     return below[: after.start()] if after else below

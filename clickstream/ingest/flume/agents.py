@@ -12,41 +12,41 @@ from clickstream.errors import NotRunning
 from clickstream.home import exclusive
 from clickstream.ingest import orphans
 from clickstream.ingest.flume import agent_config
-from clickstream.ingest.flume.agent import Agent, Tell
+from clickstream.ingest.flume.agent import Agent, Notify
 from clickstream.runtime.render import write
 
 
 def render(settings: Settings, names: list[str], out: Path | None) -> list[str]:
-    """Write the configuration of the agents named (or all), below `out` or each in its place."""
+    """Write the configuration of the agents named (or all), below `out` or in its own directory."""
     paths = []
     for name in agent_config.chosen(settings, names):
         reserve_ports(settings, name)
-        place = out / name if out else settings.files.agent(name)
-        paths += write(agent_config.files(settings, name), place)
+        directory = out / name if out else settings.files.agent(name)
+        paths += write(agent_config.files(settings, name), directory)
     return [str(path) for path in paths]
 
 
-def start(settings: Settings, names: list[str], tell: Tell) -> list[str]:
+def start(settings: Settings, names: list[str], notify: Notify) -> list[str]:
     """Start the agents named (or all) that do not run, the collector first; returns those started.
 
     One that runs with a part down is ended and started again. With the collector down, the files
     that an earlier one left open in HDFS are recovered first (where it runs, those that it has
-    given up); with an edge agent down, what is strange in its spooling directory is moved beside
-    it. Both are told.
+    given up); with an edge agent down, unexpected files in its spooling directory are moved beside
+    it. Both are reported by `notify`.
     """
     wanted = [Agent(settings, name) for name in agent_config.chosen(settings, names)]
     # One start at a time: another would take an agent that comes up for one with parts down.
     with exclusive(settings.files.agents_lock):
-        idle = [agent for agent in wanted if _idle(agent, tell)]
+        idle = [agent for agent in wanted if _idle(agent, notify)]
         for agent in idle:
             reserve_ports(settings, agent.name)
         for collector in (agent for agent in wanted if agent.server is None):
             for path in _left_open(settings, collector in idle):
-                tell(f"recovered {path}, left open by {collector.name}")
+                notify(f"recovered {path}, left open by {collector.name}")
             if collector in idle:
                 kafka.ensure_topic(settings)
-                collector.start(tell)
-        _start_edges([agent for agent in idle if agent.server], tell)
+                collector.start(notify)
+        _start_edges([agent for agent in idle if agent.server], notify)
     return [agent.name for agent in idle]
 
 
@@ -78,8 +78,8 @@ def _left_open(settings: Settings, idle: bool) -> list[str]:
     return []
 
 
-def _idle(agent: Agent, tell: Tell) -> bool:
-    """Whether the agent is to be started; one that runs with a part down is ended here."""
+def _idle(agent: Agent, notify: Notify) -> bool:
+    """Tell whether the agent is to be started; one that runs with a part down is ended here."""
     if agent.running() is None:
         return True
     try:
@@ -87,17 +87,17 @@ def _idle(agent: Agent, tell: Tell) -> bool:
     except NotRunning as silent:
         trouble = silent.message
     if trouble:
-        tell(f"{trouble}; starting {agent.name} again")
+        notify(f"{trouble}; starting {agent.name} again")
         agent.end()
     return bool(trouble)
 
 
-def _start_edges(edges: Sequence[Agent], tell: Tell) -> None:
-    """Side by side; when one fails or the user breaks off, none is left half started."""
+def _start_edges(edges: Sequence[Agent], notify: Notify) -> None:
+    """Side by side; when one fails or the user cancels, none is left half started."""
     cancelled = threading.Event()
     with ThreadPoolExecutor(max(len(edges), 1)) as pool:
         try:
-            list(pool.map(lambda agent: agent.start(tell, cancelled), edges))
+            list(pool.map(lambda agent: agent.start(notify, cancelled), edges))
         except KeyboardInterrupt:
             cancelled.set()
             raise

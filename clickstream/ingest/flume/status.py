@@ -1,4 +1,4 @@
-"""What `ingest status` says: each component of each agent, and why one is down."""
+"""The rows of `ingest status`: each component of each agent, and why one is down."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -29,7 +29,7 @@ class Status(NamedTuple):
     it does not answer; `fill` is in per cent; `channel` (file or memory) and its `guarantee` are
     None for what is no channel. `configuration` is `current` or `differs` from what the settings
     of now ask for, None while the agent does not run. `last_error` is that of the component where
-    the log tells it apart, else of the agent since its last start; empty where there is none.
+    the log distinguishes it, else of the agent since its last start; empty where there is none.
     """
 
     agent: str
@@ -55,7 +55,7 @@ def status(settings: Settings, names: list[str]) -> list[Status]:
 
 
 def notes(rows: Sequence[Status]) -> str:
-    """What a table has no room for, a line each: errors, configuration, guarantees."""
+    """The lines below the table: errors, configuration, guarantees."""
     lines: list[str] = []
     for agent in dict.fromkeys(row.agent for row in rows):
         own = [row for row in rows if row.agent == agent]
@@ -70,14 +70,14 @@ def notes(rows: Sequence[Status]) -> str:
 
 
 def all_up(rows: Sequence[Status]) -> bool:
-    """Whether every component of every agent asked for is up."""
+    """Tell whether every component of every selected agent is up."""
     return all(row.state == "up" for row in rows)
 
 
 def _rows(agent: Agent) -> Iterator[Status]:
     running = agent.running()
-    beans, silence = _asked(agent)
-    whole = Status(
+    beans, silence = _query(agent)
+    agent_row = Status(
         agent=agent.name,
         pid=running.pid if running else None,
         component="",
@@ -92,21 +92,23 @@ def _rows(agent: Agent) -> Iterator[Status]:
     )
     declared = sorted(agent.declared())
     for component in declared:
-        yield _told(agent, whole, component, beans.get(component))
+        yield _component_row(agent, agent_row, component, beans.get(component))
     if not declared:
-        yield whole
+        yield agent_row
 
 
-def _asked(agent: Agent) -> tuple[dict[Component, Bean], str]:
-    """What the agent answers, and else why it does not."""
+def _query(agent: Agent) -> tuple[dict[Component, Bean], str]:
+    """Ask the agent for its components; none, and the reason, where it does not answer."""
     try:
         return {bean.component: bean for bean in agent.beans()}, ""
     except NotRunning as silence:
         return {}, silence.message
 
 
-def _told(agent: Agent, whole: Status, component: Component, bean: Bean | None) -> Status:
-    row = whole._replace(component=f"{component.kind} {component.name}")
+def _component_row(
+    agent: Agent, agent_row: Status, component: Component, bean: Bean | None
+) -> Status:
+    row = agent_row._replace(component=f"{component.kind} {component.name}")
     if component.kind == "channel":
         kind = agent.channel_type()
         row = row._replace(channel=kind, guarantee=GUARANTEES.get(kind))
@@ -120,10 +122,10 @@ def _told(agent: Agent, whole: Status, component: Component, bean: Bean | None) 
         events_out=bean.number(went),
         fill=None if fill is None else round(float(fill), 2),
     )
-    return _source_told(agent, row, bean) if component == SPOOLING else row
+    return _spooling_row(agent, row, bean) if component == SPOOLING else row
 
 
-def _source_told(agent: Agent, row: Status, bean: Bean) -> Status:
+def _spooling_row(agent: Agent, row: Status, bean: Bean) -> Status:
     """A spooling source that has died, or that waits for ever, is down while its process runs."""
     if bean.died():
         return row._replace(last_error=agent.error_of(SPOOLING))

@@ -9,14 +9,14 @@ from typing import NamedTuple
 from clickstream.config import Settings
 from clickstream.errors import NotRunning, ServiceFailed
 from clickstream.ingest.flume import agent_config, agents
-from clickstream.ingest.flume.agent import Agent, Tell
+from clickstream.ingest.flume.agent import Agent, Notify
 from clickstream.runtime.process import ENDING, signals_handled, signals_interrupt
 
 POLL_S = 1.0
 
 
 class Policy(NamedTuple):
-    """How long to go on: `attempts` restarts, none of which lasted `reset_s` seconds.
+    """The limits of supervision: `attempts` restarts, none of which lasted `reset_s` seconds.
 
     They are `first_s`, twice that, … at most `most_s` seconds apart.
     """
@@ -28,10 +28,10 @@ class Policy(NamedTuple):
 
 
 class Restarts:
-    """When an agent may be started again. Pure: `now` is handed in, seconds of any clock."""
+    """Decides when an agent may be restarted. Pure: `now` is handed in, seconds of any clock."""
 
     def __init__(self, policy: Policy) -> None:
-        self.made = 0
+        self.attempts = 0
         self._policy = policy
         self._up_since: float | None = None
 
@@ -40,35 +40,35 @@ class Restarts:
         if self._up_since is None:
             self._up_since = now
         elif now - self._up_since >= self._policy.reset_s:
-            self.made = 0
+            self.attempts = 0
 
     def down(self) -> float | None:
         """The agent is down: seconds until it should be started again; None = give up."""
         self._up_since = None
-        if self.made >= self._policy.attempts:
+        if self.attempts >= self._policy.attempts:
             return None
-        self.made += 1
-        doubled: float = self._policy.first_s * 2 ** min(self.made - 1, 30)
+        self.attempts += 1
+        doubled: float = self._policy.first_s * 2 ** min(self.attempts - 1, 30)
         return min(self._policy.most_s, doubled)
 
 
-def supervise(settings: Settings, names: list[str], tell: Tell) -> None:
+def supervise(settings: Settings, names: list[str], notify: Notify) -> None:
     """Start the agents named (or all) and keep them up; returns when all are stopped elsewhere.
 
     Whatever ends it (KeyboardInterrupt by Ctrl-C, SIGTERM or a hang-up; ServiceFailed that names
-    an agent it gave up and its last error), the agents are stopped. What an agent's start mends
-    (orphaned files, a strange spool) is mended before each restart.
+    an agent it gave up and its last error), the agents are stopped. What an agent's start repairs
+    (orphaned files, unexpected files in a spool) is repaired before each restart.
     """
     chosen = agent_config.chosen(settings, names)
-    wards = [_Ward(settings, name, tell) for name in chosen]
+    supervised = [_SupervisedAgent(settings, name, notify) for name in chosen]
     with signals_interrupt():
         try:
-            _start_all(settings, chosen, tell)
-            while [ward for ward in wards if ward.look(time.monotonic())]:
+            _start_all(settings, chosen, notify)
+            while [agent for agent in supervised if agent.look(time.monotonic())]:
                 time.sleep(POLL_S)
         finally:
             with _signals_ignored():
-                _stop_all(settings, chosen, tell)
+                _stop_all(settings, chosen, notify)
 
 
 def policy(settings: Settings) -> Policy:
@@ -77,12 +77,12 @@ def policy(settings: Settings) -> Policy:
     return Policy(ours.restart_attempts, ours.restart_reset_seconds, ours.restart_max_delay_seconds)
 
 
-class _Ward:
+class _SupervisedAgent:
     """An agent under supervision; `due` is when it is to be started again."""
 
-    def __init__(self, settings: Settings, name: str, tell: Tell) -> None:
+    def __init__(self, settings: Settings, name: str, notify: Notify) -> None:
         self._settings = settings
-        self._tell = tell
+        self._notify = notify
         self._agent = Agent(settings, name)
         self._restarts = Restarts(policy(settings))
         self._due: float | None = None
@@ -90,13 +90,13 @@ class _Ward:
         self._silent_since: float | None = None
 
     def look(self, now: float) -> bool:
-        """See to the agent once; False while it rests. Raises ServiceFailed when it is given up."""
+        """Check the agent once; False while it is stopped. Raises ServiceFailed to give it up."""
         if self._rests():
             return False
         if self._due is None:
             trouble = self._trouble(now)
             if trouble:
-                self._fell(trouble, now)
+                self._went_down(trouble, now)
             else:
                 self._restarts.up(now)
         elif now >= self._due:
@@ -105,20 +105,20 @@ class _Ward:
         return True
 
     def _rests(self) -> bool:
-        """Whether somebody stopped it: it is let alone until somebody starts it."""
-        before, self._stopped = self._stopped, self._agent.note().stopped
+        """Tell whether somebody stopped it: it is not restarted until somebody starts it."""
+        before, self._stopped = self._stopped, self._agent.state().stopped
         if self._stopped and not before:
-            self._tell(f"{self._agent.name} was stopped, and rests until it is started")
+            self._notify(f"{self._agent.name} was stopped, and rests until it is started")
         return self._stopped
 
     def _start_again(self) -> None:
         name = self._agent.name
         try:
-            agents.start(self._settings, [name], self._tell)
+            agents.start(self._settings, [name], self._notify)
         except Exception as error:  # whatever it is, the answer is to try again or to give up
-            self._fell(str(error) or type(error).__name__, time.monotonic())
+            self._went_down(str(error) or type(error).__name__, time.monotonic())
         else:
-            self._tell(f"{name} is up again")
+            self._notify(f"{name} is up again")
 
     def _trouble(self, now: float) -> str:
         """Silence is borne for as long as a start may take: a busy machine is no dead agent."""
@@ -131,31 +131,32 @@ class _Ward:
         self._silent_since = None
         return trouble
 
-    def _fell(self, why: str, now: float) -> None:
+    def _went_down(self, why: str, now: float) -> None:
         delay = self._restarts.down()
-        name, made = self._agent.name, self._restarts.made
+        name, attempts = self._agent.name, self._restarts.attempts
         if delay is None:
             raise ServiceFailed(
-                f"gave up on {name} after {made} restarts: {why}", f"log: {self._agent.child.log}"
+                f"gave up on {name} after {attempts} restarts: {why}",
+                f"log: {self._agent.child.log}",
             )
-        self._tell(f"{why}; starting {name} again in {delay:g} s ({made})")
+        self._notify(f"{why}; starting {name} again in {delay:g} s ({attempts})")
         self._due = now + delay
 
 
-def _start_all(settings: Settings, names: list[str], tell: Tell) -> None:
+def _start_all(settings: Settings, names: list[str], notify: Notify) -> None:
     """A first start that fails is no end: the agents that are down will be started again."""
     for name in names:
         Agent(settings, name).want(True)
     try:
-        agents.start(settings, names, tell)
+        agents.start(settings, names, notify)
     except Exception as error:
-        tell(str(error))
-    tell(f"supervising {', '.join(names)}; Ctrl-C stops them")
+        notify(str(error))
+    notify(f"supervising {', '.join(names)}; Ctrl-C stops them")
 
 
-def _stop_all(settings: Settings, names: list[str], tell: Tell) -> None:
+def _stop_all(settings: Settings, names: list[str], notify: Notify) -> None:
     try:
-        tell(f"stopping {', '.join(names)}")
+        notify(f"stopping {', '.join(names)}")
     finally:  # even when nobody listens any more
         agents.stop(settings, names)
 

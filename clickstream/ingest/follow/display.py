@@ -1,4 +1,4 @@
-"""How a follow is shown: a live line on a terminal, plain lines now and then elsewhere."""
+"""The display of a follow: a live line on a terminal, plain lines now and then elsewhere."""
 
 import sys
 import time
@@ -16,10 +16,10 @@ RATE_S = 5.0
 
 
 class Watch(NamedTuple):
-    """`observe` is given what was done after each step, `tell` what happened to the log."""
+    """`observe` is given what was done after each step, `notify` what happened to the log."""
 
     observe: Callable[[Following], None]
-    tell: Callable[[str], None]
+    notify: Callable[[str], None]
 
 
 @contextmanager
@@ -52,10 +52,10 @@ def _live() -> Iterator[Watch]:
         def observe(done: Following) -> None:
             bar.update(task, description=_line(done, rate.of(done.lines, time.monotonic())))
 
-        def tell(text: str) -> None:
+        def notify(text: str) -> None:
             console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
-        yield Watch(observe, tell)
+        yield Watch(observe, notify)
 
 
 def _line(done: Following, rate: float) -> str:

@@ -1,30 +1,30 @@
 """Follow: a log that a web server is writing, spooled line by line as it grows.
 
 The logs of one path are read oldest first: what was rotated away to its end, then what stands at
-the path. Which log a file holds is told by its content (the spooler recognises it); names and
+the path. The spooler recognises a log by its content; names and
 inodes only find the files.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from clickstream.config import Settings
 from clickstream.errors import BadInput, ClickstreamError, NotRunning, ServiceFailed
 from clickstream.ingest.follow import tail
-from clickstream.ingest.follow.tail import Found, Growing, Key
+from clickstream.ingest.follow.tail import FileEntry, Key, TailedFile
 from clickstream.ingest.spool.chunks import Limits
-from clickstream.ingest.spool.reading import Reading, Through, Truncated
+from clickstream.ingest.spool.reading import LogReader, SpoolTarget, Truncated
 from clickstream.ingest.spool.spooler import LOCAL, OpenLog, Spooler
 
 SLICE_S = 0.5
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 @dataclass
 class Following:
-    """What a follow has done so far. `waiting_for` is a sentence's end, empty while it reads."""
+    """The progress of a follow. `waiting_for` is a sentence's end, empty while it reads."""
 
     lines: int = 0
     invalid: int = 0
@@ -32,10 +32,31 @@ class Following:
     interrupted: bool = False
 
 
+@dataclass
+class _PathState:
+    """The path as it was last seen.
+
+    `followed`: it was followed before, so logs may have been missed. `live`: the file at the path;
+    `rotated`: the rotated logs at the last walk. `stale`: files are to be opened by a walk;
+    `started`: a walk has succeeded.
+    """
+
+    followed: bool
+    live: Key | None = None
+    rotated: set[tuple[Key, float]] = field(default_factory=set)
+    stale: bool = True
+    started: bool = False
+
+    def walked(self) -> None:
+        """All files that are to be read are open."""
+        self.started = self.followed = True
+        self.stale = False
+
+
 class Follower:
     """Follows one path. `step` is to be called again and again; it never waits for anything.
 
-    What it has done is added to `done`; `tell` is told what happens to the log. `busy`: the last
+    What it has done is added to `done`; `notify` receives what happens to the log. `busy`: the last
     step ended because it took long enough, not because all was read.
     """
 
@@ -45,7 +66,7 @@ class Follower:
         spooled: Spooler,
         server: str,
         path: Path,
-        tell: Tell,
+        notify: Notify,
         done: Following,
     ) -> None:
         self.done = done
@@ -53,26 +74,22 @@ class Follower:
         self._spooler = spooled
         self._server = server
         self._path = path
-        self._tell = tell
+        self._notify = notify
         limits = Limits(settings.replay.chunk_lines, settings.replay.chunk_bytes)
-        self._through = Through(spooled, server, limits)
+        self._target = SpoolTarget(spooled, server, limits)
         self._quiet_s = settings.follow.quiet_seconds
-        self._logs: list[Reading] = []
-        self._live: Key | None = None
-        self._aside: set[tuple[Key, float]] = set()
-        self._started = False
-        self._stale = True
+        self._logs: list[LogReader] = []
         self._memory = tail.Memory(settings.files.followed(server, path))
-        self._followed = self._memory.existed or self._in_ledger()
+        self._state = _PathState(followed=self._memory.existed or self._in_ledger())
 
     def close(self) -> None:
         """Let go of all files."""
         for log in self._logs:
-            log.growing.close()
+            log.tailed.close()
         self._logs.clear()
 
     def step(self) -> bool:
-        """Look what has become of the path, and spool what there is; whether that was all.
+        """Look what has changed at the path, and spool what there is; whether that was all.
 
         A step ends after about SLICE_S seconds, or where there is no room. Raises BadInput where
         the log at the path cannot be taken.
@@ -88,29 +105,29 @@ class Follower:
             return False
         self._let_go()
         if settled and all(map(self._is_live, self._logs)):
-            self._memory.note(began)
+            self._memory.remember(began)
         return settled and not any(log.rest for log in self._logs if self._left(log))
 
-    # What has become of the path.
+    # What has changed at the path.
 
     def _look(self) -> bool:
-        """Hold all files open that are to be read; False while that cannot be told yet."""
+        """Hold all files open that are to be read; False while that is uncertain."""
         try:
-            return self._looked() or self._looked()
+            return self._unchanged() or self._unchanged()
         except tail.Vanished:
             return False
         except PermissionError as error:
-            if not self._started:
+            if not self._state.started:
                 raise BadInput(
                     f"{error.filename} cannot be read", "follow as a user who may read it"
                 ) from error
             self.done.waiting_for = f"permission to read {error.filename}"
             return False
 
-    def _looked(self) -> bool:
-        """Whether nothing has become of it since the last look; else what is new is opened."""
+    def _unchanged(self) -> bool:
+        """Tell whether nothing has changed since the last look; else open what is new."""
         live = tail.look(self._path)
-        self._live = live.key if live else None
+        self._state.live = live.key if live else None
         if live is None:
             self.done.waiting_for = f"{self._path} to appear"
         if not self._changed():
@@ -120,91 +137,92 @@ class Follower:
         return False
 
     def _changed(self) -> bool:
-        """Whether files are to be opened; that stays so until it was done."""
-        gone = [log for log in self._logs if not log.growing.intact()]
-        for log in gone:
+        """Tell whether files are to be opened; that stays so until it was done."""
+        truncated = [log for log in self._logs if not log.tailed.intact()]
+        for log in truncated:
             self._truncated(log)
         newest = self._newest()
         if newest:
-            blank = newest.growing.blank
-            newest.growing.first_look()
+            blank = newest.tailed.blank
+            newest.tailed.first_look()
             # What was in a blank file before it was truncated may lie in a copy.
-            self._stale |= blank and self._stranger()
+            self._state.stale |= blank and self._has_new_rotated()
         else:
-            self._stale |= self._live is not None or self._stranger()
-        self._stale |= bool(gone)
-        return self._stale
+            self._state.stale |= self._state.live is not None or self._has_new_rotated()
+        self._state.stale |= bool(truncated)
+        return self._state.stale
 
-    def _stranger(self) -> bool:
-        """Whether a rotated log lies there that did not when this was last looked at."""
-        return not _signs(tail.rotated(self._path)) <= self._aside
+    def _has_new_rotated(self) -> bool:
+        """Tell whether there is a rotated log that was not there at the last walk."""
+        return not _identities(tail.rotated(self._path)) <= self._state.rotated
 
-    def _walk(self, live: Found | None, rotated: list[Found]) -> None:
+    def _walk(self, live: FileEntry | None, rotated: list[FileEntry]) -> None:
         """Open what is new at the path, and what was missed before it. Raises Vanished."""
-        self._live = live.key if live else None
-        self._aside = _signs(rotated)
+        self._state.live = live.key if live else None
+        self._state.rotated = _identities(rotated)
         for log in self._logs:
-            if log.growing.path == self._path and not self._is_live(log):
-                log.growing.left()
+            if log.tailed.path == self._path and not self._is_live(log):
+                log.tailed.left()
         newest = self._newest() or (self._opened(live) if live else None)
+        missed = self._missed_before(newest, rotated)
+        self._renamed(rotated)
+        others = [log for log in self._logs if log is not newest] + missed
+        self._logs = _oldest_first(others, rotated) + ([newest] if newest else [])
+        self._state.walked()
+
+    def _missed_before(self, newest: LogReader | None, rotated: list[FileEntry]) -> list[LogReader]:
+        """The missed logs, opened; a newest log that was opened for this walk is closed if not."""
         try:
-            missed = self._missed(newest, rotated) if self._followed else []
+            return self._missed(newest, rotated) if self._state.followed else []
         except BaseException:
             if newest and newest not in self._logs:
-                newest.growing.close()
+                newest.tailed.close()
             raise
-        self._renamed(rotated)
-        age = {found.key: number for number, found in enumerate(rotated)}
-        others = [*(log for log in self._logs if log is not newest), *missed]
-        others.sort(key=lambda log: -age.get(log.growing.key, len(age)))
-        self._logs = [*others, *([newest] if newest else [])]
-        self._started = self._followed = True
-        self._stale = False
 
-    def _opened(self, live: Found) -> Reading:
-        log = Reading(tail.opened(live), self._through)
-        if log.growing.packed:
-            log.growing.close()
+    def _opened(self, live: FileEntry) -> LogReader:
+        log = LogReader(tail.opened(live), self._target)
+        if log.tailed.packed:
+            log.tailed.close()
             raise BadInput(f"{self._path} is compressed", "put it: clickstream weblog put")
-        log.growing.first_look()
-        if self._stranger():
-            log.growing.close()
+        log.tailed.first_look()
+        if self._has_new_rotated():
+            log.tailed.close()
             raise tail.Vanished
         return log
 
-    def _missed(self, newest: Reading | None, rotated: list[Found]) -> list[Reading]:
-        looked: dict[Key, Reading] = {}
+    def _missed(self, newest: LogReader | None, rotated: list[FileEntry]) -> list[LogReader]:
+        looked: dict[Key, LogReader] = {}
 
-        def knows(growing: Growing) -> bool:
-            growing.first_look()
-            looked[growing.key] = log = Reading(growing, self._through)
+        def knows(tailed: TailedFile) -> bool:
+            tailed.first_look()
+            looked[tailed.key] = log = LogReader(tailed, self._target)
             return self._knows(log)
 
-        held = {log.growing.key: not log.growing.blank for log in self._logs}
-        known = bool(newest and self._knows(newest) and not newest.adds_nothing)
+        held = {log.tailed.key: not log.tailed.blank for log in self._logs}
+        known = bool(newest and self._knows(newest) and not newest.nothing_new)
         missed = tail.missed(rotated, knows, held, known, self._memory.since)
-        return [looked[growing.key] for growing in missed]
+        return [looked[tailed.key] for tailed in missed]
 
-    def _knows(self, log: Reading) -> bool:
-        """Whether the ledger knows the log, or a log that it is the beginning of."""
+    def _knows(self, log: LogReader) -> bool:
+        """Tell whether the ledger knows the log, or a log that it is the beginning of."""
         try:
-            log.recognise(log.growing.packed)
+            log.recognise(log.tailed.packed)
         except Truncated:
             raise tail.Vanished from None
         except BadInput:
-            # It may be compressed just now; one that stays broken is told when it is read.
-            if log.growing.packed and log.growing.quiet_s() < self._quiet_s:
+            # It may be compressed just now; one that stays broken is reported when it is read.
+            if log.tailed.packed and log.tailed.quiet_s() < self._quiet_s:
                 raise tail.Vanished from None
         return log.open is not None and log.open.known is not None
 
-    def _renamed(self, rotated: list[Found]) -> None:
+    def _renamed(self, rotated: list[FileEntry]) -> None:
         """Note where the logs lie that are read: their lines can be looked up there."""
-        places = {found.key: found.path for found in rotated}
+        paths = {entry.key: entry.path for entry in rotated}
         for log in self._logs:
-            path = places.get(log.growing.key)
-            if path and path != log.growing.path:
-                self._tell(f"{log.growing.path} was rotated, it is {path.name} now")
-                log.growing.path = path
+            path = paths.get(log.tailed.key)
+            if path and path != log.tailed.path:
+                self._notify(f"{log.tailed.path} was rotated, it is {path.name} now")
+                log.tailed.path = path
                 self._moved(log.open, path)
 
     def _moved(self, log: OpenLog | None, path: Path) -> None:
@@ -213,8 +231,8 @@ class Follower:
                 log.path = _uri(path)
                 self._spooler.ledger.moved(known, log.path)
 
-    def _truncated(self, log: Reading) -> None:
-        self._tell(f"{log.growing.path} was truncated; it had been read up to byte {log.offset}")
+    def _truncated(self, log: LogReader) -> None:
+        self._notify(f"{log.tailed.path} was truncated; it had been read up to byte {log.offset}")
         self._drop(log)
 
     # What is read.
@@ -223,7 +241,7 @@ class Follower:
         """Spool what there is, oldest log first; whether that was all."""
         for log in list(self._logs):
             try:
-                if not self._drain(log, until):
+                if not self._read_log(log, until):
                     return False
             except Truncated:
                 self._truncated(log)
@@ -235,9 +253,9 @@ class Follower:
                     return False
         return True
 
-    def _drain(self, log: Reading, until: float) -> bool:
+    def _read_log(self, log: LogReader, until: float) -> bool:
         if not self._is_live(log):
-            log.growing.first_look()
+            log.tailed.first_look()
         while log.read(self._final(log)):
             if not self._spool(log):
                 return False
@@ -246,20 +264,20 @@ class Follower:
                 return False
         return True
 
-    def _spool(self, log: Reading) -> bool:
+    def _spool(self, log: LogReader) -> bool:
         """Spool what is pending; False where that must wait."""
         if not self._has_room():
             return False
         try:
-            draft = log.spool()
+            chunk = log.spool()
         except ClickstreamError as error:
             if not (log.pending and log.pending.big):
                 raise
             self.done.waiting_for = f"HDFS, to keep a line over 256 KiB ({error.message})"
             return False
-        lines = draft.counts.total()
+        lines = chunk.counts.total()
         self.done.lines += lines
-        self.done.invalid += lines - draft.valid
+        self.done.invalid += lines - chunk.valid
         return True
 
     def _has_room(self) -> bool:
@@ -275,18 +293,18 @@ class Follower:
 
     # What is over.
 
-    def _final(self, log: Reading) -> bool:
-        """Whether nothing will be written to it any more, as far as one can tell."""
-        return log.growing.packed or (self._left(log) and log.growing.quiet_s() >= self._quiet_s)
+    def _final(self, log: LogReader) -> bool:
+        """Tell whether nothing will be written to it any more, as far as one can notify."""
+        return log.tailed.packed or (self._left(log) and log.tailed.quiet_s() >= self._quiet_s)
 
-    def _left(self, log: Reading) -> bool:
-        """Whether another log has taken its place at the path."""
-        return not self._is_live(log) and (self._live is not None or log in self._logs[:-1])
+    def _left(self, log: LogReader) -> bool:
+        """Tell whether another log has taken its place at the path."""
+        return not self._is_live(log) and (self._state.live is not None or log in self._logs[:-1])
 
-    def _is_live(self, log: Reading) -> bool:
-        return log.growing.key == self._live
+    def _is_live(self, log: LogReader) -> bool:
+        return log.tailed.key == self._state.live
 
-    def _newest(self) -> Reading | None:
+    def _newest(self) -> LogReader | None:
         return next(filter(self._is_live, self._logs), None)
 
     def _let_go(self) -> None:
@@ -294,18 +312,18 @@ class Follower:
             if self._left(log) and self._final(log) and not log.pending and not log.rest:
                 self._drop(log)
 
-    def _given_up(self, log: Reading, error: BadInput) -> bool:
-        """Whether a rotated log that cannot be read is left; it may be compressed just now."""
-        if log.growing.packed and log.growing.quiet_s() < self._quiet_s:
+    def _given_up(self, log: LogReader, error: BadInput) -> bool:
+        """Tell whether a rotated log that cannot be read is left; it may be compressed just now."""
+        if log.tailed.packed and log.tailed.quiet_s() < self._quiet_s:
             log.forget()
-            self.done.waiting_for = f"{log.growing.path} to be compressed whole"
+            self.done.waiting_for = f"{log.tailed.path} to be compressed whole"
             return False
-        self._tell(f"{log.growing.path} is left alone: {error.message}")
+        self._notify(f"{log.tailed.path} is left alone: {error.message}")
         self._drop(log)
         return True
 
-    def _drop(self, log: Reading) -> None:
-        log.growing.close()
+    def _drop(self, log: LogReader) -> None:
+        log.tailed.close()
         self._logs.remove(log)
 
     def _in_ledger(self) -> bool:
@@ -321,9 +339,15 @@ def _refuse(reason: str) -> None:
     raise _NoRoom(reason)
 
 
-def _signs(found: list[Found]) -> set[tuple[Key, float]]:
-    """What tells files apart, of which one may have come with the inode of one that went."""
-    return {(each.key, each.modified) for each in found}
+def _oldest_first(logs: list[LogReader], rotated: list[FileEntry]) -> list[LogReader]:
+    """Sort logs by age; one that is not among the rotated logs (newest first) is the oldest."""
+    age = {entry.key: number for number, entry in enumerate(rotated)}
+    return sorted(logs, key=lambda log: -age.get(log.tailed.key, len(age)))
+
+
+def _identities(entries: list[FileEntry]) -> set[tuple[Key, float]]:
+    """Inode and mtime: a new file may have got the inode of a removed one."""
+    return {(each.key, each.modified) for each in entries}
 
 
 def _uri(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""`ingest follow`: a follower called again and again, until it is told to end."""
+"""`ingest follow`: a follower called again and again, until it is to end."""
 
 import errno
 import signal
@@ -15,15 +15,15 @@ from clickstream.config import Settings
 from clickstream.console import program
 from clickstream.errors import ClickstreamError, NotRunning, UsageError
 from clickstream.ingest import flow
-from clickstream.ingest.follow.follower import Follower, Following, Tell
+from clickstream.ingest.follow.follower import Follower, Following, Notify
 from clickstream.ingest.spool import spooler
 from clickstream.ingest.spool.chunks import Spool
 from clickstream.ingest.spool.spooler import Spooler
 from clickstream.ledger import Ledger
 from clickstream.weblog import formats
 
-SIGN_PATIENCE_S = 5.0
-SIGN_AGAIN_S = 30.0
+FIRST_CHECK_S = 5.0
+RECHECK_S = 30.0
 SPACE_AGAIN_S = 5.0
 
 
@@ -32,29 +32,29 @@ def follow(
     server: str,
     path: Path,
     observe: Callable[[Following], None],
-    tell: Tell,
+    notify: Notify,
     until_idle_s: float | None = None,
 ) -> Following:
     """Spool the lines of a growing log as they come, until SIGTERM, Ctrl-C, or so long a silence.
 
     All that was read is spooled before it returns. Raises UsageError for an unknown server,
     BadInput for a log or a format that cannot be taken, ClickstreamError where another spooler of
-    this server runs, its agent has other settings, or the master copy is another ledger's.
+    this server runs, its agent has other settings, or the master dataset is another ledger's.
     """
     if server not in settings.servers:
         known = ", ".join(settings.servers)
         raise UsageError(f"there is no server {server}", f"servers of this configuration: {known}")
-    _check_agent(settings, server, tell)
+    _check_agent(settings, server, notify)
     done = Following()
     with _ending() as ended:
-        run = _Run(settings, server, path.absolute(), observe, tell, until_idle_s, ended)
+        run = _Run(settings, server, path.absolute(), observe, notify, until_idle_s, ended)
         while not run.over(done):
             time.sleep(SPACE_AGAIN_S)
     done.interrupted = signal.SIGINT in ended
     return done
 
 
-def _check_agent(settings: Settings, server: str, tell: Tell) -> None:
+def _check_agent(settings: Settings, server: str, notify: Notify) -> None:
     """Its agent may be away, then lines wait in the spool; but not run with other settings."""
     try:
         flow.require_edges(settings, [server])
@@ -62,7 +62,7 @@ def _check_agent(settings: Settings, server: str, tell: Tell) -> None:
         # Chunks of an earlier format may wait for it; a new one must not be noted before.
         spool = Spool(settings.files.spool(server))
         formats.check_agent(settings, server, lambda chunk: spool.state(chunk) != "completed")
-        tell(f"{error.message}; lines wait for it in the spool ({program.spoken(error.hint)})")
+        notify(f"{error.message}; lines wait for it in the spool ({program.spoken(error.hint)})")
 
 
 class _Run(NamedTuple):
@@ -70,7 +70,7 @@ class _Run(NamedTuple):
     server: str
     path: Path
     observe: Callable[[Following], None]
-    tell: Tell
+    notify: Notify
     until_idle_s: float | None
     ended: list[int]
 
@@ -79,24 +79,24 @@ class _Run(NamedTuple):
         try:
             with (
                 spooler.opened(self.settings, [self.server]) as spooled,
-                _Sign(self.settings, self.server) as sign,
+                OwnershipCheck(self.settings, self.server) as ownership,
                 closing(self._follower(spooled, done)) as follower,
             ):
-                self._steps(spooled, sign, follower)
+                self._steps(spooled, ownership, follower)
         except (OSError, ClickstreamError) as error:
             if not _disk_full(error):
                 raise
-            self.tell(f"waiting for space: {error}")
+            self.notify(f"waiting for space: {error}")
             return bool(self.ended)
         return True
 
     def _follower(self, spooled: Spooler, done: Following) -> Follower:
-        return Follower(self.settings, spooled, self.server, self.path, self.tell, done)
+        return Follower(self.settings, spooled, self.server, self.path, self.notify, done)
 
-    def _steps(self, spooled: Spooler, sign: "_Sign", follower: Follower) -> None:
+    def _steps(self, spooled: Spooler, ownership: "OwnershipCheck", follower: Follower) -> None:
         news = _News(self.until_idle_s)
         while True:
-            sign.check()
+            ownership.check()
             last = bool(self.ended)  # whatever was written before the signal is still read
             settled = follower.step()
             self.observe(follower.done)
@@ -115,7 +115,7 @@ def _disk_full(error: BaseException | None) -> bool:
 
 
 class _News:
-    """Whether there was none for long enough."""
+    """Tell whether there was none for long enough."""
 
     def __init__(self, until_idle_s: float | None) -> None:
         self._patience_s = until_idle_s
@@ -149,8 +149,8 @@ def _ending() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-class _Sign:
-    """Looks, beside the following, whether the master copy is of this ledger.
+class OwnershipCheck:
+    """Checks, beside the following, that this ledger owns the master dataset.
 
     HDFS may be away or may hang, and lines must not wait for it; at the start it gets a moment.
     """
@@ -163,32 +163,32 @@ class _Sign:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
-    def __enter__(self) -> "_Sign":
+    def __enter__(self) -> "OwnershipCheck":
         self._thread.start()
-        self._tried.wait(SIGN_PATIENCE_S)
+        self._tried.wait(FIRST_CHECK_S)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
 
     def check(self) -> None:
-        """Raises what was found to be wrong."""
+        """Raise the failure of the check, if it has failed."""
         if self._failure:
             raise self._failure
 
     def _look(self) -> None:
         while not self._ended.is_set():
-            answered = self._answered()
+            answered = self._check_owner()
             self._tried.set()
             if answered:
                 return
-            self._ended.wait(SIGN_AGAIN_S)
+            self._ended.wait(RECHECK_S)
 
-    def _answered(self) -> bool:
+    def _check_owner(self) -> bool:
         try:
             hdfs = Hdfs.connect(self._settings)
             with Ledger.open(self._settings.files.ledger) as ledger:
-                spooler.check_sign(hdfs, self._settings, ledger, self._server)
+                spooler.check_owner(hdfs, self._settings, ledger, self._server)
         except NotRunning:
             return False
         except ClickstreamError as error:

@@ -1,4 +1,4 @@
-"""What happens to a growing file: it grows, is renamed, copied and truncated, compressed, removed.
+"""A tailed file: it grows, is renamed, copied and truncated, compressed, removed.
 
 A file is held open while it is read, so neither a new name nor its removal takes away what it
 holds. Nothing here knows of the ledger.
@@ -17,7 +17,7 @@ from typing import BinaryIO, NamedTuple, cast
 from clickstream.errors import BadInput
 from clickstream.ingest.spool.logs import GZIP_MAGIC, Opener
 
-MARK_BYTES = 256
+SAMPLE_BYTES = 256
 _BLOCK_BYTES = 4 << 20
 _BACK_BYTES = 1 << 16
 _NUMBER = r"[0-9][0-9._T-]*"
@@ -26,7 +26,7 @@ Key = tuple[int, int]
 
 
 class Window(io.RawIOBase):
-    """The bytes `[start, stop)` of an open file, as a stream; it ends early where they are gone."""
+    """The bytes `[start, stop)` of an open file, as a stream; it ends early in a shorter file."""
 
     def __init__(self, handle: int, start: int, stop: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Window(io.RawIOBase):
         return got
 
 
-class Growing:
+class TailedFile:
     """A log file, held open. Raises OSError where it cannot be opened, BadInput for no file.
 
     `key` is its inode: it tells an open file from others, and says nothing about content. `packed`:
@@ -56,16 +56,16 @@ class Growing:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not block us
-        found = os.fstat(self._handle)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(self._handle)
+        if not stat.S_ISREG(status.st_mode):
             self.close()
             raise BadInput(f"{path} is not a file")
-        self.key: Key = (found.st_dev, found.st_ino)
+        self.key: Key = (status.st_dev, status.st_ino)
         self._head = self._tail = b""
         self._tail_at = self._searched = 0
-        self._size = found.st_size
+        self._size = status.st_size
         self.packed = self._at(0, len(GZIP_MAGIC)) == GZIP_MAGIC
-        age = time.time() - found.st_mtime if self.packed else 0.0
+        age = time.time() - status.st_mtime if self.packed else 0.0
         self._changed = time.monotonic() - max(0.0, age)
 
     def close(self) -> None:
@@ -79,9 +79,9 @@ class Growing:
 
     @property
     def blank(self) -> bool:
-        """Whether nothing was seen in it so far; `lines` has none then.
+        """Tell whether nothing was seen in it so far; `lines_end` sees no line then.
 
-        Only from the first bytes on a truncation can be told: what was in it before that may lie
+        A truncation can only be noticed from the first bytes on: what was in it before that may lie
         in a copy, so look for one after `first_look`.
         """
         return not self._head
@@ -100,8 +100,8 @@ class Growing:
         """Another file has taken its place: its silence counts from now."""
         self._changed = time.monotonic()
 
-    def whole(self) -> int:
-        """Where its last line end stands: the offset behind it, 0 without any."""
+    def last_line_end(self) -> int:
+        """The offset behind its last line end; 0 without any."""
         stop = self.size
         while stop > 0:
             start = max(0, stop - _BACK_BYTES)
@@ -111,8 +111,8 @@ class Growing:
             stop = start
         return 0
 
-    def lines(self, offset: int) -> int:
-        """Where a run of whole lines that begins at an offset ends; the offset without any.
+    def lines_end(self, offset: int) -> int:
+        """The offset at which a run of whole lines from `offset` on ends; `offset` without any.
 
         The run is bounded. What has no line end yet is searched once, not again at each call.
         """
@@ -136,20 +136,20 @@ class Growing:
         return lambda: nullcontext(cast(BinaryIO, Window(self._handle, 0, stop)))
 
     def intact(self) -> bool:
-        """Whether what was read of it still stands in it; not so when it was truncated.
+        """Tell whether what was read of it still stands in it; not so when it was truncated.
 
-        A file that was truncated and has grown again beyond is told by its first bytes, and by
-        those last read.
+        A file that was truncated and has grown again beyond is recognised by its first
+        bytes, and by those last read.
         """
         head = self._at(0, len(self._head))
         return head == self._head and self._at(self._tail_at, len(self._tail)) == self._tail
 
     def reached(self, stop: int) -> bool:
-        """Note that all before `stop` has been read; False where it was truncated meanwhile.
+        """Record that all before `stop` was read; False where it was truncated meanwhile.
 
-        What was read since `lines` is the log's only if this is True.
+        What was read since `lines_end` is the log's only if this is True.
         """
-        at = max(0, stop - MARK_BYTES)
+        at = max(0, stop - SAMPLE_BYTES)
         tail = self._at(at, stop - at)
         if not self.intact() or len(tail) < stop - at:
             return False
@@ -157,8 +157,8 @@ class Growing:
         return True
 
     def _extend_head(self) -> None:
-        if len(self._head) < MARK_BYTES:
-            head = self._at(0, MARK_BYTES)
+        if len(self._head) < SAMPLE_BYTES:
+            head = self._at(0, SAMPLE_BYTES)
             if head.startswith(self._head):
                 self._head = head
 
@@ -166,7 +166,7 @@ class Growing:
         return os.pread(self._handle, size, offset)
 
 
-class Found(NamedTuple):
+class FileEntry(NamedTuple):
     """A file in a directory: `key` is its inode, `modified` its mtime in seconds."""
 
     path: Path
@@ -174,16 +174,16 @@ class Found(NamedTuple):
     modified: float
 
 
-def look(path: Path) -> Found | None:
-    """What lies at a path; None where nothing does. Raises OSError where that is not to be seen."""
+def look(path: Path) -> FileEntry | None:
+    """The file at a path; None where there is none. Raises OSError where it cannot be looked up."""
     try:
-        found = path.stat()
+        status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return Found(path, (found.st_dev, found.st_ino), found.st_mtime)
+    return FileEntry(path, (status.st_dev, status.st_ino), status.st_mtime)
 
 
-def rotated(path: Path) -> list[Found]:
+def rotated(path: Path) -> list[FileEntry]:
     """The logs that were rotated away from a path, newest first.
 
     That is access.log.1, access.log-20260101, access.1.log or access-20260101.log beside
@@ -193,8 +193,8 @@ def rotated(path: Path) -> list[Found]:
     names = _rotated_names(path)
     plain = {name for name in names if not name.endswith(".gz")}
     names = {name: n for name, n in names.items() if name.removesuffix(".gz") not in plain - {name}}
-    found = [look(path.with_name(name)) for name in names]
-    logs = [log for log in found if log and log.path.is_file()]
+    entries = [look(path.with_name(name)) for name in names]
+    logs = [log for log in entries if log and log.path.is_file()]
     numbers = [names[log.path.name] for log in logs]
     if all(_is_count(number) for number in numbers):
         return sorted(logs, key=lambda log: int(names[log.path.name]))
@@ -203,11 +203,11 @@ def rotated(path: Path) -> list[Found]:
     return sorted(logs, key=lambda log: log.modified, reverse=True)
 
 
-def steady(path: Path) -> tuple[Found | None, list[Found]] | None:
-    """What lies at a path and its rotated logs; None while a rotation is going on: look again."""
+def steady(path: Path) -> tuple[FileEntry | None, list[FileEntry]] | None:
+    """The file at a path and its rotated logs; None while a rotation is going on: look again."""
     seen = (look(path), rotated(path))
     again = (look(path), rotated(path))
-    return seen if _places(seen) == _places(again) else None
+    return seen if _paths(seen) == _paths(again) else None
 
 
 class Memory:
@@ -224,7 +224,7 @@ class Memory:
             self._file.touch()
         self.since = self._file.stat().st_mtime
 
-    def note(self, when: float) -> None:
+    def remember(self, when: float) -> None:
         """All that was there at that time has been read."""
         if abs(when - 1 - self.since) > 1:
             self.since = when - 1  # the kernel's clock for files runs a little behind
@@ -235,60 +235,85 @@ class Vanished(Exception):
     """A file was renamed or removed while it was looked at: look again."""
 
 
-def opened(found: Found) -> Growing:
-    """Hold what was found open. Raises Vanished where something else stands there now."""
+def opened(entry: FileEntry) -> TailedFile:
+    """Hold a file open. Raises Vanished where something else stands there now."""
     try:
-        growing = Growing(found.path)
+        tailed = TailedFile(entry.path)
     except FileNotFoundError:
         raise Vanished from None
-    if growing.key != found.key:
-        growing.close()
+    if tailed.key != entry.key:
+        tailed.close()
         raise Vanished
-    return growing
+    return tailed
 
 
 def missed(
-    rotated: list[Found],
-    knows: Callable[[Growing], bool],
+    rotated: list[FileEntry],
+    knows: Callable[[TailedFile], bool],
     held: Mapping[Key, bool],
-    known: bool,
+    live_known: bool,
     since: float,
-) -> list[Growing]:
-    """Which rotated logs (given newest first) are to be read, held open, oldest first.
+) -> list[TailedFile]:
+    """The rotated logs (given newest first) that are to be read, held open, oldest first.
 
     `knows`: the log was read before, at least its beginning; `held` are open already (true: not
-    blank); `known`: the log at the path is known; `since`: the time (epoch s) up to which all there
-    was had been read.
+    blank); `live_known`: the log at the path is known; `since`: the time (epoch s) up to which all
+    there was had been read.
 
     Going back in time: logs newer than the first one known or held were missed, as a whole. That
     one may have grown, and so may those behind it; one that is not known and was not written since
     is from before the path was followed. Raises Vanished.
     """
-    looked: list[Growing] = []
-    wanted: list[tuple[Growing, bool]] = []
-    behind = False
+    files: list[TailedFile] = []
+    wanted: list[TailedFile] = []
+
+    def hold(entry: FileEntry) -> TailedFile:
+        files.append(file := opened(entry))
+        return file
+
     try:
-        for found in rotated:
-            if held.get(found.key) or (behind and found.modified < since):
-                known = True
-                break
-            if found.key in held:
-                continue
-            behind = known
-            looked.append(growing := opened(found))
-            mine = knows(growing)
-            sure = mine or growing.blank or found.modified >= since
-            if sure or not known:
-                wanted.append((growing, sure))
-            known = known or mine
-        return [growing for growing, sure in reversed(wanted) if known or sure]
-    except BaseException:
-        wanted.clear()
-        raise
+        examined, reached = _go_back(rotated, hold, knows, held, live_known, since)
+        wanted = [
+            each.file for each in reversed(examined) if each.certain or (each.newer and reached)
+        ]
+        return wanted
     finally:
-        for growing in looked:
-            if not any(growing is each for each, sure in wanted if known or sure):
-                growing.close()
+        for file in files:
+            if file not in wanted:
+                file.close()
+
+
+class _Examined(NamedTuple):
+    """A rotated log; `certain`: it is to be read; `newer`: than the first one known or held."""
+
+    file: TailedFile
+    certain: bool
+    newer: bool
+
+
+def _go_back(
+    rotated: list[FileEntry],
+    hold: Callable[[FileEntry], TailedFile],
+    knows: Callable[[TailedFile], bool],
+    held: Mapping[Key, bool],
+    live_known: bool,
+    since: float,
+) -> tuple[list[_Examined], bool]:
+    """Examine logs, newest first, up to the one that ends the search; whether a known one came."""
+    examined: list[_Examined] = []
+    reached, behind = live_known, False
+    for entry in rotated:
+        if held.get(entry.key) or (behind and entry.modified < since):
+            return examined, True
+        if entry.key in held:
+            continue
+        behind = reached
+        file = hold(entry)
+        known = knows(file)
+        certain = known or file.blank or entry.modified >= since
+        examined.append(_Examined(file, certain, newer=not reached))
+        reached = reached or known
+    return examined, reached
 
 
 def _rotated_names(path: Path) -> dict[str, str]:
@@ -306,6 +331,6 @@ def _is_count(number: str) -> bool:
     return number.isdigit() and len(number) < 6
 
 
-def _places(seen: tuple[Found | None, list[Found]]) -> list[tuple[Path, Key]]:
+def _paths(seen: tuple[FileEntry | None, list[FileEntry]]) -> list[tuple[Path, Key]]:
     live, others = seen
     return [(log.path, log.key) for log in (live, *others) if log]

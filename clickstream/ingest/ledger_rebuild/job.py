@@ -42,7 +42,7 @@ def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> d
     stored_lines.text(session, plan["quarantine"]).createOrReplaceTempView("quarantine")
     events.report(stage=f"sorting {plan['bytes'] / 1e6:,.1f} MB")
     with Ledger.open(Path(plan["ledger"])) as ledger:
-        formats.settle(ledger, settings, plan["servers"])
+        formats.record_formats(ledger, settings, plan["servers"])
         rows = [
             row
             for (server, file), lines in groupby(_sorted(session), lambda each: each[1:3])
@@ -57,27 +57,27 @@ def restore(
 ) -> dict[str, Any]:
     """Write what is known of one log; the row that tells of it."""
     events.report(stage=f"reading {server} {file}")
-    made = record(lines, formats.of(settings, server))
+    rebuilt = record(lines, formats.of(settings, server))
     path = f"{settings.hdfs.source}/{server}/{NO_PATH}"
-    log = LogFile(server, file, path, made.bytes, made.digest.hexdigest(), made.open_tail)
-    if made.bytes:
-        ledger.restore(log, made.counts, made.marks.rows(), made.drained)
-    made.marks.close()
-    return row_of(log, made)
+    log = LogFile(server, file, path, rebuilt.bytes, rebuilt.digest.hexdigest(), rebuilt.open_tail)
+    if rebuilt.bytes:
+        ledger.restore(log, rebuilt.counts, rebuilt.checksums.rows(), rebuilt.reprocessed)
+    rebuilt.checksums.close()
+    return row_of(log, rebuilt)
 
 
-def row_of(log: LogFile, made: Record) -> dict[str, Any]:
+def row_of(log: LogFile, rebuilt: Record) -> dict[str, Any]:
     """server, file, bytes, lines, valid, invalid, drained, behind."""
-    valid = sum(n for (_, reason), n in made.counts.items() if reason == "")
+    valid = sum(n for (_, reason), n in rebuilt.counts.items() if reason == "")
     return {
         "server": log.server,
         "file": log.file,
         "bytes": log.bytes,
-        "lines": made.counts.total(),
+        "lines": rebuilt.counts.total(),
         "valid": valid,
-        "invalid": made.counts.total() - valid,
-        "drained": len(made.drained),
-        "behind": made.behind,
+        "invalid": rebuilt.counts.total() - valid,
+        "drained": len(rebuilt.reprocessed),
+        "behind": rebuilt.behind,
     }
 
 

@@ -1,4 +1,4 @@
-"""A new ledger, made of the master copy and the quarantine, where the old one is lost or another's.
+"""A new ledger, made of the master dataset and the quarantine, for one that is lost.
 
 Whatever is still on its way would be missing in it, so nothing may be.
 """
@@ -30,7 +30,7 @@ Rows = list[dict[str, Any]]
 
 
 def rebuild(settings: Settings, servers: Sequence[str] = (), watch: Watch = lambda _: None) -> Rows:
-    """Make the ledger anew, of some servers or of all; a row for each log, as COLUMNS names it.
+    """Recreate the ledger, of some servers or of all; a row for each log, as COLUMNS names it.
 
     `behind`: lines behind a gap, which the new ledger does not know. The old ledger is kept beside
     it. Raises ClickstreamError while anything is on its way, NoData where nothing is stored.
@@ -43,13 +43,13 @@ def rebuild(settings: Settings, servers: Sequence[str] = (), watch: Watch = lamb
         watch("looking whether anything is on its way")
         valid, rejects = _stored(hdfs, settings, servers)
         _refuse_flight(settings, servers, master.among(hdfs, settings, valid + rejects))
-        draft = _fresh_draft(settings)
+        successor = _fresh_successor(settings)
         rows = _submit(settings, _plan(settings, servers, valid, rejects), watch)
         watch("putting the new ledger in its place")
-        _swap(settings, draft)
+        _swap(settings, successor)
         with Ledger.open(settings.files.ledger) as ledger:
             for server in servers:
-                spooler.sign(hdfs, settings, ledger, server)
+                spooler.claim(hdfs, settings, ledger, server)
     return rows
 
 
@@ -64,7 +64,7 @@ def _known(settings: Settings, servers: Sequence[str]) -> list[str]:
 def _stored(
     hdfs: Hdfs, settings: Settings, servers: Sequence[str]
 ) -> tuple[list[Entry], list[Entry]]:
-    """Every file of these servers in the master copy and in the quarantine."""
+    """Every file of these servers in the master dataset and in the quarantine."""
     days = [entry.path for entry in hdfs.list(settings.hdfs.master) if entry.is_dir]
     valid, rejects = (
         [e for root in roots for server in servers for e in hdfs.walk(f"{root}/server={server}")]
@@ -80,10 +80,10 @@ def _stored(
 
 def _refuse_flight(settings: Settings, servers: Sequence[str], used: list[Entry]) -> None:
     for server in servers:
-        place = settings.files.spool(server)
-        waiting = [path.name for path in place.glob("*") if CHUNK_NAME.match(path.name)]
+        spool = settings.files.spool(server)
+        waiting = [path.name for path in spool.glob("*") if CHUNK_NAME.match(path.name)]
         if waiting:
-            _refuse(f"{len(waiting)} chunks wait in {place}")
+            _refuse(f"{len(waiting)} chunks wait in {spool}")
     for agent in agent_config.agents(settings):
         if held := in_flight.held(settings, agent):
             _refuse(f"{agent} holds {held} events in its channels")
@@ -95,18 +95,18 @@ def _refuse_flight(settings: Settings, servers: Sequence[str], used: list[Entry]
 
 def _refuse(reason: str) -> None:
     raise ClickstreamError(
-        f"the ledger cannot be made anew: {reason}",
+        f"the ledger cannot be recreated: {reason}",
         "let the agents finish first: clickstream ingest start, then wait for ingest status to"
         " show empty channels",
     )
 
 
-def _fresh_draft(settings: Settings) -> Path:
-    """Where the new ledger is made; what an interrupted run has left there goes."""
-    draft = settings.files.ledger_successor
+def _fresh_successor(settings: Settings) -> Path:
+    """The path of the new ledger; leftovers of an interrupted run are removed."""
+    successor = settings.files.ledger_successor
     for part in PARTS:
-        draft.with_name(draft.name + part).unlink(missing_ok=True)
-    return draft
+        successor.with_name(successor.name + part).unlink(missing_ok=True)
+    return successor
 
 
 def _plan(
@@ -129,12 +129,12 @@ def _submit(settings: Settings, plan: dict[str, Any], watch: Watch) -> Rows:
     return rows
 
 
-def _swap(settings: Settings, draft: Path) -> None:
+def _swap(settings: Settings, successor: Path) -> None:
     """The new ledger in the place of the old one, which stays beside it under another name."""
-    place = settings.files.ledger
+    ledger = settings.files.ledger
     kept = settings.files.ledger_predecessor(time.strftime("%Y%m%dT%H%M%S"))
     for part in PARTS:
-        old = place.with_name(place.name + part)
+        old = ledger.with_name(ledger.name + part)
         if old.exists():
             old.rename(kept.with_name(kept.name + part))
-    draft.rename(place)
+    successor.rename(ledger)

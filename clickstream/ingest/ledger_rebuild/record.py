@@ -1,6 +1,6 @@
-"""A log's record, made anew from its stamped lines: bytes, digest, marks, counts.
+"""A log's record, recreated from its stamped lines: bytes, digest, checksums, counts.
 
-A line's end is told by where the next line begins, so that of the last line is not known. A log
+A line ends where the next one begins, so the end of the last line is not known. A log
 is known up to the first line that is missing, or of which two copies differ.
 """
 
@@ -14,17 +14,17 @@ from typing import NamedTuple
 
 from clickstream import weblog
 from clickstream.ingest import rejects
-from clickstream.ledger import MARK_BYTES, VALID
+from clickstream.ledger import CHECKSUM_BYTES, VALID, line_end_checksum
 from clickstream.weblog import Format
 
 MASTER, QUARANTINE = "m", "q"
-_ROW_MARKS = 4096
+_ROW_CHECKSUMS = 4096
 _LENGTHS = 8
 _ENDS = {1: b"\n", 2: b"\r\n"}
 
 
 class Stored(NamedTuple):
-    """A stamped line of the master copy (MASTER) or of the quarantine; one of maybe many copies.
+    """A stamped line of the master dataset (MASTER) or of the quarantine; one of maybe many copies.
 
     `day` is that of its stamp; `raw` has no line end.
     """
@@ -44,16 +44,16 @@ class Line(NamedTuple):
     raw: bytes | None
     day: str
     reason: str
-    drained: bool
+    reprocessed: bool
 
     @property
     def stop(self) -> int:
-        """Where its line end begins."""
+        """The offset at which its line end begins."""
         return self.offset + len(self.raw or b"")
 
 
-class Marks:
-    """The marks of a log in rows as the ledger keeps them; they lie in a temporary file."""
+class Checksums:
+    """The line-end checksums of a log, in rows as the ledger keeps them, in a temporary file."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115
@@ -62,13 +62,13 @@ class Marks:
 
     def add(self, stop: int, digest: "hashlib._Hash") -> None:
         """Note the running SHA-256 at a line end, which is at `stop`."""
-        self._row += digest.digest()[:MARK_BYTES]
+        self._row += line_end_checksum(digest)
         self._stop = stop
-        if len(self._row) == _ROW_MARKS * MARK_BYTES:
+        if len(self._row) == _ROW_CHECKSUMS * CHECKSUM_BYTES:
             self._write()
 
     def rows(self) -> Iterator[tuple[int, bytes]]:
-        """(stop, digests): the marks of the line ends since the stop before."""
+        """(stop, bytes): the checksums of the line ends since the stop before."""
         if self._row:
             self._write()
         self._file.seek(0)
@@ -88,7 +88,7 @@ class Marks:
 
 
 class Record:
-    """What is known of a log: of its first `bytes` bytes, whose SHA-256 is `digest`.
+    """The known part of a log: its first `bytes` bytes, whose SHA-256 is `digest`.
 
     `open_tail`: the end of the last line is not known. `counts`: (day, reason) -> lines.
     `behind` lines lie behind the first gap, which is at `bytes`, and are not known.
@@ -99,8 +99,8 @@ class Record:
         self.digest = hashlib.sha256()
         self.open_tail = False
         self.counts: Counter[tuple[str, str]] = Counter()
-        self.drained = array("q")
-        self.marks = Marks()
+        self.reprocessed = array("q")
+        self.checksums = Checksums()
         self.behind = 0
 
     def add(self, line: Line, after: int | None) -> bool:
@@ -109,29 +109,29 @@ class Record:
             return False
         end = _ENDS.get((after or 0) - line.stop, b"")
         if not end and line.raw.endswith(b"\r"):
-            return False  # Nobody could tell this CR from one of the line end.
+            return False  # This CR cannot be distinguished from one of the line end.
         self.digest.update(line.raw + end)
         self.bytes = line.stop + len(end)
         self.open_tail = not end
         if end:
-            self.marks.add(self.bytes, self.digest)
+            self.checksums.add(self.bytes, self.digest)
         self.counts[line.day, line.reason] += 1
-        if line.drained:
-            self.drained.append(line.offset)
+        if line.reprocessed:
+            self.reprocessed.append(line.offset)
         return True
 
 
 def record(stored: Iterable[Stored], form: Format) -> Record:
     """The record of one log out of its lines by offset; copies stand beside one another."""
-    made = Record()
+    rebuilt = Record()
     for line, after in _with_next(lines(stored, form)):
-        if made.behind or not made.add(line, after):
-            made.behind += 1
-    return made
+        if rebuilt.behind or not rebuilt.add(line, after):
+            rebuilt.behind += 1
+    return rebuilt
 
 
 def lines(stored: Iterable[Stored], form: Format) -> Iterator[Line]:
-    """Each line once. One that stands in both places was drained: it is valid by now."""
+    """Each line once. One that is in both stores was reprocessed: it is valid by now."""
     for offset, group in groupby(stored, key=lambda each: each.offset):
         copies = iter(group)
         first = next(copies)
@@ -141,7 +141,7 @@ def lines(stored: Iterable[Stored], form: Format) -> Iterator[Line]:
             same = same and copy.raw == first.raw
         reason = VALID if MASTER in days else _reason(first.raw, form)
         day = days.get(MASTER, first.day)
-        yield Line(offset, first.raw if same else None, day, reason, drained=len(days) == 2)
+        yield Line(offset, first.raw if same else None, day, reason, reprocessed=len(days) == 2)
 
 
 def _reason(raw: bytes, form: Format) -> str:

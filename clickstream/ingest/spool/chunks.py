@@ -17,7 +17,7 @@ from clickstream.clients.hdfs import Hdfs
 from clickstream.errors import ClickstreamError
 from clickstream.home import staged
 from clickstream.ingest.spool.logs import BLOCK_BYTES, PIECE_BYTES, Readable, chomp, long_line
-from clickstream.ledger import MARK_BYTES, UNDATED, VALID, Chunk, mark
+from clickstream.ledger import CHECKSUM_BYTES, UNDATED, VALID, Chunk, line_end_checksum
 from clickstream.weblog import (
     BACKSLASH,
     MAX_LINE_BYTES,
@@ -31,7 +31,7 @@ from clickstream.weblog import (
 
 COMPLETED = ".COMPLETED"
 _RUN_LINES, _SHORT_RUN_LINES = 128, 8
-"""How many lines are tried at once; the smaller number where the run before was cut short."""
+"""The number of lines tried at once; the smaller number where the run before was cut short."""
 _CR = ord("\r")
 _PRINTED = itemgetter(1)
 _DAY, _INSTANT, _STAMP = (
@@ -41,7 +41,7 @@ CHUNK_NAME = re.compile(r"[A-Za-z0-9._-]+-[0-9a-f]{16}-[0-9]+-[0-9]+-[0-9]+\.log
 
 
 class Limits(NamedTuple):
-    """When a draft is full: lines, stamped bytes, and milliseconds of event time (0 = any)."""
+    """The limits of a chunk: lines, stamped bytes, and milliseconds of event time (0 = any)."""
 
     lines: int
     bytes: int
@@ -49,13 +49,13 @@ class Limits(NamedTuple):
 
 
 @dataclass
-class Draft:
-    """A piece of a log on its way into a chunk: `[start, stop)` in bytes of the log.
+class PendingChunk:
+    """A piece of a log that is to become a chunk: `[start, stop)` in bytes of the log.
 
     `body` holds the stamped lines; `big` the lines that are too long for an agent, by offset.
     `counts` is (day, reason) -> lines. `first` and `last` are event seconds, never going back.
-    `digest` is the SHA-256 of the log up to `stop`, `marks` what the ledger notes of it at each
-    line end.
+    `digest` is the SHA-256 of the log up to `stop`, `checksums` those that the ledger keeps
+    of it, one for each line end.
     """
 
     start: int
@@ -67,16 +67,16 @@ class Draft:
     big: list[tuple[int, BinaryIO]] = field(default_factory=list)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     digest: str = ""
-    marks: bytearray = field(default_factory=bytearray)
+    checksums: bytearray = field(default_factory=bytearray)
 
     def full(self, limits: Limits) -> bool:
-        """Whether no further line should be added."""
+        """Tell whether no further line should be added."""
         long = limits.span_s and self.last - self.first >= limits.span_s
         many = self.counts.total() >= limits.lines or len(self.body) >= limits.bytes
         return bool(many or long)
 
     def fitting(self, lines: list[bytes], verdicts: list[Verdict], limits: Limits) -> int:
-        """How many of these stamped lines it takes until it is full, but for the limit of lines."""
+        """The number of these stamped lines that fill it; the limit of lines is not checked."""
         if not limits.span_s and len(self.body) + sum(map(len, lines)) < limits.bytes:
             return len(lines)
         size, first, last = len(self.body), self.first, self.last
@@ -95,62 +95,75 @@ class Draft:
 
     @property
     def carried(self) -> int:
-        """How many of its lines go into the chunk."""
+        """The number of its lines that go into the chunk."""
         return self.counts.total() - len(self.big)
 
     @property
     def valid(self) -> int:
-        """How many of its lines are valid."""
+        """The number of its valid lines."""
         return sum(n for (_, reason), n in self.counts.items() if reason == VALID)
 
 
-class Cutter:
-    """Cuts one log into drafts of stamped lines; it knows the running SHA-256 of the log."""
+class Chunker:
+    """Cuts one log into chunks of stamped lines; it knows the running SHA-256 of the log."""
 
     def __init__(self, server: str, file: str, form: Format, digest: "hashlib._Hash") -> None:
         identity = line_id(server, file, 0)[:-1]
         self._stamped = identity.encode() + b"%d\t%b\t%b"
         self._form = form
         self._digest = digest
-        self._marks = bytearray()
+        self._checksums = bytearray()
 
     def end_tail(self, end: bytes) -> None:
         """The line end of a last line that was counted without one."""
         self._digest.update(end)
-        self._marks += mark(self._digest)
+        self._checksums += line_end_checksum(self._digest)
 
-    def drafts(
-        self, stream: Readable, offset: int, limits: Limits, last: int = 0, tail: bool = True
-    ) -> Iterator[Draft]:
-        """The drafts of a stream that stands at an offset of the log.
+    def chunks(
+        self,
+        stream: Readable,
+        offset: int,
+        limits: Limits,
+        last: int = 0,
+        accept_partial_line: bool = True,
+    ) -> Iterator[PendingChunk]:
+        """The chunks of a stream that stands at an offset of the log.
 
         None is empty, but for one that notes no more than the late end of a counted last line.
-        More of the stream may have been read than a draft holds. Without `tail`, a last line
-        that has no end is left out; `last` is the event second reached before.
+        More of the stream may have been read than a chunk holds. Without `accept_partial_line`,
+        a last line that has no end is left out; `last` is the event second reached before.
         """
-        ahead = _Ahead(stream)
-        draft = Draft(offset, offset, last, last, marks=self._marks)
-        self._marks = bytearray()
-        while self._fill(draft, ahead, limits, tail):
-            yield self._sealed(draft)
-            draft = Draft(draft.stop, draft.stop, draft.last, draft.last)
-        if draft.counts or draft.marks:
-            yield self._sealed(draft)
+        lookahead = _Lookahead(stream)
+        chunk = PendingChunk(offset, offset, last, last, checksums=self._checksums)
+        self._checksums = bytearray()
+        while self._fill(chunk, lookahead, limits, accept_partial_line):
+            yield self._sealed(chunk)
+            chunk = PendingChunk(chunk.stop, chunk.stop, chunk.last, chunk.last)
+        if chunk.counts or chunk.checksums:
+            yield self._sealed(chunk)
 
-    def _fill(self, draft: Draft, ahead: "_Ahead", limits: Limits, tail: bool) -> bool:
-        """Add lines until the draft is full (True) or the stream has no more (False)."""
+    def _fill(
+        self,
+        chunk: PendingChunk,
+        lookahead: "_Lookahead",
+        limits: Limits,
+        accept_partial_line: bool,
+    ) -> bool:
+        """Add lines until the chunk is full (True) or the stream has no more (False)."""
         most = _RUN_LINES
-        while not draft.full(limits):
-            pieces = ahead.take(min(most, limits.lines - draft.counts.total()))
-            taken = self._add_run(draft, pieces, limits)
+        while not chunk.full(limits):
+            pieces = lookahead.take(min(most, limits.lines - chunk.counts.total()))
+            taken = self._append_common_lines(chunk, pieces, limits)
             most = _RUN_LINES if taken == len(pieces) else _SHORT_RUN_LINES
-            ahead.give_back(pieces[taken:])
-            if taken == 0 and not self._add_odd(draft, ahead, limits, tail):
+            lookahead.give_back(pieces[taken:])
+            if taken == 0 and not self._append_single_lines(
+                chunk, lookahead, limits, accept_partial_line
+            ):
                 return False
         return True
 
-    def _add_run(self, draft: Draft, pieces: list[bytes], limits: Limits) -> int:
-        """Add the common lines that these pieces begin with, up to a full draft; how many.
+    def _append_common_lines(self, chunk: PendingChunk, pieces: list[bytes], limits: Limits) -> int:
+        """Add the common lines that these pieces begin with, up to a full chunk; how many.
 
         The hot path: what can be done for all of them at once needs no step of ours for each
         (bench/README.md).
@@ -163,62 +176,68 @@ class Cutter:
         if not found or (len(text) > MAX_LINE_BYTES < max(map(len, pieces))):
             return 0
         verdicts = cast(list[Verdict], found)
-        stops = [*accumulate(map(len, pieces), initial=draft.stop)]
+        stops = [*accumulate(map(len, pieces), initial=chunk.stop)]
         ended = [chomp(each) + b"\n" for each in pieces] if _CR in text else pieces
         stamps = zip(stops, map(_STAMP, verdicts), ended, strict=False)
         lines = [*map(self._stamped.__mod__, stamps)]
-        taken = draft.fitting(lines, verdicts, limits)
-        draft.body += b"".join(lines[:taken])
-        draft.stop = stops[taken]
+        taken = chunk.fitting(lines, verdicts, limits)
+        chunk.body += b"".join(lines[:taken])
+        chunk.stop = stops[taken]
         days = [*map(_DAY, verdicts[:taken])]
         for day in dict.fromkeys(days):
-            draft.counts[day, VALID] += days.count(day)
-        draft.reach([*map(_INSTANT, verdicts[:taken])])
+            chunk.counts[day, VALID] += days.count(day)
+        chunk.reach([*map(_INSTANT, verdicts[:taken])])
         update, digest = self._digest.update, self._digest.digest
         digests = b"".join([digest() for piece in pieces[:taken] if update(piece) is None])
-        marks = memoryview(digests).cast("Q")[:: self._digest.digest_size // MARK_BYTES]
-        draft.marks += marks.tobytes()
+        checksums = memoryview(digests).cast("Q")[:: self._digest.digest_size // CHECKSUM_BYTES]
+        chunk.checksums += checksums.tobytes()
         return taken
 
-    def _add_odd(self, draft: Draft, ahead: "_Ahead", limits: Limits, tail: bool) -> bool:
-        """Add lines one by one, up to a full draft or a valid line; False at the stream's end."""
-        while piece := ahead.readline(PIECE_BYTES):
+    def _append_single_lines(
+        self,
+        chunk: PendingChunk,
+        lookahead: "_Lookahead",
+        limits: Limits,
+        accept_partial_line: bool,
+    ) -> bool:
+        """Add lines one by one, up to a full chunk or a valid line; False at the stream's end."""
+        while piece := lookahead.readline(PIECE_BYTES):
             ended = piece.endswith(b"\n")
-            if not (ended or tail or len(piece) == PIECE_BYTES):
+            if not (ended or accept_partial_line or len(piece) == PIECE_BYTES):
                 break
             raw = chomp(piece)
             verdict = judge(raw, self._form)
             if len(raw) > MAX_LINE_BYTES:
-                ended = self._add_big(draft, piece, ahead)
+                ended = self._append_long_line(chunk, piece, lookahead)
             else:
                 self._digest.update(piece)
-                draft.body += self._stamped % (draft.stop, verdict.stamp, raw + b"\n")
-                draft.stop += len(piece)
-                draft.counts[verdict.day or UNDATED, verdict.reason or VALID] += 1
+                chunk.body += self._stamped % (chunk.stop, verdict.stamp, raw + b"\n")
+                chunk.stop += len(piece)
+                chunk.counts[verdict.day or UNDATED, verdict.reason or VALID] += 1
                 if verdict.reason is None:
-                    draft.reach([verdict.instant])
+                    chunk.reach([verdict.instant])
             if ended:
-                draft.marks += mark(self._digest)
-            draft.open_tail = not ended
-            if (verdict.reason is None and _is_common(piece)) or draft.full(limits):
+                chunk.checksums += line_end_checksum(self._digest)
+            chunk.open_tail = not ended
+            if (verdict.reason is None and _is_common(piece)) or chunk.full(limits):
                 return True
         return False
 
-    def _add_big(self, draft: Draft, piece: bytes, ahead: "_Ahead") -> bool:
+    def _append_long_line(self, chunk: PendingChunk, piece: bytes, lookahead: "_Lookahead") -> bool:
         """Set a line aside that begins with a piece; whether it has an end."""
-        line = long_line(ahead, piece, draft.stop, self._digest.update)
+        line = long_line(lookahead, piece, chunk.stop, self._digest.update)
         assert line.big
-        draft.counts[UNDATED, "too-long"] += 1
-        draft.big.append((line.offset, line.big))
-        draft.stop = line.stop
+        chunk.counts[UNDATED, "too-long"] += 1
+        chunk.big.append((line.offset, line.big))
+        chunk.stop = line.stop
         return line.terminated
 
-    def _sealed(self, draft: Draft) -> Draft:
-        draft.digest = self._digest.hexdigest()
-        return draft
+    def _sealed(self, chunk: PendingChunk) -> PendingChunk:
+        chunk.digest = self._digest.hexdigest()
+        return chunk
 
 
-class _Ahead:
+class _Lookahead:
     """A stream of lines of which some are read ahead; what is given back comes again."""
 
     def __init__(self, stream: Readable) -> None:
@@ -242,12 +261,12 @@ class _Ahead:
 
 
 def _is_common(piece: bytes) -> bool:
-    """Whether a format's `simple` expression tells if this is a valid line."""
+    """Tell whether a format's `simple` expression tells if this is a valid line."""
     return BACKSLASH not in piece
 
 
 class Spool:
-    """A server's spooling directory, and the place beside it where chunks are written."""
+    """A server's spooling directory, and the directory beside it where chunks are staged."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -263,7 +282,7 @@ class Spool:
 
         They lie there before the ledger plans the chunk, so a planned chunk needs no log again.
         """
-        with self._draft(log, start, stop).open("wb") as file:
+        with self._staged_file(log, start, stop).open("wb") as file:
             file.write(body)
             file.flush()
             os.fsync(file.fileno())
@@ -274,9 +293,9 @@ class Spool:
 
         Flume's spooling source takes the oldest file first and dies on one that changes.
         """
-        draft = self._draft(chunk.file, chunk.start, chunk.stop)
-        os.utime(draft, (chunk.seq, chunk.seq))
-        draft.rename(self.directory / chunk.name)
+        file = self._staged_file(chunk.file, chunk.start, chunk.stop)
+        os.utime(file, (chunk.seq, chunk.seq))
+        file.rename(self.directory / chunk.name)
 
     def state(self, chunk: Chunk) -> str:
         """`waiting`, `completed` or `absent`. Flume renames in between: look in this order."""
@@ -296,8 +315,8 @@ class Spool:
         for chunk in planned:
             if self.state(chunk) == "absent":
                 self._again(chunk)
-        for draft in self._staging.iterdir():
-            draft.unlink()
+        for file in self._staging.iterdir():
+            file.unlink()
         names = {chunk.name for chunk in planned}
         for path in self.directory.glob(f"*{COMPLETED}"):
             name = path.name.removesuffix(COMPLETED)
@@ -309,11 +328,11 @@ class Spool:
             self.keep(chunk)
         except FileNotFoundError:
             raise ClickstreamError(
-                f"the chunk {chunk.name} is gone from {self.directory}, and no agent has taken it",
+                f"the chunk {chunk.name} was removed from {self.directory}, but no agent took it",
                 "put it back; or clickstream ingest ledger rebuild, and replay its log again",
             ) from None
 
-    def _draft(self, log: str, start: int, stop: int) -> Path:
+    def _staged_file(self, log: str, start: int, stop: int) -> Path:
         return self._staging / f"{log}-{start}-{stop}"
 
     def _completed(self, chunk: Chunk) -> Path:
@@ -329,9 +348,9 @@ def _sync(directory: Path) -> None:
         os.close(handle)
 
 
-def quarantine_big(hdfs: Hdfs, directory: str, server: str, file: str, draft: Draft) -> None:
+def quarantine_big(hdfs: Hdfs, directory: str, server: str, file: str, chunk: PendingChunk) -> None:
     """Keep lines that no agent may see, stamped, in the quarantine; may be repeated."""
-    for offset, big in draft.big:
+    for offset, big in chunk.big:
         name = f"too-long.{file}.{offset}"
         path = posixpath.join(directory, f"server={server}", name)
         hdfs.write(path, _big_stamped(line_id(server, file, offset), big))

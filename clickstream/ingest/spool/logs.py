@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO, NamedTuple, Protocol, cast
 
 from clickstream.errors import BadInput
-from clickstream.ledger import Ledger, LogFile, mark
+from clickstream.ledger import Ledger, LogFile, line_end_checksum
 from clickstream.weblog import MAX_LINE_BYTES
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -37,7 +37,7 @@ class Line(NamedTuple):
 
 
 class Readable(Protocol):
-    """What `lines` reads from."""
+    """The stream that `lines` reads from."""
 
     def readline(self, limit: int, /) -> bytes:
         """The next line, or as much of it as the limit allows."""
@@ -77,55 +77,57 @@ def chomp(piece: bytes) -> bytes:
     return piece[:-1] if piece.endswith(b"\n") else piece
 
 
-class Place(NamedTuple):
-    """Where a log stands: the known log it continues (or None), and what was read of it so far.
+class Recognition(NamedTuple):
+    """The known log that a log continues (or None), and up to where it was spooled.
 
-    `offset` is the next byte to spool; `digest` covers the bytes before it. `whole`: there is
-    nothing to spool, for the log is a beginning of the known one, or (where a tail is no line) of
-    any: it has no whole line yet. `last` is the byte before `offset`.
+    `offset` is the next byte to spool; `digest` covers the bytes before it. `nothing_new`: the log
+    is a beginning of the known one, or, where a partial line is not accepted, has no whole line
+    yet. `last` is the byte before `offset`.
     """
 
     known: LogFile | None
     offset: int
     digest: "hashlib._Hash"
-    whole: bool = False
+    nothing_new: bool = False
     last: bytes = b""
 
 
-def place(
+def recognise(
     ledger: Ledger,
     server: str,
     opener: Opener,
     name: str,
     source: Callable[[LogFile], Opener | None],
-    tail: bool = True,
-) -> Place:
+    accept_partial_line: bool = True,
+) -> Recognition:
     """Recognise a log by its content among those that the ledger knows of its server.
 
     The longest known log that this one begins with is continued. A log that is a beginning of a
-    known one adds nothing: its last line end must bear the known log's mark. What stands behind
-    that line end is no line yet where there is no `tail`; else `source` opens the known log to
-    compare with. Raises BadInput where that one is gone.
+    known one adds nothing: its last line end must have the known log's checksum. What stands behind
+    that line end is no line yet without `accept_partial_line`; else `source` opens the known log to
+    compare with. Raises BadInput where that one was removed.
     """
     known = sorted(ledger.files(server), key=lambda log: log.bytes)
-    best = Place(None, 0, hashlib.sha256())
+    best = Recognition(None, 0, hashlib.sha256())
     with plain(opener, name) as stream:
-        reading = _Reading(stream)
+        reading = _DigestReader(stream)
         for log in known:
             if not reading.reach(log.bytes):
                 break
             if reading.digest.hexdigest() == log.digest:
-                best = Place(log, log.bytes, reading.digest.copy(), last=reading.last)
+                best = Recognition(log, log.bytes, reading.digest.copy(), last=reading.last)
     longer = [log for log in known if log.bytes > reading.at]
     if best.known or not longer:
         return best
-    if not tail and reading.line_end == 0:
-        return best._replace(whole=True)
-    whole = next((log for log in longer if _begins(ledger, log, reading, source, tail)), None)
-    return Place(whole, reading.at, reading.digest, True) if whole else best
+    if not accept_partial_line and reading.line_end == 0:
+        return best._replace(nothing_new=True)
+    for log in longer:
+        if _begins(ledger, log, reading, source, accept_partial_line):
+            return Recognition(log, reading.at, reading.digest, nothing_new=True)
+    return best
 
 
-class _Reading:
+class _DigestReader:
     """A log read up to `at`; its SHA-256 there and at the last line end."""
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -150,36 +152,36 @@ class _Reading:
 def _begins(
     ledger: Ledger,
     log: LogFile,
-    reading: _Reading,
+    reading: _DigestReader,
     source: Callable[[LogFile], Opener | None],
-    tail: bool,
+    accept_partial_line: bool,
 ) -> bool:
-    """Whether the known log begins with all that was read."""
+    """Tell whether the known log begins with all that was read."""
     end = reading.line_end
-    if end and not ledger.has_mark(log, end, mark(reading.line_digest)):
+    if end and not ledger.has_checksum(log, end, line_end_checksum(reading.line_digest)):
         return False
-    if end == reading.at or not tail:
+    if end == reading.at or not accept_partial_line:
         return end > 0
     same = _same_start(log, reading, source(log))
     if same is None:
         raise BadInput(
-            f"the last line, at byte {end}, is cut off, and it cannot be told whether the rest of"
-            f" it stands in a log spooled before ({log.path}), which is gone",
+            f"the last line, at byte {end}, is cut off, and it is unknown whether the rest of"
+            f" it stands in a log spooled before ({log.path}), which was removed",
             "give the whole log, or end it with a whole line",
         )
     return same
 
 
-def _same_start(log: LogFile, reading: _Reading, opener: Opener | None) -> bool | None:
-    """Whether they begin alike; None where the known log cannot be read any more."""
+def _same_start(log: LogFile, reading: _DigestReader, opener: Opener | None) -> bool | None:
+    """Tell whether they begin alike; None where the known log cannot be read any more."""
     if opener is None:
         return None
     with plain(opener, log.path) as stream:
-        known = _Reading(stream)
+        known = _DigestReader(stream)
         known.reach(reading.at)
         same = known.digest.digest() == reading.digest.digest()
-        whole = known.reach(log.bytes) and known.digest.hexdigest() == log.digest
-    return same if whole else None
+        unchanged = known.reach(log.bytes) and known.digest.hexdigest() == log.digest
+    return same if unchanged else None
 
 
 def file_id(server: str, head: bytes, taken: set[str]) -> str:
@@ -214,7 +216,7 @@ def long_line(
 ) -> Line:
     """A line over the limit that begins with a piece, kept in a temporary file where it is big.
 
-    `read` is told each piece.
+    `read` is called with each piece.
     """
     big = cast(BinaryIO, tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES))  # noqa: SIM115
     size = 0

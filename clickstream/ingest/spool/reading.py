@@ -2,18 +2,18 @@
 
 from collections.abc import Iterator
 
-from clickstream.ingest.follow.tail import Growing
+from clickstream.ingest.follow.tail import TailedFile
 from clickstream.ingest.spool import logs
-from clickstream.ingest.spool.chunks import Draft, Limits
+from clickstream.ingest.spool.chunks import Limits, PendingChunk
 from clickstream.ingest.spool.spooler import LOCAL, OpenLog, Spooler
 
 
 class Truncated(Exception):
-    """What was read of a file is no longer in it."""
+    """A file no longer holds what was read of it."""
 
 
-class Through:
-    """The way of one server's logs into the spool, and what has gone it: of each log up to where.
+class SpoolTarget:
+    """A server's spool as a follow writes it: the offset up to which each log was spooled.
 
     Two files may hold the same content (one was compressed while it was open). So a log is
     recognised again where another file has brought it further, or brought anything before it was
@@ -27,31 +27,31 @@ class Through:
         self.chunks = 0
         self._stops: dict[str, int] = {}
 
-    def spool(self, log: OpenLog, draft: Draft) -> None:
-        """Spool a draft."""
-        self.spooler.spool(log, draft)
+    def spool(self, log: OpenLog, chunk: PendingChunk) -> None:
+        """Spool a chunk."""
+        self.spooler.spool(log, chunk)
         self.chunks += 1
-        self._stops[log.file] = draft.stop
+        self._stops[log.file] = chunk.stop
 
-    def further(self, log: OpenLog) -> bool:
-        """Whether more of it was spooled than it knows of."""
+    def is_ahead_of(self, log: OpenLog) -> bool:
+        """Tell whether more of it was spooled than it knows of."""
         return self._stops.get(log.file, 0) > log.offset
 
 
-class Reading:
-    """Drafts of one log, as far as it has whole lines; of all of it when it is `final`.
+class LogReader:
+    """Chunks of one log, as far as it has whole lines; of all of it when it is `final`.
 
     `open` is the log as the spooler recognised it, None before.
     """
 
-    def __init__(self, growing: Growing, through: Through) -> None:
-        self.growing = growing
+    def __init__(self, tailed: TailedFile, target: SpoolTarget) -> None:
+        self.tailed = tailed
         self.open: OpenLog | None = None
-        self.pending: Draft | None = None
-        self._through = through
-        self._size = self._chunks = 0
+        self.pending: PendingChunk | None = None
+        self._target = target
+        self._size = self._spooled_before = 0
         self._begun = self._over = False
-        self._drafts: Iterator[Draft] | None = None
+        self._chunks: Iterator[PendingChunk] | None = None
 
     @property
     def offset(self) -> int:
@@ -59,91 +59,91 @@ class Reading:
         return self.open.offset if self.open else 0
 
     @property
-    def adds_nothing(self) -> bool:
-        """Whether it is a beginning of a known log, as far as it goes."""
-        return self.open is not None and self.open.adds_nothing
+    def nothing_new(self) -> bool:
+        """Tell whether it is a beginning of a known log, as far as it goes."""
+        return self.open is not None and self.open.nothing_new
 
     @property
     def rest(self) -> bool:
-        """Whether it holds bytes that are not spooled: a last line without its end, if no more."""
-        if self.growing.packed:
+        """Tell whether it holds bytes that are not spooled, if only a last line without end."""
+        if self.tailed.packed:
             return not self._over
-        if self.adds_nothing:
-            return self._size < self.growing.size
-        return self.offset < self.growing.size
+        if self.nothing_new:
+            return self._size < self.tailed.size
+        return self.offset < self.tailed.size
 
     def forget(self) -> None:
         """Recognise it again before it is read on."""
-        self.open = self.pending = self._drafts = None
+        self.open = self.pending = self._chunks = None
         self._begun = self._over = False
 
     def recognise(self, final: bool) -> bool:
-        """Whether there may be lines to spool. Raises BadInput, or Truncated."""
+        """Tell whether there may be lines to spool. Raises BadInput, or Truncated."""
         if self.open and self._outdated(self.open):
             self.forget()
-        if self.open and not self.adds_nothing:
+        if self.open and not self.nothing_new:
             return True
-        if not final and not self.growing.lines(0):
+        if not final and not self.tailed.lines_end(0):
             return False
-        size = self.growing.size if final else self.growing.whole()
+        size = self.tailed.size if final else self.tailed.last_line_end()
         if size == 0 or (self.open and size == self._size):
             return False
         self._recognise(size, final)
-        self._chunks = self._through.chunks
+        self._spooled_before = self._target.chunks
         return not self._over
 
-    def read(self, final: bool) -> Draft | None:
-        """The next draft, which is `pending` until it is spooled. Raises BadInput, or Truncated."""
+    def read(self, final: bool) -> PendingChunk | None:
+        """The next chunk, which is `pending` until it is spooled. Raises BadInput, or Truncated."""
         if self.recognise(final) and self.pending is None:
             assert self.open
-            self._drafts = self._drafts or self._cut(self.open, final)
-            self.pending = next(self._drafts, None)
+            self._chunks = self._chunks or self._cut(self.open, final)
+            self.pending = next(self._chunks, None)
             if self.pending is None:
-                self._drafts = None
+                self._chunks = None
             else:
                 self._vouch(self.pending.stop)
         return self.pending
 
-    def spool(self) -> Draft:
+    def spool(self) -> PendingChunk:
         """Spool what is pending."""
-        draft = self.pending
+        chunk = self.pending
         assert self.open
-        assert draft
-        self._through.spool(self.open, draft)
+        assert chunk
+        self._target.spool(self.open, chunk)
         self.pending = None
-        if draft.open_tail:
+        if chunk.open_tail:
             self.forget()  # the spooler refuses to go on within a line that was counted
-        return draft
+        return chunk
 
     def _outdated(self, log: OpenLog) -> bool:
-        fresh = self._begun or self._chunks == self._through.chunks
-        return not fresh or self._through.further(log)
+        fresh = self._begun or self._spooled_before == self._target.chunks
+        return not fresh or self._target.is_ahead_of(log)
 
     def _recognise(self, size: int, final: bool) -> None:
-        opener, path = self.growing.opener(size), f"{LOCAL}{self.growing.path}"
-        self.open = self._through.spooler.recognise(self._through.server, opener, path, final)
+        opener, path = self.tailed.opener(size), f"{LOCAL}{self.tailed.path}"
+        self.open = self._target.spooler.recognise(self._target.server, opener, path, final)
         self._size = size
-        self._over = self.open.adds_nothing
+        self._over = self.open.nothing_new
         self._vouch(self.open.offset)
 
     def _vouch(self, stop: int) -> None:
-        if not self.growing.packed and not self.growing.reached(stop):
+        if not self.tailed.packed and not self.tailed.reached(stop):
             raise Truncated
 
-    def _cut(self, known: OpenLog, final: bool) -> Iterator[Draft]:
+    def _cut(self, known: OpenLog, final: bool) -> Iterator[PendingChunk]:
         self._begun = True
-        growing = self.growing
-        if growing.packed:
-            with logs.plain(growing.opener(growing.size), str(growing.path)) as stream:
+        tailed = self.tailed
+        if tailed.packed:
+            with logs.plain(tailed.opener(tailed.size), str(tailed.path)) as stream:
                 logs.skip(stream, known.offset)
-                yield from known.drafts(stream, self._through.limits)
+                yield from known.chunks(stream, self._target.limits)
             self._over = True
             return
         before = -1
-        while before < known.offset < (stop := growing.lines(known.offset)):
+        while before < known.offset < (stop := tailed.lines_end(known.offset)):
             before = known.offset
-            yield from known.drafts(growing.stream(before, stop), self._through.limits, tail=False)
-        if final and known.offset < growing.size:
-            yield from known.drafts(
-                growing.stream(known.offset, growing.size), self._through.limits
+            yield from known.chunks(
+                tailed.stream(before, stop), self._target.limits, accept_partial_line=False
             )
+        if final and known.offset < tailed.size:
+            yield from known.chunks(tailed.stream(known.offset, tailed.size), self._target.limits)

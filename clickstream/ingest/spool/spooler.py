@@ -17,47 +17,53 @@ from clickstream.errors import BadInput, ClickstreamError
 from clickstream.home import exclusive
 from clickstream.ingest import flow
 from clickstream.ingest.spool import logs
-from clickstream.ingest.spool.chunks import Cutter, Draft, Limits, Spool, quarantine_big
+from clickstream.ingest.spool.chunks import Chunker, Limits, PendingChunk, Spool, quarantine_big
 from clickstream.ingest.spool.logs import Opener, Readable
 from clickstream.ledger import Acceptance, Chunk, Ledger, LogFile
 from clickstream.weblog import COMBINED, Format, formats, judge, stamp
 
-SIGN = "_ledger"
+_OWNER_FILE = "_ledger"
 LOCAL = "file://"
 
 
 class OpenLog:
     """A log on its way into a spool.
 
-    `file` is its identity, `offset` the next byte to spool. `adds_nothing`: it is a beginning of
+    `file` is its identity, `offset` the next byte to spool. `nothing_new`: it is a beginning of
     a known log, or has no whole line yet; once it has grown it must be recognised again.
     """
 
     def __init__(
-        self, server: str, file: str, path: str, place: logs.Place, form: Format = COMBINED
+        self,
+        server: str,
+        file: str,
+        path: str,
+        recognition: logs.Recognition,
+        form: Format = COMBINED,
     ) -> None:
         self.server = server
         self.file = file
         self.path = path
-        self.known = place.known
-        self.offset = place.offset
-        self.adds_nothing = place.whole
-        self._open_tail = place.known is not None and place.known.open_tail
+        self.known = recognition.known
+        self.offset = recognition.offset
+        self.nothing_new = recognition.nothing_new
+        self._open_tail = recognition.known is not None and recognition.known.open_tail
         # A CR that was counted as the line's last byte would belong to the line end now.
-        self._tail_ends = (b"",) if place.last == b"\r" else (b"", b"\n", b"\r\n")
-        self._cutter = Cutter(server, file, form, place.digest)
+        self._tail_ends = (b"",) if recognition.last == b"\r" else (b"", b"\n", b"\r\n")
+        self._chunker = Chunker(server, file, form, recognition.digest)
 
-    def drafts(
-        self, stream: Readable, limits: Limits, last: int = 0, tail: bool = True
-    ) -> Iterator[Draft]:
-        """The drafts of a stream that stands at `offset`; spool each before the next is asked for.
+    def chunks(
+        self, stream: Readable, limits: Limits, last: int = 0, accept_partial_line: bool = True
+    ) -> Iterator[PendingChunk]:
+        """The chunks of a stream that stands at `offset`; spool each before the next is asked for.
 
-        Without `tail` a last line that has no end is left for later; `last` is the event second
-        reached before. Raises BadInput where a last line, counted without its end, goes on.
+        Without `accept_partial_line` a last line that has no end is left for later; `last` is the
+        event second reached before. Raises BadInput where a last line, counted without its end,
+        goes on.
         """
         if self._open_tail:
             self._end_tail(stream)
-        yield from self._cutter.drafts(stream, self.offset, limits, last, tail)
+        yield from self._chunker.chunks(stream, self.offset, limits, last, accept_partial_line)
 
     def _end_tail(self, stream: Readable) -> None:
         """A last line was counted without its end: what follows may only be that end."""
@@ -69,12 +75,12 @@ class OpenLog:
                 "give it as another log: clickstream weblog put --as NAME",
             )
         if end:
-            self._cutter.end_tail(end)
+            self._chunker.end_tail(end)
             self.offset += len(end)
             self._open_tail = False
 
 
-class Reject(NamedTuple):
+class ReprocessCandidate(NamedTuple):
     """A line of the quarantine that may be valid now; it was counted under (`day`, `reason`)."""
 
     offset: int
@@ -84,7 +90,7 @@ class Reject(NamedTuple):
 
 
 class Spooler:
-    """What is spooled in this home, of the servers whose locks are held."""
+    """Spools logs in this home, for the servers whose locks are held."""
 
     def __init__(
         self, settings: Settings, ledger: Ledger, servers: Sequence[str], hdfs: Hdfs | None
@@ -99,47 +105,51 @@ class Spooler:
             spool.recover(ledger.open_chunks(server))
         self.tidy()
 
-    def recognise(self, server: str, opener: Opener, path: str, tail: bool = True) -> OpenLog:
-        """What the ledger knows of a log, by its content; raises BadInput.
+    def recognise(
+        self, server: str, opener: Opener, path: str, accept_partial_line: bool = True
+    ) -> OpenLog:
+        """Find a log in the ledger by its content; raises BadInput.
 
-        Without `tail` a last line that has no end is no line yet.
+        Without `accept_partial_line` a last line that has no end is left for later.
         """
-        place = logs.place(self.ledger, server, opener, path, self._source, tail)
+        recognition = logs.recognise(
+            self.ledger, server, opener, path, self._source, accept_partial_line
+        )
         form = formats.of(self._settings, server)
-        if place.known is None:
-            return OpenLog(server, self._new_file(server, opener, path), path, place, form)
-        log = place.known
-        if path != log.path and not place.whole and self._source(log) is None:
+        if recognition.known is None:
+            return OpenLog(server, self._new_file(server, opener, path), path, recognition, form)
+        log = recognition.known
+        if path != log.path and not recognition.nothing_new and self._source(log) is None:
             self.ledger.moved(log, path)
-        return OpenLog(server, log.file, path, place, form)
+        return OpenLog(server, log.file, path, recognition, form)
 
-    def spool(self, log: OpenLog, draft: Draft) -> None:
-        """Let a draft's lines appear as a chunk in the spooling directory; `log` moves on.
+    def spool(self, log: OpenLog, chunk: PendingChunk) -> None:
+        """Let a chunk's lines appear as a chunk in the spooling directory; `log` moves on.
 
         Lines too long for an agent go to the quarantine in HDFS: raises NotRunning without it.
         """
-        if draft.big:
+        if chunk.big:
             root = self._settings.hdfs.quarantine
-            quarantine_big(self._connected(), root, log.server, log.file, draft)
-        now = LogFile(log.server, log.file, log.path, draft.stop, draft.digest, draft.open_tail)
+            quarantine_big(self._connected(), root, log.server, log.file, chunk)
+        now = LogFile(log.server, log.file, log.path, chunk.stop, chunk.digest, chunk.open_tail)
         self._appear(
             now,
-            (draft.start, draft.stop),
-            draft.body,
+            (chunk.start, chunk.stop),
+            chunk.body,
             lambda: self.ledger.plan(
-                now, draft.start, draft.counts, bytes(draft.marks), draft.carried
+                now, chunk.start, chunk.counts, bytes(chunk.checksums), chunk.carried
             ),
         )
-        log.offset = draft.stop
+        log.offset = chunk.stop
 
-    def refeed(self, server: str, file: str, rejects: Sequence[Reject]) -> int:
+    def reprocess(self, server: str, file: str, candidates: Sequence[ReprocessCandidate]) -> int:
         """Spool those rejects of a log that are valid now, unaltered, under their ids; how many.
 
-        What was drained before is left out.
+        Lines that were reprocessed before are left out.
         """
         form = formats.of(self._settings, server)
-        done = {offset for _, log, offset in self.ledger.drained(server) if log == file}
-        judged = ((each, judge(each.raw, form)) for each in rejects if each.offset not in done)
+        done = {offset for _, log, offset in self.ledger.reprocessed(server) if log == file}
+        judged = ((each, judge(each.raw, form)) for each in candidates if each.offset not in done)
         fresh = sorted((each, verdict) for each, verdict in judged if verdict.reason is None)
         if not fresh:
             return 0
@@ -152,16 +162,16 @@ class Spooler:
         self._appear(log, bounds, body, lambda: self.ledger.accept(log, moves))
         return len(fresh)
 
-    def room(self, tell: Callable[[str], None]) -> None:
+    def room(self, notify: Callable[[str], None]) -> None:
         """Wait until spools and channels have room; raises ServiceFailed when nothing moves."""
-        self._room.wait(tell)
+        self._room.wait(notify)
 
     def tidy(self) -> dict[str, int]:
         """Remove the chunks that agents have taken; how many still wait, by server."""
         return flow.tidy(self.ledger, self._spools)
 
     def source(self, path: str) -> Opener | None:
-        """What opens a log at a path as the ledger has it; None where there is none any more."""
+        """An opener of a log at a path of the ledger; None where the log was removed."""
         if path.startswith(LOCAL):
             local = Path(path.removeprefix(LOCAL))
             return partial(opened_file, local) if local.is_file() else None
@@ -206,9 +216,9 @@ def opened(
 ) -> Iterator[Spooler]:
     """The spooler of these servers; planned chunks of an earlier run have appeared.
 
-    Where `hdfs` is given, the ledger's sign beside the master copy is checked. Raises
-    ClickstreamError where another spooler of a server runs (its pid is named), or where the master
-    copy is accounted for by another ledger; BadInput for a format that would misread stored lines.
+    Where `hdfs` is given, the owner of the master dataset is checked. Raises ClickstreamError where
+    another spooler of a server runs (its pid is named), or where another ledger owns the master
+    dataset; BadInput for a format that would misread stored lines.
     """
     with ExitStack() as stack:
         for server in servers:
@@ -216,10 +226,10 @@ def opened(
         ledger = stack.enter_context(Ledger.open(settings.files.ledger))
         if hdfs:
             for server in servers:
-                check_sign(hdfs, settings, ledger, server)
-        made = Spooler(settings, ledger, servers, hdfs)
-        formats.settle(ledger, settings, servers)
-        yield made
+                check_owner(hdfs, settings, ledger, server)
+        spooler = Spooler(settings, ledger, servers, hdfs)
+        formats.record_formats(ledger, settings, servers)
+        yield spooler
 
 
 def opened_file(path: Path) -> BinaryIO:
@@ -227,39 +237,38 @@ def opened_file(path: Path) -> BinaryIO:
     return cast(BinaryIO, path.open("rb"))
 
 
-def check_sign(hdfs: Hdfs, settings: Settings, ledger: Ledger, server: str) -> None:
-    """Refuse a server's master copy that another ledger accounts for; sign one that is new."""
-    found = signed_by(hdfs, settings, server)
-    if found is None:
-        sign(hdfs, settings, ledger, server)
-    elif found != ledger.uuid:
+def check_owner(hdfs: Hdfs, settings: Settings, ledger: Ledger, server: str) -> None:
+    """Refuse a server's master dataset that another ledger owns; claim one that is new."""
+    current = owner(hdfs, settings, server)
+    if current is None:
+        claim(hdfs, settings, ledger, server)
+    elif current != ledger.uuid:
         raise ClickstreamError(
-            f"the master copy of {server} at {settings.hdfs.master} is accounted for by another"
-            " ledger",
+            f"the master dataset of {server} at {settings.hdfs.master} belongs to another ledger",
             "use the home it was made with; where that is lost: clickstream ingest ledger rebuild",
         )
 
 
-def sign(hdfs: Hdfs, settings: Settings, ledger: Ledger, server: str) -> None:
-    """Note beside the master copy that this ledger accounts for the server's lines."""
-    hdfs.write(sign_path(settings, server), [ledger.uuid.encode()])
+def claim(hdfs: Hdfs, settings: Settings, ledger: Ledger, server: str) -> None:
+    """Record beside the master dataset that this ledger owns the server's lines."""
+    hdfs.write(owner_path(settings, server), [ledger.uuid.encode()])
 
 
-def signed_by(hdfs: Hdfs, settings: Settings, server: str) -> str | None:
-    """The UUID of the ledger that accounts for a server; None where there is none yet."""
-    path = sign_path(settings, server)
+def owner(hdfs: Hdfs, settings: Settings, server: str) -> str | None:
+    """The UUID of the ledger that owns a server's lines; None where there is none yet."""
+    path = owner_path(settings, server)
     if hdfs.stat(path) is None:
         return None
     with hdfs.open(path) as stream:
         return stream.read().decode()
 
 
-def sign_path(settings: Settings, server: str) -> str:
-    """Where the UUID of the ledger that accounts for a server stands.
+def owner_path(settings: Settings, server: str) -> str:
+    """The path of the file with the UUID of the ledger that owns a server's lines.
 
-    Readers of the master copy pass by names that begin with `_`.
+    Readers of the master dataset pass by names that begin with `_`.
     """
-    return f"{settings.hdfs.master}/{SIGN}.{server}"
+    return f"{settings.hdfs.master}/{_OWNER_FILE}.{server}"
 
 
 @contextmanager

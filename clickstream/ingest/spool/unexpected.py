@@ -1,4 +1,4 @@
-"""What lies in a spooling directory and is no chunk of ours.
+"""Unexpected files in a spooling directory: whatever is not a chunk of ours.
 
 Flume's spooling source waits for ever on a FIFO, a socket or a dangling link, and dies of a chunk X
 whose X.COMPLETED exists. With its agent down such things are moved beside the spool, never deleted.
@@ -14,7 +14,7 @@ from clickstream.home import set_aside
 from clickstream.ingest.spool.chunks import COMPLETED
 
 
-def found(spool: Path, server: str) -> list[Path]:
+def unexpected_files(spool: Path, server: str) -> list[Path]:
     """The entries that no chunk of the server can be, by name; hidden ones no agent looks at.
 
     Of a chunk X beside X.COMPLETED the second: X may not be taken yet, and a line that is taken
@@ -31,8 +31,8 @@ def blocking(spool: Path) -> list[Path]:
 
 
 def clear(spool: Path, server: str) -> Iterator[tuple[Path, Path]]:
-    """Move what is strange beside the spool; yields (from, to). Only with the agent down."""
-    for path in found(spool, server):
+    """Move the unexpected files beside the spool; yields (from, to). Only with the agent down."""
+    for path in unexpected_files(spool, server):
         target = _free(set_aside(spool) / path.name)
         target.parent.mkdir(exist_ok=True)
         path.rename(target)
