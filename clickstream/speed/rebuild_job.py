@@ -90,7 +90,7 @@ def check_line_counts(session: "SparkSession", settings: Settings) -> None:
     stored = {(row.server, row.file, row.day): row.n for row in session.sql(LINE_COUNTS).collect()}
     days = {day for _, _, day in stored}
     with Ledger.open(path) as ledger:
-        expected = [each for each in ledger.books() if each[2] in days]
+        expected = [each for each in ledger.line_counts() if each[2] in days]
     missing = sum(max(0, valid - stored.get((s, f, day), 0)) for s, f, day, valid, _ in expected)
     if missing:
         raise ClickstreamError(
