@@ -45,7 +45,7 @@ class Case(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What one process (with its children) took: `services_s` is the CPU of HDFS and MariaDB
+    """The cost of one process and its children: `services_s` is the CPU of HDFS and MariaDB
     meanwhile, `stages` the seconds at which the command reported each stage.
     """
 
@@ -102,9 +102,9 @@ class CaseHome:
     def measure(self) -> Result:
         """`clickstream batch run` of the day; raises ServiceFailed unless it counted every line."""
         argv = [sys.executable, "-m", "clickstream.cli", "batch", "run", "--date", self.day]
-        before, reports = self._services_s(), self.settings.files.driver_events("batch")
-        reports.unlink(missing_ok=True)  # those of the days of history
-        result = measure("clickstream", self.case, argv, self.settings.child_env(), reports)
+        before, notes = self._services_s(), self.settings.files.driver_events("batch")
+        notes.unlink(missing_ok=True)  # those of the days of history
+        result = measure("clickstream", self.case, argv, self.settings.child_env(), notes)
         with BatchViews.connect(self.settings) as views:
             (row,) = views.runs([self.day])
         if row["lines"] != self.case.lines:
@@ -215,8 +215,8 @@ def _look(process: psutil.Process, cpu: Counter[int]) -> int:
 def _stages(reports: Path | None) -> list[str]:
     from clickstream.spark import events
 
-    reported = events.read(reports) if reports else []
-    return [event["stage"].partition(": ")[0] for event in reported if "stage" in event]
+    reported = events.read(notes) if notes else []
+    return [note["stage"].partition(": ")[0] for note in reported if "stage" in note]
 
 
 def _date(number: int) -> str:

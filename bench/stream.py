@@ -172,8 +172,8 @@ class Run:
         if status and status.batch is not None:
             self.seen.setdefault(status.batch, status)
 
-    def _listen(self, output: Iterator[str]) -> None:
-        for line in output:
+    def _listen(self, lines: Iterator[str]) -> None:
+        for line in lines:
             first, second = line.split()
             if first == "cpu":
                 self.feeder_cpu_s = float(second)

@@ -265,14 +265,14 @@ class Ledger:
             (server, server),
         )
 
-    def books(self) -> list[tuple[str, str, str, int, int]]:
+    def line_counts(self) -> list[tuple[str, str, str, int, int]]:
         """(server, file, day, valid lines, rejects): what the batch views are held against."""
-        books: dict[tuple[str, str, str], list[int]] = {}
+        sums: dict[tuple[str, str, str], list[int]] = {}
         for count in self.counts():
             if count.day != UNDATED:
-                numbers = books.setdefault((count.server, count.file, count.day), [0, 0])
+                numbers = sums.setdefault((count.server, count.file, count.day), [0, 0])
                 numbers[count.reason != VALID] += count.lines
-        return [(*key, valid, rejects) for key, (valid, rejects) in books.items()]
+        return [(*key, valid, rejects) for key, (valid, rejects) in sums.items()]
 
     def metadata(self, key: str) -> str | None:
         """The value stored under a key; None where there is none."""

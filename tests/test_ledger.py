@@ -67,7 +67,7 @@ def test_counts_add_up_over_chunks_and_servers(path):
         plan(ledger, other, 0, {("2015-05-19", VALID): 7})
         assert ledger.totals("weblog1") == {VALID: 5, "blank": 1}
         assert ledger.totals() == {VALID: 12, "blank": 1}
-        assert ledger.books() == [
+        assert ledger.line_counts() == [
             ("weblog1", LOG.file, "2015-05-18", 5, 0),
             ("weblog2", LOG.file, "2015-05-19", 7, 0),
         ]
@@ -77,11 +77,11 @@ def test_counts_add_up_over_chunks_and_servers(path):
         ]
 
 
-def test_the_books_hold_the_rejects_of_a_day(path):
+def test_the_line_counts_hold_the_rejects_of_a_day(path):
     lines = {("2015-05-18", VALID): 3, ("2015-05-18", "binary"): 2, ("2015-05-18", "blank"): 4}
     with Ledger.open(path) as ledger:
         plan(ledger, LOG, 0, lines | {("2015-05-17", "blank"): 1, ("-", "blank"): 9})
-        assert ledger.books() == [
+        assert ledger.line_counts() == [
             ("weblog1", LOG.file, "2015-05-17", 0, 1),
             ("weblog1", LOG.file, "2015-05-18", 3, 6),
         ]

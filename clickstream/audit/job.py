@@ -139,7 +139,7 @@ FROM numbered GROUP BY server, file, bucket, day
 
 
 def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> dict[str, Any]:
-    """Count what the plan names (see `audit`); returns the `rows` of SQL."""
+    """Count the lines that the plan names (see `audit.collect`); returns the `rows` of SQL."""
     stored_lines.configure(
         session, plan["bytes"] // PARTITION_BYTES + plan["records"] // RECORDS_PER_TASK + 1
     )

@@ -46,7 +46,7 @@ LINE_COUNTS = "SELECT server, file, day, count(DISTINCT offset) AS n FROM lines 
 
 
 def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> dict[str, Any]:
-    """Replace the day that the plan (see `recount`) names; a row of it."""
+    """Replace the day that the plan (see `rebuild`) names; returns its row."""
     began = time.time()
     stored_lines.configure(session, plan["bytes"] // PIECE_BYTES + 1)
     with Recount.connect(settings) as views:
@@ -90,7 +90,7 @@ def check_line_counts(session: "SparkSession", settings: Settings) -> None:
     stored = {(row.server, row.file, row.day): row.n for row in session.sql(LINE_COUNTS).collect()}
     days = {day for _, _, day in stored}
     with Ledger.open(path) as ledger:
-        expected = [each for each in ledger.books() if each[2] in days]
+        expected = [each for each in ledger.line_counts() if each[2] in days]
     missing = sum(max(0, valid - stored.get((s, f, day), 0)) for s, f, day, valid, _ in expected)
     if missing:
         raise ClickstreamError(

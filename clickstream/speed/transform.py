@@ -8,7 +8,7 @@ topic's order, in this batch and before it, so where a batch is cut changes noth
 A record with a line feed is no line: fields are split at line feeds (`stamped.fields`).
 
 It has two steps: the fields are parsed in the stream's own query, which Spark analyses once; what
-Spark cannot do in a stream, windows over a batch, is asked of each batch (see `prepared`).
+Spark cannot do in a stream, windows over a batch, is a query of each batch (see `prepared_query`).
 
 ANSI mode kills the query at a bad cast or index: only `get`, `try_cast`, `split` with a limit.
 """

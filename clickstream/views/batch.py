@@ -355,7 +355,7 @@ def publish(settings: Settings, views: BatchViews) -> list[LineCount]:
     if not path.is_file():
         return []
     with Ledger.open(path) as ledger:
-        counts = [LineCount(*entry) for entry in ledger.books()]
+        counts = [LineCount(*entry) for entry in ledger.line_counts()]
     views.publish_line_counts(counts)
     return counts
 
