@@ -215,7 +215,7 @@ def _look(process: psutil.Process, cpu: Counter[int]) -> int:
 def _stages(reports: Path | None) -> list[str]:
     from clickstream.spark import events
 
-    reported = events.read(notes) if notes else []
+    reported = events.read(reports) if reports else []
     return [note["stage"].partition(": ")[0] for note in reported if "stage" in note]
 
 
