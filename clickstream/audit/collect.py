@@ -90,7 +90,7 @@ def audit(
     before = read_ledger(settings, scope)
     files = _files(hdfs, settings, scope)
     stores, notes = _stores(settings, scope, files, before, watch)
-    ledger = _settled(before, read_ledger(settings, scope), files)
+    ledger = _with_in_flight(before, read_ledger(settings, scope), files)
     done = compare(ledger, stores, scope.days is None)
     others = {
         "another ledger accounts for": foreign,
@@ -305,7 +305,7 @@ def _submit(settings: Settings, plan: dict[str, Any], watch: Watch) -> list[dict
     return rows
 
 
-def _settled(before: LedgerState, after: LedgerState, files: Files) -> LedgerState:
+def _with_in_flight(before: LedgerState, after: LedgerState, files: Files) -> LedgerState:
     """The ledger as it was before the stores were read; what moved since is in flight."""
     moving = {log.server for log in set(after.files) - set(before.files)}
     texts = {name: list(filter(None, [text])) for name, text in before.in_flight.items()}

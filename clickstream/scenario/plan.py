@@ -81,7 +81,7 @@ class Output(NamedTuple):
 def output(logs: Sequence[Log], reports: dict[str, list[dict[str, Any]]]) -> Output:
     """Planned logs, written out."""
     chunks: dict[str, Iterable[bytes]] = {log.server: [log.written()] for log in logs}
-    return Output(chunks, {log.server: _book(log) for log in logs}, reports)
+    return Output(chunks, {log.server: _line_counts(log) for log in logs}, reports)
 
 
 def wall(instant: int, zone: Zone) -> datetime:
@@ -96,7 +96,7 @@ def printed(instant: int, zone: Zone) -> str:
     return f"{clock:%d}/{MONTHS[clock.month - 1]}/{clock:%Y:%H:%M:%S} {zone.printed}"
 
 
-def _book(log: Log) -> dict[str, Any]:
+def _line_counts(log: Log) -> dict[str, Any]:
     invalid = Counter(line.reason for line in log.lines if isinstance(line, BadLine))
     valid = len(log.lines) - invalid.total()
     return {"lines": len(log.lines), "valid": valid, "invalid": dict(sorted(invalid.items()))}

@@ -91,7 +91,7 @@ class Service(ABC):
             process: self._launch(process, argv) for process, argv in self.commands().items()
         }
         for process, child in children.items():
-            child.wait_ready(partial(self._ready, process, check), self._patience)
+            child.wait_ready(partial(self._ready, process, check), self._timeout_s)
         self.after_start()
 
     def stop(self) -> bool:
@@ -104,7 +104,7 @@ class Service(ABC):
         shutil.rmtree(self.directory, ignore_errors=True)
 
     @property
-    def _patience(self) -> float:
+    def _timeout_s(self) -> float:
         return float(self.settings.stack.start_timeout_seconds)
 
     def _launch(self, process: str, argv: list[str]) -> Child:

@@ -320,7 +320,7 @@ _UNTIMED = {reason: Verdict(reason, None, 0, NO_TIME + b"\t" + NO_TIME) for reas
 
 def _judge_invalid(raw: bytes) -> Verdict:
     """Of a line that does not have the form: whatever that is, so is the time that it shows."""
-    if (time := _time_elsewhere(raw)) is not None:
+    if (time := _time_in_another_format(raw)) is not None:
         return time._replace(reason="other-format")
     reason = _reason(raw)
     match = _TIME_ONLY.match(raw)
@@ -328,7 +328,7 @@ def _judge_invalid(raw: bytes) -> Verdict:
     return time._replace(reason=reason) if time else _UNTIMED[reason]
 
 
-def _time_elsewhere(raw: bytes) -> Verdict | None:
+def _time_in_another_format(raw: bytes) -> Verdict | None:
     """The verdict of a line that is valid in any of our formats."""
     if len(raw) > MAX_LINE_BYTES:
         return None

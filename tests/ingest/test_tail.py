@@ -249,10 +249,10 @@ def test_what_vanishes_while_it_is_looked_at_is_looked_at_again(log):
     before = len(os.listdir("/proc/self/fd"))
     (log.parent / "another").touch()
     (log.parent / "another").rename(rotated.entries[1].path)
-    with pytest.raises(tail.Vanished):
+    with pytest.raises(tail.FileRemoved):
         rotated.missed()
     rotated.entries[1].path.unlink()
-    with pytest.raises(tail.Vanished):
+    with pytest.raises(tail.FileRemoved):
         rotated.missed()
     assert len(os.listdir("/proc/self/fd")) == before
 

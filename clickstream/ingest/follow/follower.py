@@ -114,7 +114,7 @@ class Follower:
         """Hold all files open that are to be read; False while that is uncertain."""
         try:
             return self._unchanged() or self._unchanged()
-        except tail.Vanished:
+        except tail.FileRemoved:
             return False
         except PermissionError as error:
             if not self._state.started:
@@ -157,7 +157,7 @@ class Follower:
         return not _identities(tail.rotated(self._path)) <= self._state.rotated
 
     def _walk(self, live: FileEntry | None, rotated: list[FileEntry]) -> None:
-        """Open what is new at the path, and what was missed before it. Raises Vanished."""
+        """Open what is new at the path, and what was missed before it. Raises FileRemoved."""
         self._state.live = live.key if live else None
         self._state.rotated = _identities(rotated)
         for log in self._logs:
@@ -187,7 +187,7 @@ class Follower:
         log.tailed.first_look()
         if self._has_new_rotated():
             log.tailed.close()
-            raise tail.Vanished
+            raise tail.FileRemoved
         return log
 
     def _missed(self, newest: LogReader | None, rotated: list[FileEntry]) -> list[LogReader]:
@@ -208,11 +208,11 @@ class Follower:
         try:
             log.recognise(log.tailed.packed)
         except Truncated:
-            raise tail.Vanished from None
+            raise tail.FileRemoved from None
         except BadInput:
             # It may be compressed just now; one that stays broken is reported when it is read.
             if log.tailed.packed and log.tailed.quiet_s() < self._quiet_s:
-                raise tail.Vanished from None
+                raise tail.FileRemoved from None
         return log.open is not None and log.open.known is not None
 
     def _renamed(self, rotated: list[FileEntry]) -> None:

@@ -231,19 +231,19 @@ class Memory:
             os.utime(self._file, (self.since, self.since))
 
 
-class Vanished(Exception):
+class FileRemoved(Exception):
     """A file was renamed or removed while it was looked at: look again."""
 
 
 def opened(entry: FileEntry) -> TailedFile:
-    """Hold a file open. Raises Vanished where something else stands there now."""
+    """Hold a file open. Raises FileRemoved where something else stands there now."""
     try:
         tailed = TailedFile(entry.path)
     except FileNotFoundError:
-        raise Vanished from None
+        raise FileRemoved from None
     if tailed.key != entry.key:
         tailed.close()
-        raise Vanished
+        raise FileRemoved
     return tailed
 
 
@@ -262,7 +262,7 @@ def missed(
 
     Going back in time: logs newer than the first one known or held were missed, as a whole. That
     one may have grown, and so may those behind it; one that is not known and was not written since
-    is from before the path was followed. Raises Vanished.
+    is from before the path was followed. Raises FileRemoved.
     """
     files: list[TailedFile] = []
     wanted: list[TailedFile] = []
