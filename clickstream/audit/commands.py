@@ -1,14 +1,10 @@
 """`clickstream audit`: parse, call, print."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from clickstream.console import options
-
-Form = Annotated[
-    Literal["table", "json", "csv"], typer.Option("--format", help="How rows are printed.")
-]
 
 
 def audit(
@@ -19,7 +15,7 @@ def audit(
     first: Annotated[str | None, typer.Option("--from", help="First day.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last day.")] = None,
     conf: options.Conf = None,
-    form: Form = "table",
+    form: options.Form = "table",
 ) -> None:
     """Account for every line of every spooled log: source, ledger, Kafka, master dataset,
     quarantine, batch views, and the extra copies in each. Exit code 1 on a mismatch.

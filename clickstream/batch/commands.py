@@ -1,6 +1,6 @@
 """`clickstream batch ...`: parse, compute, print."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -11,9 +11,6 @@ app = App(
     help="The batch layer: exact figures per day.\n\nExample: clickstream batch run",
 )
 
-Form = Annotated[
-    Literal["table", "json", "csv"], typer.Option("--format", help="How rows are printed.")
-]
 SUMMARY = ("date", "lines", "copies", "unique_visitors", "files", "seconds", "final")
 STATUS = ("date", "state", "final", "lines", "copies", "rejects", "finished", "why")
 
@@ -31,7 +28,7 @@ def run(
         typer.Option("--every", help="Run again and again: 90s, 5m, 1h. Ctrl-C ends it."),
     ] = None,
     conf: options.Conf = None,
-    form: Form = "table",
+    form: options.Form = "table",
 ) -> None:
     """Count days again from the closed files of the master dataset; alone: missing and dirty days.
 
@@ -64,7 +61,7 @@ def run(
 
 
 @app.command()
-def status(form: Form = "table") -> None:
+def status(form: options.Form = "table") -> None:
     """The state of each day: fresh, dirty (and why), missing or gone; and whether it is final.
 
     Example: clickstream batch status

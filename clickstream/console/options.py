@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, NamedTuple
+from typing import IO, TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
@@ -24,6 +24,11 @@ Conf = Annotated[
     typer.Option(
         "--conf", metavar="KEY=VALUE", help="A Spark property, over spark.conf; never a secret."
     ),
+]
+
+
+Form = Annotated[
+    Literal["table", "json", "csv"], typer.Option("--format", help="How rows are printed.")
 ]
 
 

@@ -21,9 +21,6 @@ app = App(
     "\n\nExample: clickstream ingest start",
 )
 
-Form = Annotated[
-    Literal["table", "json", "csv"], typer.Option("--format", help="How rows are printed.")
-]
 Agents = Annotated[
     list[str] | None, typer.Argument(metavar="AGENT", help="Agents by name; all by default.")
 ]
@@ -57,7 +54,7 @@ def put(
     ],
     server: Annotated[str, typer.Option(help="The web server that wrote them.")],
     name: Annotated[str | None, typer.Option("--as", help="Store under another name.")] = None,
-    form: Form = "table",
+    form: options.Form = "table",
 ) -> None:
     """Store logs in HDFS as sources of a replay; a log that is put is final.
 
@@ -75,7 +72,7 @@ def put(
 
 
 @weblog_app.command("list")
-def list_(form: Form = "table") -> None:
+def list_(form: options.Form = "table") -> None:
     """The source logs in HDFS.
 
     Example: clickstream weblog list
@@ -96,7 +93,7 @@ def check(
         typer.Option(help="Read it in this format; by default in the one detected."),
     ] = None,
     lines: Annotated[int, typer.Option(min=0, help="Lines shown field by field.")] = 3,
-    form: Form = "table",
+    form: options.Form = "table",
 ) -> None:
     """Inspect a log: its format, its first lines field by field, its invalid lines and why.
 
@@ -169,7 +166,7 @@ def status(
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 1 unless every component is up.")
     ] = False,
-    form: Form = "table",
+    form: options.Form = "table",
 ) -> None:
     """Each agent's components: up or down, events in and out, fill and guarantee of the channels.
 
@@ -235,7 +232,7 @@ def list_rejects(
     export: Annotated[
         Path | None, typer.Option(help="Write the lines to a new file, byte for byte.")
     ] = None,
-    form: Form = "table",
+    form: options.Form = "table",
 ) -> None:
     """List the quarantine by reason, server and log, with the first line of each.
 

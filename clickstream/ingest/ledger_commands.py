@@ -1,15 +1,11 @@
 """`clickstream ingest ledger ...`: parse, call, print."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from clickstream.console import options
 from clickstream.console.app import App
-
-Form = Annotated[
-    Literal["table", "json", "csv"], typer.Option("--format", help="How rows are printed.")
-]
 
 app = App(
     help="The ledger: what was spooled, line by line."
@@ -42,7 +38,7 @@ def rebuild(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     conf: options.Conf = None,
-    form: Form = "table",
+    form: options.Form = "table",
 ) -> None:
     """Recreate the ledger from the master dataset and the quarantine, where it is lost.
 

@@ -7,10 +7,6 @@ import typer
 from clickstream.console import options
 from clickstream.console.app import App
 
-Form = Annotated[
-    Literal["table", "json", "csv"], typer.Option("--format", help="How rows are printed.")
-]
-
 app = App(
     help="The alerts of the speed layer, and what their lines were."
     "\n\nExample: clickstream alert list --state open",
@@ -29,7 +25,7 @@ def list_(
     date: Annotated[str | None, typer.Option("--date", help="One UTC day.")] = None,
     first: Annotated[str | None, typer.Option("--from", help="First day.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last day.")] = None,
-    form: Form = "table",
+    form: options.Form = "table",
 ) -> None:
     """Every alert, the earliest first; those merged into an earlier one are left out.
 

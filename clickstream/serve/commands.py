@@ -12,9 +12,6 @@ app = App(
     help="Answers from the two layers.\n\nExample: clickstream report popularity",
 )
 
-Form = Annotated[
-    Literal["table", "json", "csv"], typer.Option("--format", help="How rows are printed.")
-]
 Date = Annotated[str | None, typer.Option("--date", help="One day, as printed in the log.")]
 UtcDate = Annotated[str | None, typer.Option("--date", help="One UTC day.")]
 First = Annotated[str | None, typer.Option("--from", help="First day.")]
@@ -50,7 +47,7 @@ def popularity(
     watch: Annotated[
         bool, typer.Option("--watch", help="Ask again each second until Ctrl-C; json: a line each.")
     ] = False,
-    form: Form = "table",
+    form: options.Form = "table",
 ) -> None:
     """The most requested categories of the last five minutes of the event clock.
 
@@ -74,7 +71,7 @@ def ddos(
     last: Last = None,
     span: Span = None,
     alerts: Alerts = False,
-    form: Form = "table",
+    form: options.Form = "table",
 ) -> None:
     """IP addresses with more than 100 requests in one second, over all servers; days are UTC.
 
@@ -97,7 +94,7 @@ def health(
     first: First = None,
     last: Last = None,
     server: Server = None,
-    form: Form = "table",
+    form: options.Form = "table",
 ) -> None:
     """Non-200 responses of each server in the five minutes up to its latest second.
 
@@ -126,7 +123,7 @@ def visitors(
         bool, typer.Option("--total", help="Of all the days together: each visitor counts once.")
     ] = False,
     compare: Compare = None,
-    form: Form = "table",
+    form: options.Form = "table",
 ) -> None:
     """Unique visitors and requests per day, for each server and for all.
 
@@ -144,7 +141,7 @@ def responses(
     span: Span = None,
     server: Server = None,
     compare: Compare = None,
-    form: Form = "table",
+    form: options.Form = "table",
 ) -> None:
     """Successful (2xx, 3xx), failed (4xx, 5xx) and other responses per day and server.
 
@@ -160,7 +157,7 @@ def distribution(
     first: First = None,
     last: Last = None,
     span: Span = None,
-    form: Form = "table",
+    form: options.Form = "table",
 ) -> None:
     """Unique visitors of each day over all servers, and the change against the day before.
 
@@ -185,7 +182,7 @@ def hourly(
         bool, typer.Option("--by-weekday", help="Each day of the week apart, Monday first.")
     ] = False,
     compare: Compare = None,
-    form: Form = "table",
+    form: options.Form = "table",
 ) -> None:
     """Requests per hour of day, over all servers unless one is named.
 
@@ -206,7 +203,7 @@ def categories(
     top: Top = 10,
     compare: Compare = None,
     other: Other = None,
-    form: Form = "table",
+    form: options.Form = "table",
 ) -> None:
     """The most requested categories per day, for each server and for all.
 
@@ -220,7 +217,7 @@ def categories(
     _answer("categories", form, **given, other=rest)
 
 
-def _answer(report: str, form: Form, **given: Any) -> None:
+def _answer(report: str, form: options.Form, **given: Any) -> None:
     from clickstream.console import output
     from clickstream.serve import reports
 
@@ -230,7 +227,7 @@ def _answer(report: str, form: Form, **given: Any) -> None:
     output.show(answer.rows, columns, form, bar=answer.bar, footer=answer.layer)
 
 
-def _watch(report: str, form: Form, **given: Any) -> None:
+def _watch(report: str, form: options.Form, **given: Any) -> None:
     from clickstream.serve import reports, watch
 
     settings = options.settings()

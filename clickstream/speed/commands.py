@@ -8,10 +8,6 @@ import typer
 from clickstream.console import options
 from clickstream.console.app import App
 
-Form = Annotated[
-    Literal["table", "json", "csv"], typer.Option("--format", help="How rows are printed.")
-]
-
 app = App(
     help="The speed layer: the topic's lines, counted each second into the real-time views.\n\n"
     "Example: clickstream speed run",
@@ -107,7 +103,7 @@ def reset(
 def rebuild(
     date: Annotated[str, typer.Option("--date", help="The day.")],
     conf: options.Conf = None,
-    form: Form = "table",
+    form: options.Form = "table",
 ) -> None:
     """Count a day of the real-time views again, from the master dataset; the stream must not run.
 
