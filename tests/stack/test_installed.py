@@ -35,6 +35,7 @@ def test_what_pip_installs_starts_the_stack_and_runs_the_demo(tmp_path):
     command = ("clickstream", "--home", tmp_path / "home")
     try:
         assert "kafka" in run(*command, "stack", "up")
+        run(*command, "stack", "down")
         assert "8 of 8 reports match" in run(*command, "demo")
     finally:
         run(*command, "stack", "down")
