@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --durations=20
 
-.PHONY: install demo check test units stack test-all faults lock
+.PHONY: install demo check test units stack test-all campaigns faults lock
 
 install:
 	@tools/install
@@ -29,9 +29,13 @@ units: install
 stack: install
 	$(PYTEST) -m "not campaign" tests/stack
 
-# The campaigns, too: random kills, every fault point, more examples, the quick selection of faults.
-test-all: check
-	$(PYTEST) --hypothesis-profile=campaign --ignore tests/test_structure.py
+test-all: test campaigns
+
+# Random kills, every fault point, full disks, a cluster, the quick selection of faults; and more
+# examples of each property.
+campaigns: install
+	$(PYTEST) -q --hypothesis-profile=campaign --ignore tests/stack --ignore tests/test_structure.py
+	$(PYTEST) -m campaign tests/stack
 
 # Every fault, ten seeds each, on real services: prints the table of docs/faults.md.
 faults: install
