@@ -333,10 +333,10 @@ def test_wait_fails_with_its_reason_when_nothing_moves(
     """Kafka is asked for the reason, and hangs too: not so long that its controller drops it."""
     monkeypatch.setattr(kafka, "TIMEOUT_S", 1)
     put(shared_run, tmp_path / "stuck.log", log_of(500, b"stuck"))
-    impatient = ("--set", "replay.wait_timeout_seconds=4")
+    impatient = ("--set", "replay.wait_timeout_seconds=8")  # a sink rests for 5
     with suspended(kafka_process(shared)):
         failed = shared_run(*impatient, "ingest", "replay", "--wait", code=1).stderr
-    assert "agent3/to-kafka to drain, but nothing moved for 4 s" in failed
+    assert "agent3/to-kafka to drain, but nothing moved for 8 s" in failed
     assert "Kafka" in failed
     monkeypatch.undo()
     shared_run("ingest", "replay", "--wait")

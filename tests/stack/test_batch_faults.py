@@ -55,6 +55,7 @@ def test_a_driver_killed_between_two_days_leaves_whole_days(master, views):  # n
     assert figures(views) == expected(LINES)
 
 
+@pytest.mark.campaign("a second moment of a killed driver")
 def test_a_jvm_killed_while_it_counts_is_reported_and_the_rows_stand(master, views, computed):  # noqa: F811
     put(master, LATE_PATH, late_line())
     command = subprocess.Popen(RUN, env=master.child_env(), stderr=subprocess.PIPE, text=True)

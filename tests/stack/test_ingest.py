@@ -6,6 +6,7 @@ import socket
 from contextlib import contextmanager
 
 import psutil
+import pytest
 
 from clickstream import master
 from clickstream.clients.hdfs import Hdfs
@@ -117,6 +118,7 @@ def test_a_file_that_the_collector_gave_up_is_closed(settings, tmp_path):
         assert by_offset(closed_lines(home, home.hdfs.master))["weblog1"] == offsets(content)
 
 
+@pytest.mark.campaign("another way to leave a file open")
 def test_a_file_that_got_its_name_though_it_is_open_is_closed(settings, tmp_path):
     """Flume does so where a close failed: readers would go on missing its last lines."""
     flags = {"flume.idle_timeout_seconds": "5"}

@@ -6,6 +6,7 @@ import json
 import random
 from collections import Counter
 
+import pytest
 from confluent_kafka import Producer
 
 from clickstream.clients import endpoints, kafka
@@ -124,7 +125,16 @@ def ranks(truth: Truth, at: int) -> list[tuple[int, int]]:
     return [(rank, n) for rank, (_, n) in enumerate(ranked(truth.popularity(at)), 1)]
 
 
-def test_batches_order_and_silence_change_nothing_and_nothing_odd_stops_it(fresh, run):
+ONCE = ((EVERY, 1),)
+SEVERAL = ((SMALL, 12), *ONCE)
+
+
+@pytest.mark.parametrize(
+    "again",
+    [ONCE, pytest.param(SEVERAL, marks=pytest.mark.campaign("several batch sizes"))],
+    ids=["once", "several"],
+)
+def test_batches_order_and_silence_change_nothing_and_nothing_odd_stops_it(fresh, run, again):
     print(f"seed {SEED}")
     chance = random.Random(SEED)
     kafka.ensure_topic(fresh)
@@ -164,7 +174,7 @@ def test_batches_order_and_silence_change_nothing_and_nothing_odd_stops_it(fresh
     assert "; weblog2 4 set aside" in footer
     assert f"not counted: ? {line_counts['?']['skipped']} skipped; " in footer
 
-    for rows, batches in ((SMALL, 12), (EVERY, 1)):
+    for rows, batches in again:
         run("speed", "reset", "--yes")
         run("speed", "run", "--available-now", "--max-rows", rows)
         assert (answers(fresh, list(logs)), buckets(fresh)) == (whole, sums)
