@@ -5,9 +5,9 @@ per agent for its metrics and `collector` for the Avro source).
 """
 
 import json
+import random
 import socket
 from collections.abc import Iterable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from clickstream.config import Settings
 
 LOOPBACK = "127.0.0.1"
+SERVER_PORTS = (20_000, 32_768)
 DATABASE = "clickstream"
 DATABASE_USER = "clickstream"
 DATABASE_READER = "clickstream_reader"
@@ -102,12 +103,25 @@ def remember_ports(home: Path, ports: dict[str, int]) -> None:
 
 
 def free_ports(names: Iterable[str]) -> dict[str, int]:
-    """A free loopback port for each name; all held open together, so no two are the same."""
-    with ExitStack() as held:
-        sockets = {name: held.enter_context(socket.socket()) for name in names}
-        for each in sockets.values():
-            each.bind((LOOPBACK, 0))
-        return {name: each.getsockname()[1] for name, each in sockets.items()}
+    """A free loopback port for each name, no two the same.
+
+    They lie below the ports that systems hand to outgoing connections (from 32768 on Linux, from
+    49152 by RFC 6335): while a server is down, no client of anything can be given its port.
+    """
+    candidates = iter(random.sample(range(*SERVER_PORTS), k=1000))
+    return {name: next(port for port in candidates if can_listen(port)) for name in names}
+
+
+def can_listen(port: int) -> bool:
+    """Whether a server could listen on this loopback port: asked by trying, as a server would."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+            probe.listen()
+        except OSError:
+            return False
+    return True
 
 
 def port_open(port: int, host: str = LOOPBACK) -> bool:

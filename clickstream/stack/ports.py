@@ -1,8 +1,11 @@
 """Ports of the local stack: the configured ones, else free ones that the home remembers."""
 
-import socket
-
-from clickstream.clients.endpoints import LOOPBACK, free_ports, remember_ports, remembered_ports
+from clickstream.clients.endpoints import (
+    can_listen,
+    free_ports,
+    remember_ports,
+    remembered_ports,
+)
 from clickstream.config import Settings
 from clickstream.errors import ServiceFailed, UsageError
 
@@ -14,7 +17,7 @@ def assign(settings: Settings, names: list[str]) -> dict[str, int]:
     """
     known = remembered_ports(settings.home)
     configured = _configured(settings, names)
-    kept = {name: known[name] for name in names if name in known and not taken(known[name])}
+    kept = {name: known[name] for name in names if name in known and can_listen(known[name])}
     chosen = kept | configured
     ports = chosen | free_ports(name for name in names if name not in chosen)
     remember_ports(settings.home, ports)
@@ -28,24 +31,12 @@ def _configured(settings: Settings, names: list[str]) -> dict[str, int]:
         same = [other for other in configured if configured[other] == port]
         if len(same) > 1:
             raise UsageError(f"stack.ports: {' and '.join(same)} are both {port}")
-        if taken(port):
+        if not can_listen(port):
             raise ServiceFailed(
                 f"port {port} (stack.ports.{name}) is taken{_by(port)}",
                 f"choose another in stack.ports.{name}, or 0 for a free one",
             )
     return configured
-
-
-def taken(port: int) -> bool:
-    """Tell whether a server could not listen there: asked by trying, as a server would."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-            probe.listen()
-        except OSError:
-            return True
-    return False
 
 
 def _by(port: int) -> str:
