@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import running
-from running import Rows
+import command_line
+from command_line import Rows
 
 from clickstream.console import output
 
@@ -20,11 +20,11 @@ from clickstream.console import output
 def main() -> int:
     """Parse, measure, print."""
     options = _parser().parse_args()
-    return running.run(options, _measure)
+    return command_line.run(options, _measure)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = running.parser(__doc__)
+    parser = command_line.parser(__doc__)
     add = parser.add_argument
     add("--lines", type=int, nargs="+", default=[1_000_000, 5_000_000], help="of the day")
     add("--history", type=int, nargs="+", default=[0], metavar="DAYS", help="counted before it")
@@ -44,7 +44,7 @@ def _measure(options: argparse.Namespace, directory: Path) -> Rows:
     for name, found in (("goaccess", goaccess), ("duckdb", duckdb)):
         if not found and not options.alone:
             print(f"note: {name} is not here, and is left out", file=sys.stderr)
-    flags = running.flags(options)
+    flags = command_line.flags(options)
     results = []
     with chain.stack(directory, flags, daily.SERVICES) as base:
         for lines in options.lines:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import made
+import generated_logs
 import psutil
 
 from clickstream import config, master
@@ -114,7 +114,9 @@ def _put(settings: Settings, name: str, lines: int) -> None:
     hdfs, share = Hdfs.connect(settings), lines // len(settings.servers)
     for server in settings.servers:
         seed = sum(f"{name}/{server}".encode())
-        hdfs.write(f"{settings.hdfs.source}/{server}/{name}.log", made.blocks(seed, share))
+        hdfs.write(
+            f"{settings.hdfs.source}/{server}/{name}.log", generated_logs.blocks(seed, share)
+        )
 
 
 @contextmanager
@@ -134,7 +136,7 @@ def _replay(settings: Settings) -> Iterator["psutil.Popen"]:
 
 def _measured(settings: Settings, base: Settings, case: Case) -> Result:
     share = case.lines // case.servers
-    valid = case.servers * made.valid(share)
+    valid = case.servers * generated_logs.valid(share)
     _put(settings, "measured", case.lines)
     before_kafka, before_hdfs = _in_kafka(settings), _in_hdfs(settings)
     began = time.monotonic()
@@ -179,7 +181,8 @@ def _in_hdfs(settings: Settings) -> int:
 def _check_whole(settings: Settings, case: Case) -> None:
     """The closed master files hold as many lines as were valid; so does Kafka."""
     wanted = sum(
-        case.servers * made.valid(lines // case.servers) for lines in (case.warm, case.lines)
+        case.servers * generated_logs.valid(lines // case.servers)
+        for lines in (case.warm, case.lines)
     )
     hdfs = Hdfs.connect(settings)
     found = sum(_lines(hdfs, each.path) for each in hdfs.walk(settings.hdfs.master))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import made
+import generated_logs
 import psutil
 
 from clickstream import config, weblog
@@ -24,7 +24,7 @@ from clickstream.views.batch import BatchViews
 
 SERVICES = ("hdfs", "mariadb")
 DUCK = Path(__file__).parent / "duck.py"
-FIRST_DAY = made.START // 86_400
+FIRST_DAY = generated_logs.START // 86_400
 PER_SECOND = 300
 ROUND = 40  # so many blocks of a made log have the same hosts as those before them, ...
 NETS = 50  # ... so 200,000 hosts of a server come from as many networks, not 4,000 from one.
@@ -227,7 +227,7 @@ def _day_blocks(seed: int, number: int, lines: int) -> Iterator[bytes]:
     """Valid lines only, all of one day."""
     start = (FIRST_DAY + number) * 86_400
     left = lines
-    for count, block in enumerate(made.blocks(seed, lines * 2, start, PER_SECOND)):
+    for count, block in enumerate(generated_logs.blocks(seed, lines * 2, start, PER_SECOND)):
         net = b"\n%d." % (11 + count // ROUND % NETS)
         *most, last = (b"\n" + block).replace(b"\n10.", net)[1:].splitlines(True)
         kept = [*most, last] if weblog.judge(last[:-1]).reason is None else most

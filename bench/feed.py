@@ -17,7 +17,7 @@ import threading
 import time
 from typing import NamedTuple
 
-import made
+import generated_logs
 from confluent_kafka import Producer
 
 TICK_S = 0.1
@@ -47,7 +47,7 @@ class Server(NamedTuple):
 
 def server(number: int, lines: int, distinct: bool) -> Server:
     """The server weblog<number + 1>, of that many lines in a tick."""
-    log = b"".join(made.blocks(number + 1, lines)).splitlines()
+    log = b"".join(generated_logs.blocks(number + 1, lines)).splitlines()
     stamp = b"v1:weblog%d:%s:%s%%07d\t%s\t%s\t" % (number + 1, FILE, BLOCK, MS, DATE)
     raw = [_PRINTED.sub(b"[%s]" % TIME, line, count=1) for line in log]
     if distinct:

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import running
-from running import Rows
+import command_line
+from command_line import Rows
 
 from clickstream.console import output
 
@@ -20,11 +20,11 @@ def main() -> int:
     """Parse, measure, print."""
     options = _parser().parse_args()
     mode = _stamping if options.stamping is not None else _memory if options.memory else _chain
-    return running.run(options, mode)
+    return command_line.run(options, mode)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = running.parser(__doc__)
+    parser = command_line.parser(__doc__)
     add = parser.add_argument
     add("--stamping", nargs="*", type=Path, metavar="FILE", help="these logs, or a made one")
     add("--memory", action="store_true", help="see above")
@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
 def _chain(options: argparse.Namespace, directory: Path) -> Rows:
     import chain
 
-    flags = running.flags(options)
+    flags = command_line.flags(options)
     results = []
     with chain.stack(directory, flags) as base:
         for case in chain.cases(
@@ -85,13 +85,13 @@ def show_result(result: Any) -> None:
 
 
 def _stamping(options: argparse.Namespace, directory: Path) -> Rows:
-    import made
+    import generated_logs
     import spooling
 
     logs = options.stamping or [directory / "made.log"]
     if not options.stamping:
         with logs[0].open("wb") as file:
-            file.writelines(made.blocks(1, options.lines))
+            file.writelines(generated_logs.blocks(1, options.lines))
     rows = []
     for each in (spooling.stamp(directory, log) for log in logs):
         figures = {"lines": each.lines, "MB": each.bytes // 10**6, "lines/s": each.rate}

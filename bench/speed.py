@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import running
-from running import Rows
+import command_line
+from command_line import Rows
 
 from clickstream.console import output
 
@@ -24,11 +24,11 @@ CURVES = ("jvm_mb", "python_mb", "cassandra_mb", "checkpoint_kb", "batch_p50", "
 def main() -> int:
     """Parse, measure, print."""
     options = _parser().parse_args()
-    return running.run(options, _soak if options.soak else _rates)
+    return command_line.run(options, _soak if options.soak else _rates)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = running.parser(__doc__)
+    parser = command_line.parser(__doc__)
     add = parser.add_argument
     add("--rates", type=int, nargs="+", metavar="ROWS", help="rows/s, both servers together")
     add("--highest", action="store_true", help="see above; stops at the first rate that is not")
@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
 def _case(options: argparse.Namespace, rate: int) -> Any:
     import stream
 
-    flags = running.flags(options)
+    flags = command_line.flags(options)
     batches = (options.batches, options.warm)
     return stream.Case(f"rate-{rate}", rate, *batches, flags, options.distinct)
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import made
+import generated_logs
 
 from clickstream import config
 from clickstream.config import Settings
@@ -58,7 +58,9 @@ def stamp(directory: Path, path: Path) -> Stamped:
 
 def memory(directory: Path, gigabytes: list[float]) -> Iterator[Memory]:
     """Spool one made log into a spool whose chunks are taken at once; a row at each size."""
-    total = int(max(gigabytes) * 1.01e9 / made.bytes_per_line(1)) + made.PER_SECOND
+    total = (
+        int(max(gigabytes) * 1.01e9 / generated_logs.bytes_per_line(1)) + generated_logs.PER_SECOND
+    )
     wanted, lines, began = sorted(gigabytes), 0, time.monotonic()
     for chunk in _spooled(config.load(home=directory / "home"), total):
         lines += chunk.counts.total()
@@ -68,7 +70,7 @@ def memory(directory: Path, gigabytes: list[float]) -> Iterator[Memory]:
 
 
 def _spooled(settings: Settings, lines: int) -> Iterator[PendingChunk]:
-    opener = partial(made.stream, 1, lines)
+    opener = partial(generated_logs.stream, 1, lines)
     with spooler.opened(settings, [SERVER]) as door, opener() as stream:
         log = door.recognise(SERVER, opener, "/made.log")
         for chunk in log.chunks(stream, Pace().limits(settings)):

@@ -29,7 +29,7 @@ from clickstream.ingest.spool import spooler
 from clickstream.ingest.spool.chunks import Spool
 from clickstream.ledger import Ledger
 from tests.examples import examples
-from tests.growing import Writer
+from tests.rotated_log import Writer
 
 SERVER = "weblog1"
 
@@ -475,7 +475,7 @@ def test_a_writer_at_work(tmp_path):
     print(f"seed {seed}")
     home = Home(tmp_path)
     out = tmp_path / "written"
-    argv = [sys.executable, "-m", "tests.growing", str(home.path), str(seed), str(out)]
+    argv = [sys.executable, "-m", "tests.rotated_log", str(home.path), str(seed), str(out)]
     root = Path(__file__).resolve().parents[2]
     with subprocess.Popen(argv, cwd=root, stdin=subprocess.PIPE, text=True) as process:
         home.begin()

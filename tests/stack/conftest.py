@@ -9,7 +9,7 @@ import pytest
 
 from clickstream import config
 from clickstream.config import Settings
-from tests.stack import here
+from tests.stack import in_process
 from tests.stack.homes import (
     Command,
     forget_environment,
@@ -30,14 +30,14 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def jobs() -> Iterator[here.Submitted]:
+def jobs() -> Iterator[in_process.Submitted]:
     """Spark jobs run in this process; the value makes a block in which they are submitted."""
-    with here.jobs_run_here() as submitted:
+    with in_process.jobs_run_here() as submitted:
         yield submitted
 
 
 @pytest.fixture(autouse=True)
-def _submission(request: pytest.FixtureRequest, jobs: here.Submitted) -> Iterator[None]:
+def _submission(request: pytest.FixtureRequest, jobs: in_process.Submitted) -> Iterator[None]:
     """A test that is marked `submission` pays for real drivers."""
     with jobs() if request.node.get_closest_marker("submission") else nullcontext():
         yield

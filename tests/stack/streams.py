@@ -11,7 +11,7 @@ from clickstream.config import Settings
 from clickstream.speed import job
 from clickstream.speed.transform import parse
 from clickstream.views.realtime.writer import Writer
-from tests.stack import here
+from tests.stack import in_process
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -31,7 +31,7 @@ class Hand:
         self.number = number
         self._ends = ends
         self._settings = settings
-        self._session = here.session()
+        self._session = in_process.session()
         for key, value in job.SQL_CONF.items():
             self._session.conf.set(key, value)
 

@@ -17,7 +17,7 @@ from clickstream.runtime.process import wait_until
 from clickstream.views.realtime import counts
 from clickstream.weblog import Format, categories, stamped
 from clickstream.weblog.categories import Categories
-from tests.stack import here
+from tests.stack import in_process
 from tests.stack.homes import SHARED, fresh_home, runner
 from tests.stack.stores import by_offset, closed_lines, offsets
 
@@ -151,7 +151,7 @@ def test_flume_agrees(home, tmp_path, lines):
 @pytest.fixture
 def spark() -> "SparkSession":
     """The shared Spark."""
-    return here.session()
+    return in_process.session()
 
 
 @pytest.mark.parametrize("form", weblog.FORMATS.values(), ids=lambda form: form.name)

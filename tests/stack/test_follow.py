@@ -71,7 +71,7 @@ def test_every_line_of_two_live_logs_is_there_once(shared, arrived, started, tmp
     writers, follows = {}, {}
     for number, (server, log) in enumerate(logs.items()):
         log.parent.mkdir()
-        argv = ["tests.growing", log, seed + number, tmp_path / f"{server}.written"]
+        argv = ["tests.rotated_log", log, seed + number, tmp_path / f"{server}.written"]
         writers[server] = started(argv, cwd=ROOT, stdin=subprocess.PIPE)
         follows[server] = follow(shared, started, server, log)
     for server, writer in writers.items():

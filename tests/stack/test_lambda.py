@@ -19,8 +19,8 @@ from clickstream.ledger import VALID, Ledger
 from clickstream.views.realtime import RealTime
 from clickstream.views.realtime.reader import day_start
 from clickstream.views.realtime.store import PART_S
-from tests.stack.here import Submitted
 from tests.stack.homes import SHARED, fresh_home, runner
+from tests.stack.in_process import Submitted
 from tests.stack.stores import closed_lines
 from tests.stack.test_speed_rebuild import buckets, summed
 from tests.truth import Truth, ranked

@@ -13,9 +13,9 @@ from pathlib import Path
 from clickstream.config import Settings
 from clickstream.errors import BadInput, ClickstreamError, NotRunning, ServiceFailed
 from clickstream.ingest.follow import tail
+from clickstream.ingest.follow.log_reader import LogReader, SpoolTarget, Truncated
 from clickstream.ingest.follow.tail import FileEntry, Key, TailedFile
 from clickstream.ingest.spool.chunks import Limits
-from clickstream.ingest.spool.reading import LogReader, SpoolTarget, Truncated
 from clickstream.ingest.spool.spooler import LOCAL, OpenLog, Spooler
 
 SLICE_S = 0.5

@@ -1,4 +1,4 @@
-"""Logs made on the fly: Combined lines as long as a browser's (about 230 bytes), time going on."""
+"""Generated logs: Combined lines as long as a browser's (about 230 bytes), time going on."""
 
 import io
 import random
@@ -46,7 +46,7 @@ def valid(lines: int) -> int:
 @contextmanager
 def stream(seed: int, lines: int) -> Iterator[BinaryIO]:
     """The log as an open file of which only one second is ever in memory."""
-    yield cast(BinaryIO, io.BufferedReader(_Made(blocks(seed, lines)), 1 << 20))
+    yield cast(BinaryIO, io.BufferedReader(_LogStream(blocks(seed, lines)), 1 << 20))
 
 
 def bytes_per_line(seed: int) -> float:
@@ -54,9 +54,9 @@ def bytes_per_line(seed: int) -> float:
     return len(b"".join(blocks(seed, _BLOCKS * PER_SECOND))) / (_BLOCKS * PER_SECOND)
 
 
-class _Made(io.RawIOBase):
-    def __init__(self, made: Iterator[bytes]) -> None:
-        self._made = made
+class _LogStream(io.RawIOBase):
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:
@@ -64,7 +64,7 @@ class _Made(io.RawIOBase):
 
     def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
         if not self._rest:
-            self._rest = memoryview(next(self._made, b""))
+            self._rest = memoryview(next(self._blocks, b""))
         size = min(len(buffer), len(self._rest))
         buffer[:size] = self._rest[:size]
         self._rest = self._rest[size:]
