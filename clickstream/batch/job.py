@@ -13,7 +13,8 @@ from clickstream import weblog
 from clickstream.batch import view_rows
 from clickstream.batch.view_rows import Count
 from clickstream.clients import endpoints
-from clickstream.config import HOST, HOST_AND_AGENT, Settings
+from clickstream.config import Settings
+from clickstream.config.sections import HOST, HOST_AND_AGENT
 from clickstream.errors import BadInput
 from clickstream.master import File
 from clickstream.spark import driver, events

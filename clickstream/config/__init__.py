@@ -1,4 +1,4 @@
-"""The settings: every key, its default, and where its value came from.
+"""The settings: every section (`sections`), and where each value came from.
 
 Precedence: flag > environment > file > default. A flag is `--set section.key=value`; the
 environment spells the same key `CLICKSTREAM_SECTION__KEY`; the file is TOML
@@ -12,22 +12,28 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator
 
 from clickstream.config import layers
 from clickstream.config.layers import PREFIX, Tree
+from clickstream.config.sections import (
+    Alerts,
+    Batch,
+    Cassandra,
+    Database,
+    Flume,
+    Follow,
+    Hdfs,
+    Kafka,
+    Replay,
+    Section,
+    Server,
+    Spark,
+    Speed,
+    Stack,
+)
 from clickstream.errors import UsageError
 from clickstream.home import Home
 from clickstream.weblog.categories import Categories
@@ -36,205 +42,8 @@ SERVER_NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
 FLAGS = PREFIX + "FLAGS"
 MASK = "***"
 SECRET_KEY = re.compile(r"password|secret|token|credential|jaas|webhook", re.IGNORECASE)
-WEB_URL = re.compile(r"https?://[^\s/?#]+[^\s]*\Z", re.IGNORECASE)
 URL_PASSWORD = re.compile(r"(://[^:/@]*:).*(?=@)")
 URL_OPTION = re.compile(r"([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&]*", re.IGNORECASE)
-
-
-def _list(value: Any) -> Any:
-    return value.split(",") if isinstance(value, str) else value
-
-
-Port = Annotated[int, Field(ge=0, le=65535)]
-Positive = Annotated[int, Field(gt=0)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Server(_Section):
-    """A web server whose log is ingested."""
-
-    agent: str
-    format: Literal["common", "combined", "vhost_combined"] = "combined"
-
-
-class Ports(_Section):
-    """Ports of the local stack on 127.0.0.1; 0 = a free one, remembered by the home."""
-
-    kafka: Port = 0
-    kafka_controller: Port = 0
-    namenode: Port = 0
-    namenode_http: Port = 0
-    datanode: Port = 0
-    datanode_http: Port = 0
-    datanode_ipc: Port = 0
-    cassandra: Port = 0
-    cassandra_storage: Port = 0
-    mariadb: Port = 0
-
-
-class Heap(_Section):
-    """Java heaps of the local services, in MB."""
-
-    kafka: Positive = 256
-    namenode: Positive = 256
-    datanode: Positive = 192
-    cassandra: Positive = 384
-    edge_agent: Positive = 192
-    collector_agent: Positive = 320
-
-
-class Stack(_Section):
-    """The local services."""
-
-    start_timeout_seconds: Positive = 120
-    ports: Ports = Ports()
-    heap_mb: Heap = Heap()
-
-
-class Hdfs(_Section):
-    """Where the source logs, the master dataset and the quarantine lie."""
-
-    url: str = ""
-    web: str = ""
-    user: str = ""
-    source: str = "/source"
-    master: str = "/master"
-    quarantine: str = "/quarantine"
-
-
-class Kafka(_Section):
-    """The topic of valid stamped lines: one partition per server."""
-
-    bootstrap: str = ""
-    topic: str = "clickstream"
-    replication_factor: Positive = 1
-
-
-class Cassandra(_Section):
-    """The real-time views."""
-
-    hosts: Annotated[list[str], BeforeValidator(_list)] = []
-    port: Port = 9042
-    datacenter: str = "datacenter1"
-    keyspace: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")] = "clickstream"
-    replication_factor: Positive = 1
-    username: str = ""
-    password: SecretStr = SecretStr("")
-    ttl_days: Positive = 90
-
-
-class Database(_Section):
-    """The batch views: SQLAlchemy URLs, or the local MariaDB when empty; reports use the reader."""
-
-    url: SecretStr = SecretStr("")
-    reader_url: SecretStr = SecretStr("")
-
-
-class Flume(_Section):
-    """The agents."""
-
-    channel: Literal["file", "memory"] = "file"
-    capacity: Positive = 1_000_000
-    batch_size: Positive = 1000
-    minimum_free_mb: Positive = 500
-    collector_host: str = "127.0.0.1"
-    collector_bind: str = "127.0.0.1"
-    collector_port: Port = 0
-    roll_bytes: Positive = 134_217_728
-    roll_seconds: Positive = 60
-    idle_timeout_seconds: Annotated[int, Field(gt=0, le=10)] = 3
-    call_timeout_seconds: Positive = 30
-    start_timeout_seconds: Positive = 60
-    restart_attempts: Positive = 10
-    restart_max_delay_seconds: Positive = 60
-    restart_reset_seconds: Positive = 300
-
-    @model_validator(mode="after")
-    def _batch_fits(self) -> "Flume":
-        if self.batch_size > self.capacity:
-            raise ValueError(f"batch_size {self.batch_size} is above capacity {self.capacity}")
-        return self
-
-
-class Replay(_Section):
-    """Spooling: how lines become chunks, and when replay waits."""
-
-    chunk_lines: Positive = 5000
-    chunk_bytes: Positive = 8_388_608
-    pause_fill_percent: Annotated[float, Field(gt=0, le=100)] = 80
-    max_spooled_chunks: Positive = 20
-    wait_timeout_seconds: Positive = 300
-    max_invalid_percent: Annotated[float, Field(ge=0, le=100)] = 50
-
-
-class Follow(_Section):
-    """Following a log that a web server writes: how often it is looked at, and when it is over."""
-
-    poll_seconds: Annotated[float, Field(gt=0, le=0.5)] = 0.25
-    quiet_seconds: Annotated[float, Field(ge=0)] = 30
-
-
-class Spark(_Section):
-    """How both jobs are submitted."""
-
-    master: str = "local[*]"
-    driver_memory: str = "1g"
-    conf: dict[str, str] = {}
-
-
-HOST = "host"
-HOST_AND_AGENT = "host+agent"
-
-
-class Batch(_Section):
-    """The batch layer: who is one visitor."""
-
-    visitor: Literal["host", "host+agent"] = "host"
-
-
-class Speed(_Section):
-    """The speed layer: trigger, windows and thresholds."""
-
-    trigger_seconds: Positive = 1
-    max_rows_per_batch: Positive = 100_000
-    checkpoint: str = ""
-    window_seconds: Positive = 300
-    ddos_requests_per_second: Positive = 100
-    health_non_200: Positive = 10
-    health_resolve_non_200: Annotated[int, Field(ge=0)] = 10
-    alert_gap_seconds: Positive = 60
-    max_ahead_seconds: Positive = 86_400
-    store_timeout_seconds: Positive = 300
-    unhealthy_seconds: Positive = 60
-
-    @model_validator(mode="after")
-    def _resolves_below(self) -> "Speed":
-        opens, resolves = self.health_non_200, self.health_resolve_non_200
-        if "health_resolve_non_200" not in self.model_fields_set:
-            self.health_resolve_non_200 = min(opens, resolves)
-        elif resolves > opens:
-            raise ValueError(f"health_resolve_non_200 {resolves} is above health_non_200 {opens}")
-        return self
-
-
-class Alerts(_Section):
-    """Where changes of alerts are delivered, and how patiently."""
-
-    stdout: bool = True
-    file: str = ""
-    webhook: SecretStr = SecretStr("")
-    timeout_seconds: Positive = 10
-    retry_max_seconds: Positive = 60
-
-    @field_validator("webhook")
-    @classmethod
-    def _http(cls, url: SecretStr) -> SecretStr:
-        if url.get_secret_value() and not WEB_URL.match(url.get_secret_value()):
-            raise ValueError("the webhook is not an http:// or https:// URL")
-        return url
 
 
 class Origin(NamedTuple):
@@ -248,13 +57,11 @@ class Origin(NamedTuple):
 _SERVERS: Tree = {"servers": {"weblog1": {"agent": "agent1"}, "weblog2": {"agent": "agent2"}}}
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything that can be configured. `home` holds the state of one deployment."""
 
     home: Path = Path()
-    servers: dict[str, Server] = {
-        name: Server(**server) for name, server in _SERVERS["servers"].items()
-    }
+    servers: dict[str, Server] = Field(default_factory=lambda: _servers(_SERVERS))
     collector: str = "agent3"
     stack: Stack = Stack()
     hdfs: Hdfs = Hdfs()
@@ -307,6 +114,10 @@ class Settings(_Section):
         if self.origin.file:
             env[PREFIX + "CONFIG"] = str(self.origin.file)
         return env
+
+
+def _servers(tree: Tree) -> dict[str, Server]:
+    return {name: Server(**server) for name, server in tree["servers"].items()}
 
 
 class Shown(NamedTuple):

@@ -19,6 +19,7 @@ import psutil
 from clickstream import cli, config
 from clickstream.clients import endpoints
 from clickstream.config import Settings
+from clickstream.config.sections import Ports
 from clickstream.console import options
 from clickstream.runtime.process import Child
 from clickstream.spark.submit import SHORT_JOB
@@ -176,7 +177,7 @@ def left_running(place: Path) -> list[str]:
 
 def _stack_ports(settings: Settings) -> dict[str, int]:
     ports = endpoints.remembered_ports(settings.home)
-    return {name: port for name, port in ports.items() if name in config.Ports.model_fields}
+    return {name: port for name, port in ports.items() if name in Ports.model_fields}
 
 
 def _empty_database(settings: Settings) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from clickstream import alerts
 from clickstream.alerts import DDOS, HEALTH, MERGED, OPEN, Alert, Change, Key, Span
-from clickstream.config import Speed
+from clickstream.config.sections import Speed
 
 MAX_ALERTS = 100_000
 
