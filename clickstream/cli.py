@@ -13,6 +13,7 @@ from clickstream.audit import commands as audit_commands
 from clickstream.batch import commands as batch_commands
 from clickstream.console import config_commands, options, program
 from clickstream.console.app import App
+from clickstream.explain import commands as explain_commands
 from clickstream.ingest import commands as ingest_commands
 from clickstream.ingest import ledger_commands
 from clickstream.serve import alert_commands
@@ -37,6 +38,7 @@ app.add_typer(serve_commands.app, name="report")
 app.add_typer(config_commands.app, name="config")
 app.command()(audit_commands.audit)
 app.add_typer(alert_commands.app, name="alert")
+app.add_typer(explain_commands.app, name="explain")
 ingest_commands.app.add_typer(ledger_commands.app, name="ledger")
 
 

@@ -1,0 +1,76 @@
+"""`clickstream explain ...`: parse, call, print."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from clickstream.console import options
+from clickstream.console.app import App
+
+if TYPE_CHECKING:
+    from clickstream.explain.line import Explanation
+
+app = App(
+    help="Why is it so? A line, its way through the stores, or a figure of a report.\n\n"
+    "Example: clickstream explain line '1.2.3.4 - - [18/May/2015:09:05:59 +0200] …'",
+)
+
+Form = Annotated[
+    Literal["table", "json"], typer.Option("--format", help="How it is printed; json: an object.")
+]
+
+
+@app.command()
+def line(
+    raw: Annotated[
+        str, typer.Argument(metavar="LINE", help="A line of a log, in quotes; - reads them.")
+    ],
+    server: Annotated[str | None, typer.Option(help="The web server that wrote it.")] = None,
+    form: Form = "table",
+) -> None:
+    """How a log line is read: its fields, verdict, times, category, and the counts it enters.
+
+    With - each line of the standard input is explained; json is then an object on each line.
+
+    Example: clickstream explain line - --server weblog1 < access.log
+    """
+    from clickstream.explain import line as lines
+
+    settings = options.settings()
+    for number, each in enumerate(_given(raw)):
+        found = lines.explain(settings, each, server)
+        if form == "json":
+            typer.echo(json.dumps(found.as_dict(), ensure_ascii=False))
+        else:
+            typer.echo("\n" * bool(number), nl=False)
+            _show_line(found)
+
+
+def _given(raw: str) -> Iterator[bytes]:
+    """The lines without their ends: the argument's, or those of the standard input."""
+    if raw != "-":
+        yield os.fsencode(raw).removesuffix(b"\n").removesuffix(b"\r")
+        return
+    for piece in sys.stdin.buffer:
+        yield piece.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def _show_line(found: "Explanation") -> None:
+    from clickstream.console import output
+    from clickstream.explain.line import COUNTS
+
+    told = found.as_dict()
+    names = ("server", "format", "verdict", "reason", "why", "instant", "printed", "category")
+    rows = [{"field": key, "value": str(told[key])} for key in names if told[key]]
+    if found.reason and found.valid_as:
+        rows.append({"field": "valid as", "value": ", ".join(found.valid_as)})
+    rows += [{"field": f"  {key}", "value": value} for key, value in found.fields.items()]
+    output.show(rows, ("field", "value"), "table")
+    if found.counts:
+        output.show(found.counts, COUNTS, "table")
+    else:
+        typer.echo("It enters no count: an invalid line is kept in the quarantine.")
