@@ -152,7 +152,7 @@ class MemoryWriter(Writer):
     def parts(self, metric, *_):
         return [part for name, part in self.tables.present if name == metric]
 
-    def _send(self, rows):
+    def send(self, rows):
         for row in rows:
             if self.survivors == 0:
                 raise KeyboardInterrupt
@@ -244,12 +244,12 @@ class Forgetful(MemoryWriter):
         self.calm = deepcopy(self.tables)
         super().write(number, batch)
 
-    def _send(self, rows):
+    def send(self, rows):
         self.sendings += 1
         if self.sendings in self.at:
             self.retry.outages += 1
             vars(self.tables).update(vars(deepcopy(self.calm)))
-        super()._send(rows)
+        super().send(rows)
 
 
 @hypothesis_settings(max_examples=examples(30), deadline=None)

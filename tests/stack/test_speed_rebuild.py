@@ -99,8 +99,8 @@ def lose_the_offenders(settings: Settings) -> None:
 
 def spoil(settings: Settings) -> None:
     """Minutes lost, minutes grown, a minute that never was."""
-    with Recount.connect(settings) as views:
-        batch, part = views.begin(), part_of(BASE)
+    with RealTime.connect(settings) as views:
+        batch, part = views.status()["batch"], part_of(BASE)
         views.run("DELETE FROM buckets WHERE part = ? AND metric = 'ip'", part)
         more = json.dumps({"weblog1": {str(BASE + 5): {"both": 900, "404": 900}}})
         insert = "INSERT INTO buckets (part, metric, slot, batch_id, piece, counts) VALUES"

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clickstream.errors import ClickstreamError, NotRunning
-from clickstream.views.realtime import counts, recent, retry, writer
+from clickstream.views.realtime import counts, recent, retry, statements, writer
 from clickstream.views.realtime.recent import Recent
 from clickstream.views.realtime.retry import RetryPolicy
-from clickstream.views.realtime.writer import Batch, Row
+from clickstream.views.realtime.statements import Row
+from clickstream.views.realtime.writer import Batch
 
 LEAF = st.tuples(
     st.sampled_from(["weblog1", "weblog2", "?"]),
@@ -218,13 +219,13 @@ def test_the_line_counts_of_a_batch_are_added_to_those_before():
 
 @pytest.mark.parametrize(
     ("limit", "value", "sizes"),
-    [("STATEMENT_ROWS", 2, [2, 2, 1]), ("STATEMENT_CHARS", 30, [3, 2]), (None, 0, [5])],
+    [("MAX_ROWS", 2, [2, 2, 1]), ("MAX_CHARS", 30, [3, 2]), (None, 0, [5])],
 )
 def test_statements_stay_small(monkeypatch, limit, value, sizes):
     if limit:
-        monkeypatch.setattr(writer, limit, value)
+        monkeypatch.setattr(statements, limit, value)
     rows = [Row("INSERT", "p", (n, "x" * 10)) for n in range(5)]
-    chunks = list(writer._chunks(rows))
+    chunks = list(statements._chunks(rows))
     assert [len(chunk) for chunk in chunks] == sizes
     assert [row for chunk in chunks for row in chunk] == rows
 

@@ -127,39 +127,35 @@ class Lifecycle:
         return change
 
     def _health(self, server: str, seconds: Iterable[int]) -> Iterator[Span]:
-        """The stretches around the touched seconds, in which a trailing count may have changed.
-
-        One second more on either side, so that what goes on there has a second in common.
-        """
-        window_s = self._speed.window_seconds
-        around: list[tuple[int, int]] = []
-        for second in sorted(seconds):
-            start = second - 1
-            if around and start <= around[-1][1]:
-                start = around.pop()[0]
-            around.append((start, second + window_s))
-        for start, end in around:
-            for span in self._runs(server, start, end):
+        """The stretches in which a trailing count may have changed by the touched seconds."""
+        for start, end in _around(seconds, self._speed.window_seconds):
+            for span in self._whole_runs(server, start, end):
                 yield span._replace(servers=frozenset([server]))
 
-    def _runs(self, server: str, start: int, end: int) -> list[Span]:
-        """As `alerts.runs`, to an end behind `end` where the last stretch may go on there.
+    def _whole_runs(self, server: str, start: int, end: int) -> list[Span]:
+        """The runs from `start` on that begin at or before `end`, the last one to its own end.
 
-        Each time twice as many seconds are read. Never so where the two levels are equal.
+        Each time that is missing twice as many seconds are read. It never is where the two levels
+        are equal.
         """
+        spans = self._runs(server, start, end)
+        while spans and self._cut_off(server, spans[-1], end):
+            end += end - start
+            spans = self._runs(server, start, end)
+        return spans
+
+    def _runs(self, server: str, start: int, end: int) -> list[Span]:
+        """`alerts.runs` of a server's non-200 responses."""
         window_s = self._speed.window_seconds
         levels = (self._speed.health_non_200, self._speed.health_resolve_non_200)
-        while True:
-            counts = self._non_200(server, start - window_s, end)
-            spans = alerts.runs(counts, start, end, window_s, levels)
-            if not (spans and self._may_go_on(server, spans[-1], end)):
-                return spans
-            end += end - start
+        non_200 = self._non_200(server, start - window_s, end)
+        return alerts.runs(non_200, start, end, window_s, levels)
 
-    def _may_go_on(self, server: str, last: Span, end: int) -> bool:
-        """True where a stretch of an alert reaches the end, and no stored alert has the rest of it.
+    def _cut_off(self, server: str, last: Span, end: int) -> bool:
+        """True where the last run up to `end` may have a rest behind it that must be read.
 
-        Behind the end its trailing count may stay between the two levels.
+        It may where it reaches the end, since the trailing count may stay between the two levels.
+        It need not be read where no alert is open in the run, or a stored alert has the rest.
         """
         if last.until < end or self._alerts_in(server, end, end):
             return False
@@ -170,6 +166,20 @@ class Lifecycle:
         stored = self._known[HEALTH, server]
         index = bisect_left(stored, start, key=_until)
         return index < len(stored) and stored[index].first <= end
+
+
+def _around(seconds: Iterable[int], window_s: int) -> list[tuple[int, int]]:
+    """The (start, end) of the stretches up to a window behind these seconds, in order, apart.
+
+    One second more on either side, so that what goes on there has a second in common.
+    """
+    around: list[tuple[int, int]] = []
+    for second in sorted(seconds):
+        start = second - 1
+        if around and start <= around[-1][1]:
+            start = around.pop()[0]
+        around.append((start, second + window_s))
+    return around
 
 
 def _first(alert: Alert) -> int:

@@ -10,23 +10,22 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from cassandra.query import BatchStatement, BatchType, PreparedStatement
+from cassandra.query import PreparedStatement
 
 from clickstream import faultpoints
 from clickstream.alerts import Alert, Key
 from clickstream.config import Settings
 from clickstream.days import DAY_SECONDS
 from clickstream.errors import ClickstreamError
-from clickstream.views.realtime import counts
+from clickstream.views.realtime import counts, statements
 from clickstream.views.realtime.counts import ALL, MINUTE_S, Counts, Leaf
 from clickstream.views.realtime.lifecycle import Lifecycle, Offence
 from clickstream.views.realtime.reader import EVER, NEVER, change_part, day_of
 from clickstream.views.realtime.recent import MinuteKey, Recent
 from clickstream.views.realtime.retry import RetryPolicy
+from clickstream.views.realtime.statements import Row
 from clickstream.views.realtime.store import Store, alert_of, alert_values, part_of
 
-STATEMENT_CHARS = 1_000_000
-STATEMENT_ROWS = 300
 TOP = 10
 SERVER_COUNTS = ("rows", "copies", "set_aside", "skipped", "latest")
 RESET = "clickstream speed reset recreates the real-time views from the topic"
@@ -66,14 +65,6 @@ CHANGE = (
 )
 
 
-class Row(NamedTuple):
-    """One statement: `partition` says which rows go to the same partition."""
-
-    cql: str
-    partition: object
-    values: tuple[Any, ...]
-
-
 class Batch(NamedTuple):
     """The counts of one batch.
 
@@ -87,7 +78,8 @@ class Batch(NamedTuple):
 
 
 class Writer(Store):
-    """Writes batches in order. `highest` is each (server, file)'s highest offset so far.
+    """Writes batches in order. `highest` is each (server, file)'s highest offset so far, `ttl_s`
+    how long a row stays.
 
     While Cassandra is unavailable it retries, as `retry` says. Statements are idempotent: one that
     was applied without an answer changes nothing the second time.
@@ -104,7 +96,7 @@ class Writer(Store):
         self._present: set[tuple[str, int]] = set()
         self._recent = Recent(self._load)
         self._alerts = Lifecycle(settings.speed, self._stored_alerts, self._non_200)
-        self._ttl_s = settings.cassandra.ttl_days * DAY_SECONDS
+        self.ttl_s = settings.cassandra.ttl_days * DAY_SECONDS
 
     def run(self, cql: str, *values: Any) -> Any:
         """As Store's, with retries."""
@@ -112,8 +104,8 @@ class Writer(Store):
 
     def run_many(self, work: Iterable[tuple[Any, Sequence[Any]]]) -> Iterator[Any]:
         """As Store's, with retries; the results are complete before the first is returned."""
-        statements = list(work)
-        return iter(self.retry.call(lambda: list(Store.run_many(self, statements))))
+        every = list(work)
+        return iter(self.retry.call(lambda: list(Store.run_many(self, every))))
 
     def prepared(self, cql: str) -> PreparedStatement:
         """As Store's, with retries."""
@@ -124,19 +116,13 @@ class Writer(Store):
 
         Raises ClickstreamError where the views were made by another checkpoint, or miss a batch.
         """
-        row = self.run(LAST).one()
-        refuse_other_checkpoint(row and row.query, query)
-        if (row is None and batch > 0) or (
-            row is not None and row.batch_id not in (batch - 1, batch)
-        ):
-            stored = "none" if row is None else row.batch_id
-            raise ClickstreamError(
-                f"the checkpoint is at batch {batch}, the real-time views at {stored}", RESET
-            )
-        self._query, self._batch = query, batch
-        self._stored = None if row is None else row.batch_id
-        if row is not None:
-            self.servers = json.loads(row.before if row.batch_id == batch else row.servers)
+        last = self.run(LAST).one()
+        refuse_other_checkpoint(last and last.query, query)
+        stored = None if last is None else last.batch_id
+        _refuse_missing_batches(stored, batch)
+        self._query, self._batch, self._stored = query, batch, stored
+        if last is not None:
+            self.servers = json.loads(last.before if stored == batch else last.servers)
         self.highest = self._highest(batch)
         self._present = {
             (metric, part) for metric in counts.METRICS for part in self.parts(metric, NEVER, EVER)
@@ -153,8 +139,9 @@ class Writer(Store):
         for key in touched:
             self._recent.add(key, batch.minutes[key])
         faultpoints.reached("counted", driver=True)
-        rows = [*self._buckets(batch), *self._overwritten(batch)]
-        state = (self._query, number, json.dumps(self.servers), json.dumps(before), self._stamp)
+        stamp = stamp_of(number)
+        rows = [*self._buckets(batch), *self._overwritten(batch, stamp)]
+        state = (self._query, number, json.dumps(self.servers), json.dumps(before), stamp)
         self._store(rows, Row(STATE, "state", state))
         self.highest |= batch.files
         self._recent.trim()
@@ -163,6 +150,26 @@ class Writer(Store):
     def open_alerts(self) -> int:
         """How many alerts are open after the last batch."""
         return self._alerts.open()
+
+    def ddos_row(self, second: int, ip: str, requests: int, stamp: int) -> Row:
+        """The row of a client above the threshold, with this write timestamp."""
+        day = day_of(second)
+        return Row(DDOS, ("ddos", day), (day, second * 1000, ip, requests, self.ttl_s, stamp))
+
+    def latest_rows(self, stamp: int) -> Iterator[Row]:
+        """The rows of `popularity` and `health`, with this write timestamp.
+
+        They are of the windows up to the latest event second that is stored or, of the batch at
+        hand, in memory.
+        """
+        if latest := self._latest():
+            yield from self._popularity(latest, stamp)
+            yield from self._health(stamp)
+
+    def send(self, rows: Iterable[Row]) -> None:
+        """Write rows: those of one partition together, many partitions side by side."""
+        for _ in self.run_many((each, ()) for each in statements.of(rows, self.prepared)):
+            pass
 
     def _store(self, rows: list[Row], state: Row) -> None:
         """The state last; all of it once more where Cassandra was away meanwhile.
@@ -173,9 +180,9 @@ class Writer(Store):
         while outages != self.retry.outages:
             outages = self.retry.outages
             self._check_acknowledged()
-            self._send(rows)
+            self.send(rows)
             faultpoints.reached("written", driver=True)
-            self._send([state])
+            self.send([state])
             faultpoints.reached("stored", driver=True)
         self._stored = self._batch
 
@@ -193,33 +200,27 @@ class Writer(Store):
                 RESET,
             )
 
-    @property
-    def _stamp(self) -> int:
-        """The write timestamp of this batch's overwritten rows; the odd one before it is free."""
-        return 2 * self._batch + 2
-
     def _buckets(self, batch: Batch) -> Iterator[Row]:
         for (metric, minute), partial in batch.minutes.items():
             part = part_of(minute)
             for piece, text in enumerate(counts.pack(partial)):
-                values = (part, metric, minute, self._batch, piece, text, self._ttl_s)
+                values = (part, metric, minute, self._batch, piece, text, self.ttl_s)
                 yield Row(BUCKET, ("buckets", part), values)
         for metric, part in sorted({(metric, part_of(minute)) for metric, minute in batch.minutes}):
             self._present.add((metric, part))
-            yield Row(PRESENT, ("present", metric), (metric, part, self._ttl_s))
+            yield Row(PRESENT, ("present", metric), (metric, part, self.ttl_s))
 
-    def _overwritten(self, batch: Batch) -> Iterator[Row]:
+    def _overwritten(self, batch: Batch, stamp: int) -> Iterator[Row]:
         for (server, file), highest in batch.files.items():
             before = self.highest.get((server, file), -1)
-            values = (server, file, self._batch, highest, before, self._stamp)
+            values = (server, file, self._batch, highest, before, stamp)
             yield Row(FILE, ("files", server), values)
         offences = list(self._offences(batch))
-        yield from self._ddos(offences)
-        latest = max((each["latest"] for each in self.servers.values()), default=0)
-        if latest:
-            yield from self._popularity(latest)
-            yield from self._health()
-            yield from self._alert_rows(batch, latest, offences)
+        for each in offences:
+            yield self.ddos_row(each.second, each.ip, each.requests, stamp)
+        yield from self.latest_rows(stamp)
+        if latest := self._latest():
+            yield from self._alert_rows(batch, latest, offences, stamp)
 
     def _offences(self, batch: Batch) -> Iterator[Offence]:
         limit = self.settings.speed.ddos_requests_per_second
@@ -242,13 +243,9 @@ class Writer(Store):
             counts.add(sums, (leaf for leaf in stored if (leaf[1], leaf[2]) in wanted))
         return sums
 
-    def _ddos(self, offences: list[Offence]) -> Iterator[Row]:
-        for each in offences:
-            day = day_of(each.second)
-            values = (day, each.second * 1000, each.ip, each.requests, self._ttl_s, self._stamp)
-            yield Row(DDOS, ("ddos", day), values)
-
-    def _alert_rows(self, batch: Batch, clock: int, offences: list[Offence]) -> Iterator[Row]:
+    def _alert_rows(
+        self, batch: Batch, clock: int, offences: list[Offence], stamp: int
+    ) -> Iterator[Row]:
         touched: dict[str, set[int]] = {}
         for (metric, _), partial in batch.minutes.items():
             for server, seconds in partial.items() if metric == counts.NON_200 else ():
@@ -257,31 +254,34 @@ class Writer(Store):
         for n, change in enumerate(changes):
             alert, part = change.after, change_part(self._batch)
             before = change.before.text() if change.before else None
-            row = (*alert_values(alert), before, self._ttl_s, self._stamp)
+            row = (*alert_values(alert), before, self.ttl_s, stamp)
             yield Row(ALERT, ("alerts", alert.kind, alert.key), row)
-            values = (part, self._batch, n, change.event, alert.text(), self._ttl_s)
+            values = (part, self._batch, n, change.event, alert.text(), self.ttl_s)
             yield Row(CHANGE, ("alert_changes", part), values)
 
-    def _popularity(self, end: int) -> Iterator[Row]:
+    def _latest(self) -> int:
+        return max((each["latest"] for each in self.servers.values()), default=0)
+
+    def _popularity(self, end: int, stamp: int) -> Iterator[Row]:
         sums = self._trailing(counts.CATEGORY, end)
         if any(map(self._recent.is_big, self._window(counts.CATEGORY, end))):
             return  # The table stays as of an earlier second; a report sums the buckets.
         for server in (*self.servers, ALL):
             partition = ("popularity", server)
-            yield Row(FORGET_POPULARITY, partition, (self._stamp - 1, server))
+            yield Row(FORGET_POPULARITY, partition, (stamp - 1, server))
             for rank, (category, n) in enumerate(counts.top(counts.of(sums, server), TOP), 1):
-                values = (server, rank, end * 1000, category, n, self._ttl_s, self._stamp)
+                values = (server, rank, end * 1000, category, n, self.ttl_s, stamp)
                 yield Row(POPULARITY, partition, values)
 
-    def _health(self) -> Iterator[Row]:
+    def _health(self, stamp: int) -> Iterator[Row]:
         for server, each in self.servers.items():
             if each["latest"]:
-                yield self._health_row(server, each["latest"])
+                yield self._health_row(server, each["latest"], stamp)
 
-    def _health_row(self, server: str, end: int) -> Row:
+    def _health_row(self, server: str, end: int, stamp: int) -> Row:
         n = counts.of(self._trailing(counts.NON_200, end), server).total()
         state = "alert" if n > self.settings.speed.health_non_200 else "ok"
-        values = (server, end * 1000, n, state, self._ttl_s, self._stamp)
+        values = (server, end * 1000, n, state, self.ttl_s, stamp)
         return Row(HEALTH, ("health", server), values)
 
     def _window(self, metric: str, end: int) -> list[MinuteKey]:
@@ -330,23 +330,13 @@ class Writer(Store):
             for row in rows
         }
 
-    def _send(self, rows: Iterable[Row]) -> None:
-        """Write rows: those of one partition together, many partitions side by side."""
-        groups: dict[object, list[Row]] = {}
-        for row in rows:
-            groups.setdefault(row.partition, []).append(row)
-        for _ in self.run_many(
-            (statement, ()) for group in groups.values() for statement in self._statements(group)
-        ):
-            pass
 
-    def _statements(self, rows: list[Row]) -> Iterator[BatchStatement]:
-        for chunk in _chunks(rows):
-            statement = BatchStatement(BatchType.UNLOGGED)
-            for row in chunk:
-                statement.add(self.prepared(row.cql), row.values)
-            statement.is_idempotent = True
-            yield statement
+def stamp_of(batch: int) -> int:
+    """The write timestamp of the rows that a batch overwrites; the odd one before it is free.
+
+    It is taken for what must go before these rows are written, and by a rebuild between batches.
+    """
+    return 2 * batch + 2
 
 
 def refuse_other_checkpoint(stored: str | None, query: str | None) -> None:
@@ -355,18 +345,14 @@ def refuse_other_checkpoint(stored: str | None, query: str | None) -> None:
         raise ClickstreamError("the real-time views were made from another checkpoint", RESET)
 
 
-def _chunks(rows: list[Row]) -> Iterator[list[Row]]:
-    """Rows of one partition in groups that stay far below Cassandra's largest mutation."""
-    chunk: list[Row] = []
-    chars = 0
-    for row in rows:
-        size = sum(len(value) for value in row.values if isinstance(value, str))
-        if chunk and (chars + size > STATEMENT_CHARS or len(chunk) == STATEMENT_ROWS):
-            yield chunk
-            chunk, chars = [], 0
-        chunk.append(row)
-        chars += size
-    yield chunk
+def _refuse_missing_batches(stored: int | None, batch: int) -> None:
+    """Before a batch the one before it must be stored, or the batch itself, which runs again."""
+    first = stored is None and batch == 0
+    if not first and stored not in (batch - 1, batch):
+        at = "none" if stored is None else stored
+        raise ClickstreamError(
+            f"the checkpoint is at batch {batch}, the real-time views at {at}", RESET
+        )
 
 
 def _hosts(partial: Counts) -> dict[int, set[str]]:
