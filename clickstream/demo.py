@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from clickstream import config, scenario
 from clickstream.batch import run as batch
@@ -15,6 +15,7 @@ from clickstream.console import output
 from clickstream.errors import UsageError
 from clickstream.ingest import flow, replay, replay_display, source
 from clickstream.ingest.flume import agents
+from clickstream.rows import Rows
 from clickstream.runtime.process import Child, wait_until
 from clickstream.serve import reports
 from clickstream.speed import control as speed
@@ -32,7 +33,6 @@ TO_TRY = (
     "stack status",
 )
 Progress = Callable[[str], None]
-Rows = list[dict[str, Any]]
 
 
 class Comparison(NamedTuple):

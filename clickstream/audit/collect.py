@@ -24,15 +24,15 @@ from clickstream.clients import endpoints, kafka
 from clickstream.clients.hdfs import Entry, Hdfs
 from clickstream.config import Settings
 from clickstream.days import DaySelection, utc_today
-from clickstream.errors import BadInput, ClickstreamError, NoData, NotRunning, UsageError
+from clickstream.errors import BadInput, ClickstreamError, NoData, NotRunning
 from clickstream.ingest import in_flight
 from clickstream.ingest.spool import spooler
 from clickstream.ledger import UNDATED, Ledger, LogFile
 from clickstream.master import File
+from clickstream.rows import ALL
 from clickstream.runtime import jars
 from clickstream.spark import stored_lines, submit
 from clickstream.spark.submit import Watch
-from clickstream.views.batch import ALL as VIEWS_ALL
 from clickstream.views.batch import BatchViews
 
 NAME = "audit"
@@ -133,8 +133,8 @@ def _ledger(settings: Settings) -> Path:
 
 def _foreign(hdfs: Hdfs, settings: Settings, server: str | None) -> list[str]:
     """Servers whose master dataset belongs to another home; raises where none is left to audit."""
-    if server and server not in settings.servers:
-        raise UsageError(f"there is no server {server}", f"servers: {', '.join(settings.servers)}")
+    if server:
+        settings.require_server(server)
     with Ledger.open(_ledger(settings)) as ledger:
         ours = (None, ledger.uuid)
     wanted = [server] if server else list(settings.servers)
@@ -331,7 +331,7 @@ def _batch(
     rows = {
         (row["server"], row["date"]): int(row["requests"])
         for row in visitors
-        if row["date"] in fresh and row["server"] != VIEWS_ALL
+        if row["date"] in fresh and row["server"] != ALL
         if scope.has_server(row["server"])
     }
     missing = sorted(present.keys() - computed.keys())

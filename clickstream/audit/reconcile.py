@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from clickstream.audit.job import ALTERED, BOTH, NO_STAMP, RANGES
 from clickstream.ledger import VALID, Count, LogFile
+from clickstream.rows import ALL, Row, Rows
 
-ALL = "all"
 COLUMNS = (
     *("server", "file", "day", "source", "ledger", "valid", "invalid", "rejects"),
     *("kafka", "master", "quarantine", "batch"),
@@ -23,7 +23,6 @@ TABLE = (
 _COPIES = ("kafka_copies", "master_copies", "quarantine_copies")
 _SUMMED = ("ids", "kafka", "master", "quarantine", "drained", *_COPIES)
 
-Rows = list[dict[str, Any]]
 Log = tuple[str, str]
 
 
@@ -143,7 +142,7 @@ def _order(key: tuple[str, str, str]) -> tuple[str, bool, str, bool, str]:
     return server, file == ALL, file, day != ALL, day
 
 
-def _row(key: tuple[str, str, str], sums: Counter[str], stores: Stores) -> dict[str, Any]:
+def _row(key: tuple[str, str, str], sums: Counter[str], stores: Stores) -> Row:
     server, file, day = key
     rejects = _rejects(sums)
     return {

@@ -15,8 +15,9 @@ from clickstream.days import DaySelection, utc_today
 from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.home import exclusive
 from clickstream.master import File
+from clickstream.rows import ALL, Rows
 from clickstream.spark import submit
-from clickstream.views.batch import ALL, BatchViews, DayInputs, Rows, publish
+from clickstream.views.batch import BatchViews, DayInputs, publish
 from clickstream.weblog import formats
 
 MODULE = "clickstream.batch.job"

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from clickstream.config import Settings
 from clickstream.master import File
-from clickstream.views.batch import ALL, DIGEST_BYTES, PART_VISITORS, Rows
+from clickstream.rows import ALL, Rows
+from clickstream.views.batch import DIGEST_BYTES, PART_VISITORS
 from clickstream.weblog import status_class
 
 VISITORS, TRAFFIC, CATEGORIES = "visitor", "traffic", "category"

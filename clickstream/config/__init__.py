@@ -36,6 +36,7 @@ from clickstream.config.sections import (
 )
 from clickstream.errors import UsageError
 from clickstream.home import Home
+from clickstream.rows import ALL
 from clickstream.weblog.categories import Categories
 
 SERVER_NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
@@ -83,8 +84,9 @@ class Settings(Section):
     @classmethod
     def _names(cls, servers: dict[str, Server]) -> dict[str, Server]:
         for name in servers:
-            if name == "all" or not SERVER_NAME.match(name):
-                raise ValueError(f"{name!r} is not a server name ([A-Za-z0-9._-]+, and not 'all')")
+            if name == ALL or not SERVER_NAME.match(name):
+                rule = f"[A-Za-z0-9._-]+, and not {ALL!r}"
+                raise ValueError(f"{name!r} is not a server name ({rule})")
         agents = [server.agent for server in servers.values()]
         if len(set(agents)) < len(agents):
             raise ValueError("two servers name the same agent")
@@ -94,6 +96,12 @@ class Settings(Section):
     def origin(self) -> Origin:
         """Where the values came from."""
         return self._origin
+
+    def require_server(self, name: str) -> None:
+        """Raise UsageError, with the names of those there are, for an unknown server."""
+        if name not in self.servers:
+            hint = f"servers of this configuration: {', '.join(self.servers)}"
+            raise UsageError(f"there is no server {name}", hint)
 
     @property
     def vhosts(self) -> tuple[str, ...]:

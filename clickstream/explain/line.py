@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from clickstream import weblog
-from clickstream.config import HOST_AND_AGENT, Settings
+from clickstream.config import Settings
+from clickstream.config.sections import HOST_AND_AGENT
 from clickstream.console.escape import excerpt
 from clickstream.days import instant
-from clickstream.errors import UsageError
+from clickstream.rows import ALL, Rows
 from clickstream.weblog import FORMATS, Entry, categories, formats
 
-ALL = "all"
 _TIME = re.compile(rb" \[([0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9:]{1,12} [+-][0-9]{4})\] ")
 COUNTS = ("report", "server", "of", "adds")
 WHY = {
@@ -51,7 +51,7 @@ class Explanation:
     category: str | None
     visitor: str | None
     fields: dict[str, str]
-    counts: list[dict[str, Any]]
+    counts: Rows
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it: `verdict` is valid or invalid."""
@@ -68,8 +68,8 @@ def explain(
     """
     stamped, raw = _unstamped(raw)
     server = server or stamped
-    if server is not None and server not in settings.servers:
-        raise UsageError(f"there is no server {server}", f"servers: {', '.join(settings.servers)}")
+    if server is not None:
+        settings.require_server(server)
     form = formats.of(settings, server) if server else weblog.COMBINED
     verdict = weblog.judge(raw, form)
     entry = None if verdict.reason else weblog.parse(raw, form)
@@ -128,7 +128,7 @@ def _shown(text: str) -> str:
     return excerpt(text.encode("iso-8859-1", "replace"))
 
 
-def _counts(settings: Settings, entry: Entry, server: str, now: float) -> list[dict[str, Any]]:
+def _counts(settings: Settings, entry: Entry, server: str, now: float) -> Rows:
     category = _shown(categories.of(entry.request, settings.categories))
     visitor = _shown(_visitor(settings, entry))
     kind, both = weblog.status_class(entry.status), f"{server} and {ALL}"

@@ -15,13 +15,12 @@ from clickstream.console.escape import excerpt
 from clickstream.errors import BadInput, UsageError
 from clickstream.ingest.spool import logs
 from clickstream.ledger import VALID
+from clickstream.rows import Row, Rows
 from clickstream.weblog import FORMATS, SNIFFED_LINES, Format, categories, formats
 from clickstream.weblog.categories import Categories
 
 COLUMNS = ("part", "name", "lines", "value")
 TOO_LONG = "too-long"
-
-Rows = list[dict[str, Any]]
 
 
 class Example(NamedTuple):
@@ -210,18 +209,17 @@ def _chosen(settings: Settings, server: str | None, name: str | None) -> Format 
         return FORMATS[name] if name else None
     if name:
         raise UsageError("--server and --as-format exclude each other")
-    if server not in settings.servers:
-        raise UsageError(f"there is no server {server}", f"servers: {', '.join(settings.servers)}")
+    settings.require_server(server)
     return formats.of(settings, server)
 
 
-def _row(part: str, name: str, lines: int | None, value: str) -> dict[str, Any]:
+def _row(part: str, name: str, lines: int | None, value: str) -> Row:
     return dict(zip(COLUMNS, (part, name, lines, value), strict=True))
 
 
 def _first_lines(
     opener: logs.Opener, name: str, form: Format, first: int, mapping: Categories
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Row]:
     with logs.plain(opener, name) as stream:
         for number, line in enumerate(islice(logs.lines(stream), first), 1):
             for field, value in _fields(line, form, mapping).items():

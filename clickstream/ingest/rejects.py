@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from clickstream import weblog
 from clickstream.clients.hdfs import Entry, Hdfs
@@ -24,6 +24,7 @@ from clickstream.ingest.replay import Observer, Progress
 from clickstream.ingest.spool import logs, spooler
 from clickstream.ingest.spool.spooler import Spooler
 from clickstream.ledger import UNDATED, Ledger
+from clickstream.rows import Rows
 from clickstream.weblog import formats
 
 GROUPS = ("reason", "server", "file", "log", "lines", "first_offset", "example")
@@ -36,8 +37,6 @@ _STAMP = re.compile(
 )
 _HEAD_BYTES = 4096
 _UNFINISHED = ("_", ".")
-
-Rows = list[dict[str, Any]]
 
 
 class RejectedLine(NamedTuple):
@@ -66,9 +65,8 @@ class Chosen(NamedTuple):
 
 def select(settings: Settings, chosen: Chosen = Chosen()) -> Iterator[RejectedLine]:
     """Each reject that was not reprocessed, in the order in which they came; raises UsageError."""
-    if chosen.server is not None and chosen.server not in settings.servers:
-        known = ", ".join(settings.servers)
-        raise UsageError(f"there is no server {chosen.server}", f"servers: {known}")
+    if chosen.server is not None:
+        settings.require_server(chosen.server)
     if chosen.reason is not None and chosen.reason not in REASONS:
         raise UsageError(f"there is no reason {chosen.reason}", f"reasons: {', '.join(REASONS)}")
     return _select(settings, chosen)

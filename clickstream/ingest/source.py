@@ -40,8 +40,7 @@ def put(settings: Settings, file: Path, server: str, name: str | None = None) ->
     name is refused. BadInput: no such file, a directory, empty, too much of it invalid; UsageError:
     an unknown server or an impossible name.
     """
-    if server not in settings.servers:
-        raise UsageError(f"there is no server {server}", f"servers: {', '.join(settings.servers)}")
+    settings.require_server(server)
     name = name or file.name
     if "/" in name or name[:1] in ("", ".", "_"):
         raise UsageError(f"{name!r} cannot be the name of a source log", "choose one with --as")

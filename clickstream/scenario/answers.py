@@ -6,12 +6,12 @@ The rows have the keys, the shapes and the order of `report NAME --format json`.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from clickstream.console.escape import show_bytes
+from clickstream.rows import ALL, Row
 from clickstream.scenario.plan import Log, Request, wall
 
-ALL = "all"
 TOP = 10
 WINDOW_S = 300
 DDOS_REQUESTS = 100
@@ -22,8 +22,6 @@ OUTCOMES = {
     "other": ("100", "101"),
 }
 OUTCOME_OF = {status: outcome for outcome, known in OUTCOMES.items() for status in known}
-
-Row = dict[str, Any]
 
 
 class Event(NamedTuple):

@@ -1,19 +1,18 @@
 """The selection of alerts by a question."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from clickstream.alerts import OPEN, RESOLVED, Alert, flat
 from clickstream.days import DAY_SECONDS
+from clickstream.rows import ALL, Rows
 from clickstream.serve.when import utc_day
 
 if TYPE_CHECKING:
     from clickstream.serve.reports import Question
 
-ALL = "all"
 
-
-def rows(alerts: Iterable[Alert], latest: int, question: "Question") -> list[dict[str, Any]]:
+def rows(alerts: Iterable[Alert], latest: int, question: "Question") -> Rows:
     """The alerts of the question's kind, state, server and UTC days, as rows of `alerts.COLUMNS`.
 
     `latest` is the newest event second, from which `--last` goes back.

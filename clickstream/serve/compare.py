@@ -1,13 +1,10 @@
 """A period beside the one before it: by how much each figure changed."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from clickstream.days import DaySelection
+from clickstream.rows import Row, Rows
 from clickstream.serve.when import WEEKDAYS, later, weekday
-
-Row = dict[str, Any]
-Rows = list[Row]
 
 MEASURES = {
     "visitors": ("unique_visitors", "requests"),

@@ -10,6 +10,7 @@ from clickstream.config import Settings
 from clickstream.console.escape import show_bytes
 from clickstream.days import DAY_SECONDS
 from clickstream.errors import NoData
+from clickstream.rows import Rows
 from clickstream.spark import stored_lines, submit
 from clickstream.spark.submit import Watch
 from clickstream.views.realtime import RealTime
@@ -25,7 +26,7 @@ class Evidence(NamedTuple):
     """Distinct lines in all, and rows of COLUMNS: the most frequent values of each field."""
 
     lines: int
-    rows: list[dict[str, Any]]
+    rows: Rows
 
 
 def find(settings: Settings, name: str) -> Alert:
@@ -62,7 +63,7 @@ def collect(settings: Settings, alert: Alert, top: int, watch: Watch = lambda _:
     return Evidence(lines, _shown(rows, SHOWN[alert.kind]))
 
 
-def _shown(rows: list[dict[str, Any]], fields: tuple[str, ...]) -> list[dict[str, Any]]:
+def _shown(rows: Rows, fields: tuple[str, ...]) -> Rows:
     return [
         {"field": field, "value": show_bytes(row["value"]), "requests": row["n"]}
         for field in fields
@@ -84,12 +85,10 @@ def _files(settings: Settings, alert: Alert, first: int) -> list[Entry]:
     ]
 
 
-def _submit(
-    settings: Settings, files: list[Entry], values: dict[str, Any], watch: Watch
-) -> list[dict[str, Any]]:
+def _submit(settings: Settings, files: list[Entry], values: dict[str, Any], watch: Watch) -> Rows:
     size = sum(entry.size for entry in files)
     source = stored_lines.directories(endpoints.hdfs_url(settings), settings.hdfs.master, files)
     plan = {"master": source, "bytes": size, "values": values}
     job = submit.Job(NAME, MODULE, plan, java_options=submit.options_for(size))
-    rows: list[dict[str, Any]] = submit.submit(settings, job, watch)["rows"]
+    rows: Rows = submit.submit(settings, job, watch)["rows"]
     return rows

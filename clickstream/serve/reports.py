@@ -14,6 +14,7 @@ from clickstream import alerts
 from clickstream.console.escape import show_bytes
 from clickstream.days import DAY_SECONDS, EVERY_DAY, DaySelection, instant, seconds
 from clickstream.errors import ClickstreamError, NoData, UsageError
+from clickstream.rows import ALL, Row, Rows
 from clickstream.serve import alerting, compare
 from clickstream.serve.when import WEEKDAYS, second, utc_day, utc_start, weekday
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from clickstream.config import Settings
     from clickstream.views.batch import BatchViews
     from clickstream.views.realtime import RealTime
-
-ALL = "all"
-Rows = list[dict[str, Any]]
 
 COLUMNS = {
     "visitors": ("date", "server", "unique_visitors", "requests"),
@@ -86,9 +84,8 @@ class Question:
         **options: Any,
     ) -> "Question":
         """From the options as written on the command line; raises UsageError."""
-        servers = (*settings.servers, ALL)
-        if server is not None and server not in servers:
-            raise UsageError(f"there is no server {server}; there are {', '.join(servers)}")
+        if server not in (None, ALL):
+            settings.require_server(server)
         if options.get("by_day") and options.get("by_weekday"):
             raise UsageError("choose one of --by-day and --by-weekday")
         if date and at:
@@ -365,7 +362,7 @@ def _moment(views: "RealTime", server: str, question: Question) -> tuple[int, in
     return last, views.non_200(server, last)
 
 
-def _health_row(server: str, end: int, count: int, limit: int) -> dict[str, Any]:
+def _health_row(server: str, end: int, count: int, limit: int) -> Row:
     state = "alert" if count > limit else "ok"
     return {"server": server, "window_end": instant(end), "non_200": count, "state": state}
 

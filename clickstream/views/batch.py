@@ -23,17 +23,16 @@ from clickstream.clients import endpoints
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NoData, NotRunning, UsageError
 from clickstream.ledger import Ledger
+from clickstream.rows import ALL, Rows
 
 SCHEMA = 3
 FORMER_TABLES = ("books",)
-ALL = "all"
 DIGEST_BYTES = 16
 PART_VISITORS = 32_768  # half a MiB: far below what MariaDB takes as one packet
 HINT = "is it up, and is database.url right? clickstream stack status, clickstream config show"
 
 Days = Sequence[str] | None
 Query = sa.Select[Any]
-Rows = list[dict[str, Any]]
 
 
 def _name(length: int) -> sa.types.TypeEngine[str]:

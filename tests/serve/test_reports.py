@@ -8,6 +8,8 @@ import pytest
 
 from clickstream import config
 from clickstream.alerts import Alert
+from clickstream.config import Settings
+from clickstream.config.sections import Server, Speed
 from clickstream.days import DaySelection, instant
 from clickstream.errors import NoData, UsageError
 from clickstream.serve import reports
@@ -407,19 +409,13 @@ def test_rows_of_the_batch_layer_hold_the_columns(report: str) -> None:
 # ---- what may be asked
 
 
-class Configured(NamedTuple):
-    """What of the settings a question needs."""
-
-    servers: dict[str, None]
-    speed: Any
-
-
-SETTINGS = Configured({"weblog1": None}, type("Speed", (), {"health_non_200": 20}))
+SETTINGS = Settings(servers={"weblog1": Server(agent="agent1")}, speed=Speed(health_non_200=20))
 
 
 def test_an_unknown_server_is_refused_with_the_configured_ones() -> None:
-    with pytest.raises(UsageError, match="there are weblog1, all"):
+    with pytest.raises(UsageError, match="no server weblog9") as refused:
         Question.parse(SETTINGS, server="weblog9")
+    assert refused.value.hint == "servers of this configuration: weblog1"
 
 
 def test_the_limit_of_health_is_configured() -> None:

@@ -15,13 +15,13 @@ from confluent_kafka.admin import AdminClient
 
 from clickstream import config
 from clickstream.audit import collect as audits
-from clickstream.audit.reconcile import ALL
 from clickstream.batch import run as batch
 from clickstream.clients import endpoints, kafka
 from clickstream.clients.hdfs import Hdfs
 from clickstream.config import Settings
 from clickstream.days import DaySelection
 from clickstream.errors import NoData, UsageError
+from clickstream.rows import ALL
 from tests.stack.homes import SHARED, fresh_home, runner
 from tests.stack.stores import identity, offsets, well_formed
 from tests.truth import Truth

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clickstream.errors import ClickstreamError, NotRunning
+from clickstream.rows import ALL
 from clickstream.views.realtime import counts, recent, retry, statements, writer
 from clickstream.views.realtime.recent import Recent
 from clickstream.views.realtime.retry import RetryPolicy
@@ -81,14 +82,14 @@ def test_by_server_sums_minutes_and_of_sums_servers():
     first = summed([("a", 60, "/x", 1), ("b", 61, "/x", 2)])
     found = counts.by_server([first, summed([("a", 120, "/x", 4), ("a", 121, "/y", 1)])], 0, 999)
     assert counts.of(found, "a") == Counter({"/x": 5, "/y": 1})
-    assert counts.of(found, counts.ALL) == Counter({"/x": 7, "/y": 1})
+    assert counts.of(found, ALL) == Counter({"/x": 7, "/y": 1})
     assert counts.of(found, "unheard of") == Counter()
 
 
 def test_per_second_of_one_server_and_of_all():
     mixed = summed([("a", 5, "404", 1), ("a", 5, "500", 2), ("b", 5, "404", 4), ("b", 6, "404", 8)])
     assert counts.per_second(mixed, "a") == {5: 3}
-    assert counts.per_second(mixed, counts.ALL) == {5: 7, 6: 8}
+    assert counts.per_second(mixed, ALL) == {5: 7, 6: 8}
 
 
 @pytest.mark.parametrize(

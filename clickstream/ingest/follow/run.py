@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from clickstream.clients.hdfs import Hdfs
 from clickstream.config import Settings
 from clickstream.console import program
-from clickstream.errors import ClickstreamError, NotRunning, UsageError
+from clickstream.errors import ClickstreamError, NotRunning
 from clickstream.ingest import flow
 from clickstream.ingest.follow.follower import Follower, Following, Notify
 from clickstream.ingest.spool import spooler
@@ -41,9 +41,7 @@ def follow(
     BadInput for a log or a format that cannot be taken, ClickstreamError where another spooler of
     this server runs, its agent has other settings, or the master dataset is another ledger's.
     """
-    if server not in settings.servers:
-        known = ", ".join(settings.servers)
-        raise UsageError(f"there is no server {server}", f"servers of this configuration: {known}")
+    settings.require_server(server)
     _check_agent(settings, server, notify)
     done = Following()
     with _ending() as ended:

@@ -13,20 +13,19 @@ from clickstream import master
 from clickstream.clients import endpoints
 from clickstream.clients.hdfs import Entry, Hdfs
 from clickstream.config import Settings
-from clickstream.errors import ClickstreamError, NoData, UsageError
+from clickstream.errors import ClickstreamError, NoData
 from clickstream.ingest import in_flight
 from clickstream.ingest.flume import agent_config
 from clickstream.ingest.spool import spooler
 from clickstream.ingest.spool.chunks import CHUNK_NAME
 from clickstream.ledger import Ledger
+from clickstream.rows import Rows
 from clickstream.spark import stored_lines, submit
 from clickstream.spark.submit import Watch
 
 MODULE = "clickstream.ingest.ledger_rebuild.job"
 COLUMNS = ("server", "file", "bytes", "lines", "valid", "invalid", "drained", "behind")
 PARTS = ("", "-wal", "-shm")
-
-Rows = list[dict[str, Any]]
 
 
 def rebuild(settings: Settings, servers: Sequence[str] = (), watch: Watch = lambda _: None) -> Rows:
@@ -55,9 +54,7 @@ def rebuild(settings: Settings, servers: Sequence[str] = (), watch: Watch = lamb
 
 def _known(settings: Settings, servers: Sequence[str]) -> list[str]:
     for server in servers:
-        if server not in settings.servers:
-            known = ", ".join(settings.servers)
-            raise UsageError(f"there is no server {server}", f"servers: {known}")
+        settings.require_server(server)
     return list(servers or settings.servers)
 
 

@@ -14,9 +14,10 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from clickstream.rows import ALL
+
 IP, CATEGORY, NON_200, MINUTE = "ip", "category", "non_200", "minute"
 METRICS = (IP, CATEGORY, NON_200, MINUTE)
-ALL = "all"
 MINUTE_S = 60
 PIECE_CHARS = 500_000
 NAME_CHARS = 1000

@@ -17,8 +17,9 @@ from clickstream.alerts import Alert, Key
 from clickstream.config import Settings
 from clickstream.days import DAY_SECONDS
 from clickstream.errors import ClickstreamError
+from clickstream.rows import ALL
 from clickstream.views.realtime import counts, statements
-from clickstream.views.realtime.counts import ALL, MINUTE_S, Counts, Leaf
+from clickstream.views.realtime.counts import MINUTE_S, Counts, Leaf
 from clickstream.views.realtime.lifecycle import Lifecycle, Offence
 from clickstream.views.realtime.reader import EVER, NEVER, change_part, day_of
 from clickstream.views.realtime.recent import MinuteKey, Recent
