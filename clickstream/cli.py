@@ -13,6 +13,7 @@ from clickstream.audit import commands as audit_commands
 from clickstream.batch import commands as batch_commands
 from clickstream.console import config_commands, options, program
 from clickstream.console.app import App
+from clickstream.console.escape import escape_output
 from clickstream.explain import commands as explain_commands
 from clickstream.ingest import commands as ingest_commands
 from clickstream.ingest import ledger_commands
@@ -99,6 +100,7 @@ def demo(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code (0 done, 1 failed, 2 usage, 130 Ctrl-C)."""
+    escape_output()
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     try:

@@ -1,6 +1,20 @@
-"""Hostile text on a terminal: what a log line holds is shown, never obeyed."""
+"""Text on a terminal: what a log line holds is shown, never obeyed, in the terminal's encoding."""
+
+import codecs
+import io
+import sys
 
 EXCERPT_BYTES = 160
+PLAIN = str.maketrans(
+    dict.fromkeys("─━–—", "-")
+    | dict.fromkeys("█▉▊▋▌", "#")
+    | dict.fromkeys("▍▎▏", ".")
+    | dict.fromkeys(map(chr, range(0x2800, 0x2900)), "*")  # the turning signs of rich
+    | {"…": "...", "·": "|", "→": "->", "×": "x", "•": "*", "│": "|"}
+)
+"""What we draw with ourselves, where the terminal cannot show it."""
+_ESCAPED, _DRAWN = "clickstream.escaped", "clickstream.drawn"
+_ASCII = "clickstream_ascii"
 
 
 def show_bytes(latin1: str) -> str:
@@ -38,3 +52,53 @@ def _escape(char: str) -> str:
     if char.isascii():
         return char.encode("unicode_escape").decode("ascii")
     return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"
+
+
+def encodable(text: str, encoding: str) -> str:
+    """The text with every character escaped that the encoding lacks."""
+    return text.encode(encoding, _ESCAPED).decode(encoding)
+
+
+def drawn(text: str, encoding: str) -> str:
+    """As `encodable`, but what we draw with ourselves is drawn with ASCII."""
+    return text.encode(encoding, _DRAWN).decode(encoding)
+
+
+def escape_output() -> None:
+    """Let nothing that this process prints fail for the encoding of stdout or stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            ascii_only = codecs.lookup(stream.encoding).name == "ascii"
+            stream.reconfigure(encoding=_ASCII if ascii_only else None, errors=_DRAWN)
+
+
+def _escape_lacking(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join(map(_escape, error.object[error.start : error.end])), error.end
+
+
+def _draw_lacking(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    lacking = error.object[error.start : error.end].translate(PLAIN)
+    return "".join(c if c.isascii() else _escape(c) for c in lacking), error.end
+
+
+def _ascii(name: str) -> codecs.CodecInfo | None:
+    """ASCII under another name: Typer writes UTF-8 to a stream that says it is ASCII."""
+    if name != _ASCII:
+        return None
+    known = codecs.lookup("ascii")
+    return codecs.CodecInfo(
+        known.encode,
+        known.decode,
+        known.streamreader,
+        known.streamwriter,
+        known.incrementalencoder,
+        known.incrementaldecoder,
+        name,
+    )
+
+
+codecs.register_error(_ESCAPED, _escape_lacking)
+codecs.register_error(_DRAWN, _draw_lacking)
+codecs.register(_ascii)

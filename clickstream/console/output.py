@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from clickstream.console.escape import printable
+from clickstream.console.escape import drawn, encodable, printable
 
 Format = Literal["table", "json", "csv"]
 Row = Mapping[str, Any]
@@ -39,27 +39,44 @@ def text(
     footer: str = "",
     width: int | None = None,
 ) -> str:
-    """The rows as text that ends with a line end; every character of it is printable.
+    """The rows as text that ends with a line end; every character of it is printable on stdout.
 
     `columns` choose and order the keys. In a table, `bar` names the column drawn as bars and
     `footer` is a line below; `width` is that of the terminal, None where there is none (a pipe):
     then no colour, and no cell is folded.
     """
+    encoding = _encoding()
     chosen = [{key: _clean(row[key]) for key in columns} for row in rows]
     if form == "json":
         return _json(chosen)
+    shown = [{key: _shown(value, encoding) for key, value in row.items()} for row in chosen]
     if form == "csv":
-        return _csv(chosen, columns)
-    return _table(chosen, columns, bar, width) + (f"{printable(footer)}\n" if footer else "")
+        return _csv(shown, columns)
+    table = _table(shown, columns, bar, width) + (f"{printable(footer)}\n" if footer else "")
+    return drawn(table, encoding)
 
 
 def _clean(value: Any) -> Any:
     return printable(value).replace("\n", "\\n") if isinstance(value, str) else value
 
 
+def _shown(value: Any, encoding: str) -> Any:
+    """A cell as wide as it will be: what the encoding lacks is escaped before it is laid out."""
+    return encodable(value, encoding) if isinstance(value, str) else value
+
+
+def json_line(row: Row) -> str:
+    """An object as JSON on one line; what stdout cannot show is escaped as JSON does it."""
+    line = json.dumps(row, ensure_ascii=False)
+    return line if encodable(line, _encoding()) == line else json.dumps(row)
+
+
 def _json(rows: Sequence[Row]) -> str:
-    lines = ",\n ".join(json.dumps(row, ensure_ascii=False) for row in rows)
-    return f"[{lines}]\n"
+    return "[" + ",\n ".join(map(json_line, rows)) + "]\n"
+
+
+def _encoding() -> str:
+    return getattr(sys.stdout, "encoding", None) or "utf-8"
 
 
 def _csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
@@ -87,9 +104,9 @@ def _table(rows: Sequence[Row], columns: Sequence[str], bar: str, width: int | N
         table.add_column(key, justify="right" if numeric else "left", overflow="fold")
     if bar:
         table.add_column("", overflow="crop", no_wrap=True)
-    for row, drawn in zip(rows, _bars(rows, bar), strict=True):
+    for row, shown in zip(rows, _bars(rows, bar), strict=True):
         cells = [Text(_cell(key, row[key])) for key in columns]
-        table.add_row(*cells, *([Text(drawn)] if bar else []))
+        table.add_row(*cells, *([Text(shown)] if bar else []))
     page = io.StringIO()
     Console(file=page, width=width or 1_000_000, force_terminal=width is not None).print(table)
     lines = [line.rstrip() for line in page.getvalue().splitlines() if line.strip()]

@@ -62,8 +62,6 @@ def show(
 
     Example: clickstream alert show ddos/1.2.3.4/2015-05-18T09:05:59Z --evidence
     """
-    import json
-
     from clickstream import alerts
     from clickstream.console import output
     from clickstream.serve import evidence as evidences
@@ -77,7 +75,7 @@ def show(
         row |= {"lines": collected.lines}
     if form == "json":
         row |= {"evidence": collected.rows} if evidence else {}
-        typer.echo(json.dumps(row, ensure_ascii=False))
+        typer.echo(output.json_line(row))
         return
     output.show(
         [{"field": key, "value": str(row[key])} for key in row if row[key] is not None],

@@ -3,7 +3,6 @@
 It ends by Ctrl-C, with the exit code that Ctrl-C has everywhere.
 """
 
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -46,7 +45,7 @@ def show(answers: Iterator[Answer], form: output.Format) -> None:
         raise UsageError("--watch prints tables or json", "--format json: an array on each line")
     if form == "json":
         for answer in answers:
-            print(json.dumps(json.loads(_text(answer, "json")), ensure_ascii=False), flush=True)
+            print(_text(answer, "json").replace("\n ", " "), end="", flush=True)
     elif sys.stdout.isatty():
         _in_place(answers)
     else:
