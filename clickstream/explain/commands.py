@@ -1,6 +1,5 @@
 """`clickstream explain ...`: parse, call, print."""
 
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -38,13 +37,14 @@ def line(
 
     Example: clickstream explain line - --server weblog1 < access.log
     """
+    from clickstream.console import output
     from clickstream.explain import line as lines
 
     settings = options.settings()
     for number, each in enumerate(_given(raw)):
         found = lines.explain(settings, each, server)
         if form == "json":
-            typer.echo(json.dumps(found.as_dict(), ensure_ascii=False))
+            typer.echo(output.json_line(found.as_dict()))
         else:
             typer.echo("\n" * bool(number), nl=False)
             _show_line(found)
