@@ -10,7 +10,6 @@ from clickstream.errors import UsageError
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_SECONDS = 86_400
 NAMED_DAYS = ("yesterday", "latest")
-NEWEST_IS_AT_MOST = timedelta(days=1)
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": DAY_SECONDS}
 
 
@@ -25,6 +24,16 @@ def seconds(option: str, text: str) -> int:
 def instant(epoch_s: int) -> str:
     """Epoch seconds -> `2015-05-18T09:05:59Z`."""
     return (EPOCH + timedelta(seconds=epoch_s)).replace(tzinfo=None).isoformat() + "Z"
+
+
+def duration(length_s: int) -> str:
+    """A length of time in its two largest units: `2 h`, `1 d 3 h`, `5 min 10 s`."""
+    parts = []
+    for name, unit_s in (("d", DAY_SECONDS), ("h", 3600), ("min", 60), ("s", 1)):
+        n, length_s = divmod(length_s, unit_s)
+        parts.append(f"{n} {name}" if n else "")
+    first = next((index for index, part in enumerate(parts) if part), len(parts) - 1)
+    return " ".join(filter(None, parts[first : first + 2])) or "0 s"
 
 
 def one_day(option: str, text: str) -> str:
@@ -78,17 +87,17 @@ class DaySelection:
         """True where no option was given."""
         return self == DaySelection()
 
-    def resolved(self, present: Sequence[str], today: date) -> "DaySelection":
-        """The selection with the day that one of NAMED_DAYS means, if there is one.
+    @property
+    def needs_newest(self) -> bool:
+        """True where the selected days depend on the newest day (see `clocks.newest_day`)."""
+        return self.only == "latest" or self.count is not None
 
-        `latest` leaves out what lies in the future: a line dated 9999 is not the latest day.
-        """
+    def resolved(self, newest: str | None, today: date) -> "DaySelection":
+        """The selection with the day that one of NAMED_DAYS means, if there is one."""
         if self.only == "yesterday":
             return replace(self, only=days_before(today.isoformat(), 1))
-        if self.only == "latest":
-            newest = (today + NEWEST_IS_AT_MOST).isoformat()
-            past = [day for day in present if day <= newest]
-            return replace(self, only=max(past, default="latest"))
+        if self.only == "latest" and newest:
+            return replace(self, only=newest)
         return self
 
     def yesterday_hint(self, today: date | None = None) -> str:
@@ -105,7 +114,7 @@ class DaySelection:
         if self.only:
             first = last = self.only
         if self.count and newest:
-            first = days_before(newest, self.count - 1)
+            first, last = days_before(newest, self.count - 1), newest
         return [day for day in present if first <= day <= last]
 
     @property

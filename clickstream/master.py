@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from clickstream.clients.hdfs import Entry, Hdfs
+from clickstream.clocks import DayVolume
 from clickstream.config import Settings
 
 _DAY = re.compile(r"dt=([0-9]{4}-[0-9]{2}-[0-9]{2})\Z")
@@ -40,6 +41,12 @@ def closed_files(hdfs: Hdfs, root: str, day: str) -> list[File]:
         if server.is_dir and _SERVER.match(server.name):
             files += [_file(day, server.name, entry) for entry in closed(hdfs.list(server.path))]
     return sorted(files)
+
+
+def volume(files: Sequence[File]) -> DayVolume:
+    """The bytes of a day's closed files, and when the last of them was closed."""
+    closed_ms = max((file.modified_ms for file in files), default=0)
+    return DayVolume.at(sum(file.size for file in files), closed_ms)
 
 
 def in_use(hdfs: Hdfs, settings: Settings) -> list[Entry]:

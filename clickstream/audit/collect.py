@@ -10,7 +10,7 @@ import io
 import json
 import posixpath
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +22,7 @@ from clickstream.audit.reconcile import Audit, LedgerState, Log, Stores, compare
 from clickstream.batch.run import select
 from clickstream.clients import endpoints, kafka
 from clickstream.clients.hdfs import Entry, Hdfs
+from clickstream.clocks import DayVolume
 from clickstream.config import Settings
 from clickstream.days import DaySelection, utc_today
 from clickstream.errors import BadInput, ClickstreamError, NoData, NotRunning
@@ -202,7 +203,12 @@ def _scope(
     ledger = read_ledger(settings, Scope(None, servers))
     spooled = {count.day for count in ledger.counts} - {UNDATED}
     present = sorted(spooled | set(master.days(hdfs, settings.hdfs.master)))
-    days = select(selection, present, utc_today())
+    lines = Counter[str]()
+    for count in ledger.counts:
+        lines[count.day] += count.lines
+    today = utc_today()
+    volumes = {day: DayVolume(lines[day], today.isoformat()) for day in present}
+    days = select(selection, present, today, lambda: volumes)
     if not days:
         raise NoData("neither the ledger nor the master dataset has a line of these days")
     return Scope(days, servers)

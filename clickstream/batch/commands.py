@@ -45,10 +45,11 @@ def run(
     settings = options.settings(conf)
 
     def turn() -> None:
-        if selection.yesterday_hint():
-            typer.echo(selection.yesterday_hint(), err=True)
+        days, notes = batch.resolved(settings, selection)
+        for note in notes:
+            typer.echo(note, err=True)
         with options.stages() as watch:
-            rows = batch.run(settings, selection, watch)
+            rows = batch.run(settings, days, watch)
         if not rows:
             typer.echo("nothing to do: every chosen day is up to date", err=True)
         if rows or form != "table":

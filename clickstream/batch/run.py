@@ -3,13 +3,14 @@
 import datetime
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NoReturn
 
-from clickstream import master
+from clickstream import clocks, master
 from clickstream.batch import view_rows
 from clickstream.clients.hdfs import Hdfs
+from clickstream.clocks import DayVolume
 from clickstream.config import Settings
 from clickstream.days import DaySelection, utc_today
 from clickstream.errors import ClickstreamError, NoData, UsageError
@@ -28,6 +29,7 @@ WHY = {
 }
 
 Manifests = dict[str, list[File]]
+Volumes = Callable[[], Mapping[str, DayVolume]]
 
 
 def run(
@@ -53,9 +55,15 @@ def run(
         return summary(views, sorted(plan))
 
 
-def select(selection: DaySelection, present: list[str], today: datetime.date) -> list[str]:
-    """The selected ones of the days present (sorted); raises NoData where a single one is not."""
-    selection = selection.resolved(present, today)
+def select(
+    selection: DaySelection, present: list[str], today: datetime.date, volumes: Volumes
+) -> list[str]:
+    """The selected ones of the days present (sorted); raises NoData where a single one is not.
+
+    `volumes` is asked where the newest day matters.
+    """
+    newest = clocks.newest_day(volumes()) if selection.needs_newest else None
+    selection = selection.resolved(newest, today)
     if selection.only and selection.only not in present:
         raise _no_data(selection.only, present)
     return selection.within(present)
@@ -116,8 +124,24 @@ def status(settings: Settings) -> Rows:
     ]
 
 
+def resolved(settings: Settings, selection: DaySelection) -> tuple[DaySelection, list[str]]:
+    """The selection without NAMED_DAYS, as far as there are such days, and what to know of it."""
+    notes = [selection.yesterday_hint()] if selection.only == "yesterday" else []
+    newest = None
+    if selection.needs_newest:
+        volumes = _volumes(settings)
+        newest = clocks.newest_day(volumes)
+        notes += clocks.notes(
+            newest, [f"{day} ({volumes[day].lines:,} bytes)" for day in clocks.strays(volumes)]
+        )
+    return selection.resolved(newest, utc_today()), notes
+
+
 def _selected(settings: Settings, selection: DaySelection) -> Manifests:
-    files = _listed(settings, lambda days: select(selection, days, utc_today()))
+    def chosen(days: list[str]) -> list[str]:
+        return select(selection, days, utc_today(), lambda: _volumes(settings))
+
+    files = _listed(settings, chosen)
     if selection.only and not files:
         raise NoData(
             f"there is no closed file of {selection.only} yet", "is ingest still writing it?"
@@ -139,6 +163,10 @@ def _listed(settings: Settings, choose: Callable[[list[str]], list[str]]) -> Man
     hdfs, root = Hdfs.connect(settings), settings.hdfs.master
     files = {day: master.closed_files(hdfs, root, day) for day in choose(master.days(hdfs, root))}
     return {day: closed for day, closed in files.items() if closed}
+
+
+def _volumes(settings: Settings) -> dict[str, DayVolume]:
+    return {day: master.volume(files) for day, files in _listed(settings, lambda d: d).items()}
 
 
 def _standing(

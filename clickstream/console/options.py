@@ -71,6 +71,14 @@ def _table(text: str) -> dict[str, str]:
         raise UsageError(f"--set {SPARK_CONF} is not a table: {text}") from None
 
 
+def print_notes(notes: Sequence[str], form: str) -> None:
+    """Print on stderr what a table has in the lines below it, and another form has no room for."""
+    from clickstream.console.escape import printable
+
+    for note in notes if form != "table" else ():
+        typer.echo(f"note: {printable(note)}", err=True)
+
+
 def report_error(error: BaseException) -> int:
     """Print an error with its causes and its hint, as `main` does; returns its exit code."""
     from clickstream.console import program

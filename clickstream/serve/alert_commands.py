@@ -42,7 +42,8 @@ def list_(
     answer = reports.ask(settings, "alerts", question)
     more = ("merged_into",) if state == "merged" else ()
     columns = (*alerts.TABLE, *more) if form == "table" else alerts.COLUMNS
-    output.show(answer.rows, columns, form, footer=answer.layer)
+    output.show(answer.rows, columns, form, footer=answer.footer)
+    options.print_notes(answer.notes, form)
 
 
 @app.command()

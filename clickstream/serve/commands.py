@@ -224,7 +224,8 @@ def _answer(report: str, form: options.Form, **given: Any) -> None:
     settings = options.settings()
     answer = reports.ask(settings, report, reports.Question.parse(settings, **given))
     columns = reports.TABLES.get(report, answer.columns) if form == "table" else answer.columns
-    output.show(answer.rows, columns, form, bar=answer.bar, footer=answer.layer)
+    output.show(answer.rows, columns, form, bar=answer.bar, footer=answer.footer)
+    options.print_notes(answer.notes, form)
 
 
 def _watch(report: str, form: options.Form, **given: Any) -> None:

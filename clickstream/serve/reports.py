@@ -15,7 +15,7 @@ from clickstream.console.escape import show_bytes
 from clickstream.days import DAY_SECONDS, EVERY_DAY, DaySelection, instant, seconds
 from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.rows import ALL, Row, Rows
-from clickstream.serve import alerting, compare
+from clickstream.serve import alerting, compare, notes
 from clickstream.serve.when import WEEKDAYS, second, utc_day, utc_start, weekday
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ KEYS = ("category", "date", "hour", "server", "weekday")
 """The columns that name a row; the others are its figures."""
 TOTAL = ("from", "to", "days", "server", "unique_visitors", "requests")
 OTHER = "(other)"
-LEFT_OUT = ("set_aside", "skipped")
 TABLES = {"alerts": alerts.TABLE}
 BARS = {"hourly", "distribution", "categories", "popularity"}
 
@@ -101,12 +100,19 @@ class Question:
 
 
 class Answer(NamedTuple):
-    """Rows, their columns in order, the column to draw as bars, and which layer answered."""
+    """Rows, their columns in order, the column to draw as bars, which layer answered, and what
+    should be known of the rows, a sentence each."""
 
     rows: Rows
     columns: tuple[str, ...]
     bar: str
     layer: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def footer(self) -> str:
+        """The lines below a table."""
+        return "\n".join((self.layer, *(f"note: {note}" for note in self.notes)))
 
 
 def ask(settings: "Settings", report: str, question: Question) -> Answer:
@@ -132,6 +138,9 @@ def from_batch(views: "BatchViews", report: str, question: Question) -> Answer:
     if not runs:
         raise NoData("the batch layer has not run yet", "run it: clickstream batch run")
     present = [run["date"] for run in runs if run["lines"]]
+    told: notes.Notes = ()
+    if question.days.needs_newest:
+        present, told = notes.without_strays(present, notes.volumes(views, runs))
     days = _chosen(present, question.days)
     columns = _columns(report, question)
     rows = BATCH[report](views, days, question) if days else []
@@ -141,7 +150,7 @@ def from_batch(views: "BatchViews", report: str, question: Question) -> Answer:
         columns, layer = columns + compare.columns(report), f"{layer}; {against}"
     bar = "requests" if report in BARS else ""
     contract = [{key: row[key] for key in columns} for row in rows]
-    return Answer(contract, columns, bar, layer)
+    return Answer(contract, columns, bar, layer, told)
 
 
 def from_realtime(views: "RealTime", report: str, question: Question) -> Answer:
@@ -149,9 +158,16 @@ def from_realtime(views: "RealTime", report: str, question: Question) -> Answer:
     latest = views.latest()
     if latest is None:
         raise NoData("the speed layer has seen no line yet", "run it: clickstream speed run")
-    layer = f"speed layer, as of {instant(latest)} (the latest event){_left_out(views)}"
+    layer = f"speed layer, as of {instant(latest)} (the latest event){notes.left_out(views)}"
     bar = "requests" if report in BARS else ""
-    return Answer(REALTIME[report](views, latest, question), COLUMNS[report], bar, layer)
+    told: notes.Notes = ()
+    if question.days.needs_newest:
+        latest, told = notes.latest_without_strays(views, latest)
+    if report == "popularity":
+        question = replace(question, at=_window_end(views, latest, question))
+        told = notes.silent_servers(views, question)
+    rows = REALTIME[report](views, latest, question)
+    return Answer(rows, COLUMNS[report], bar, layer, told)
 
 
 def visitors(views: "BatchViews", days: list[str], question: Question) -> Rows:
@@ -201,7 +217,7 @@ def categories(views: "BatchViews", days: list[str], question: Question) -> Rows
 
 def popularity(views: "RealTime", latest: int, question: Question) -> Rows:
     """The most requested categories of a window (start, end] of the event clock."""
-    end = _window_end(views, latest, question)
+    end = latest if question.at is None else question.at
     start = end - question.window
     server = question.server or ALL
     counts = views.categories(server, start, end)
@@ -329,15 +345,6 @@ def _batch_layer(runs: Rows, days: list[str]) -> str:
     provisional = [run["date"] for run in chosen if not run["final"]]
     state = f"provisional: {', '.join(provisional)}" if provisional else "final"
     return f"batch layer, as of {max(run['finished'] for run in chosen)}, {state}"
-
-
-def _left_out(views: "RealTime") -> str:
-    """The lines that were read and not counted, per server; "" where there is nothing."""
-    texts = []
-    for server, each in sorted(views.status()["servers"].items()):
-        parts = [f"{each[key]} {key.replace('_', ' ')}" for key in LEFT_OUT if each[key]]
-        texts += [f"{server} {', '.join(parts)}"] * bool(parts)
-    return f"; not counted: {'; '.join(texts)}" if texts else ""
 
 
 def _window_end(views: "RealTime", latest: int, question: Question) -> int:

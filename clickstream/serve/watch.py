@@ -65,4 +65,4 @@ def _in_place(answers: Iterator[Answer]) -> None:
 
 def _text(answer: Answer, form: output.Format, width: int | None = None) -> str:
     rows, columns = answer.rows, answer.columns
-    return output.text(rows, columns, form, bar=answer.bar, footer=answer.layer, width=width)
+    return output.text(rows, columns, form, bar=answer.bar, footer=answer.footer, width=width)

@@ -12,6 +12,7 @@ from clickstream import config
 from clickstream.batch import run, view_rows
 from clickstream.batch.view_rows import CATEGORIES, TRAFFIC, VISITORS
 from clickstream.clients.hdfs import Entry
+from clickstream.clocks import DayVolume
 from clickstream.days import DaySelection
 from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.master import File, closed_files, days
@@ -19,6 +20,7 @@ from clickstream.views.batch import DayInputs
 
 TODAY = datetime.date(2015, 5, 20)
 PRESENT = ["2015-05-17", "2015-05-18", "2015-05-19", "9999-12-31"]
+VOLUMES = {day: DayVolume(100, TODAY.isoformat()) for day in PRESENT}
 
 
 @pytest.mark.parametrize(
@@ -37,7 +39,7 @@ PRESENT = ["2015-05-17", "2015-05-18", "2015-05-19", "9999-12-31"]
 def test_chosen_days(options, chosen):
     given = {"only": None, "first": None, "last": None, "every": False} | options
     selection = DaySelection.for_batch(**given)
-    assert run.select(selection, PRESENT, TODAY) == chosen
+    assert run.select(selection, PRESENT, TODAY, lambda: VOLUMES) == chosen
     assert selection.is_empty == (not options)
 
 
@@ -67,7 +69,7 @@ def test_a_wrong_choice_is_refused(given):
 )
 def test_a_single_day_without_lines(only, present, message):
     with pytest.raises(NoData, match=message):
-        run.select(DaySelection(only=only), present, TODAY)
+        run.select(DaySelection(only=only), present, TODAY, dict)
 
 
 def test_yesterday_goes_by_utc_and_says_so():

@@ -8,6 +8,7 @@ import pytest
 
 from clickstream import config
 from clickstream.alerts import Alert
+from clickstream.clocks import DayVolume
 from clickstream.config import Settings
 from clickstream.config.sections import Server, Speed
 from clickstream.days import DaySelection, instant
@@ -15,7 +16,7 @@ from clickstream.errors import NoData, UsageError
 from clickstream.serve import reports
 from clickstream.serve.reports import Question, from_batch, from_realtime
 from clickstream.serve.when import second
-from clickstream.views.batch import BatchViews
+from clickstream.views.batch import BatchViews, DayInputs
 
 MADE = {"made_with": "{}", "run": "r"}
 NOON = second("--at", "2015-05-18T12:00:00Z")
@@ -47,7 +48,9 @@ class Memory:
         *events: Event,
         offenders: tuple[Offender, ...] = (),
         alerts: tuple[Alert, ...] = (),
+        zone_s: int = 0,
     ) -> None:
+        self.zone_s = zone_s
         self.events = events
         self.found = offenders
         self.stored_alerts = alerts
@@ -61,6 +64,13 @@ class Memory:
 
     def latest(self) -> int | None:
         return max((event.second for event in self.events), default=None)
+
+    def days(self) -> list[str]:
+        return sorted({instant(event.second)[:10] for event in self.events})
+
+    def volumes(self) -> dict[str, DayVolume]:
+        lines = Counter(instant(event.second + self.zone_s)[:10] for event in self.events)
+        return {day: DayVolume(n, "2026-01-01") for day, n in lines.items()}
 
     def latest_by_server(self) -> dict[str, int]:
         return {event.server: event.second for event in sorted(self.events, key=lambda e: e.second)}
@@ -97,6 +107,13 @@ class FakeBatchViews:
         assert days is None
         when = {"finished": "2026-01-01T00:00:00Z", "final": self.final}
         return [{"date": day, "lines": n} | when for day, n in sorted(self.counts.items())]
+
+    def inputs(self, days: list[str] | None = None) -> dict[str, DayInputs]:
+        closed_ms = 1000 * second("--at", "2026-01-01T00:00:00Z")
+        return {
+            day: DayInputs([["f", 1, closed_ms]], {"visitor": "host"}, "r")
+            for day in days or self.counts
+        }
 
     def visitors(self, days: list[str] | None, server: str | None = None) -> list[dict[str, Any]]:
         return [
@@ -158,6 +175,31 @@ def test_the_day_before_counts_even_when_it_was_not_asked_for() -> None:
 )
 def test_days(days: DaySelection, expected: list[str]) -> None:
     assert [row["date"] for row in _batch("visitors", days=days)] == expected
+
+
+STRAY = FakeBatchViews({"1970-01-01": 1, "2024-03-26": 10, "2024-03-28": 10, "2036-02-07": 1})
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(1, ["2024-03-28"]), (7, ["2024-03-26", "2024-03-28"])]
+)
+def test_a_day_ahead_of_its_time_is_not_the_newest_and_is_named(
+    count: int, expected: list[str]
+) -> None:
+    answer = from_batch(STRAY, "visitors", Question(days=DaySelection(count=count)))
+    assert [row["date"] for row in answer.rows] == expected
+    (note,) = answer.notes
+    assert "2036-02-07 (lines: 1)" in note
+    assert answer.footer == f"{answer.layer}\nnote: {note}"
+    every = from_batch(STRAY, "visitors", Question())
+    assert (every.rows[-1]["date"], every.notes) == ("2036-02-07", ())
+
+
+def test_the_period_before_goes_back_from_the_newest_day() -> None:
+    question = Question(days=DaySelection(count=1), compare=True)
+    answer = from_batch(STRAY, "visitors", question)
+    assert [(row["date"], row["requests_change"]) for row in answer.rows] == [("2024-03-28", None)]
+    assert "2024-03-27" in answer.layer
 
 
 def test_one_day_without_data_is_an_error() -> None:
@@ -336,6 +378,30 @@ def test_ddos() -> None:
 )
 def test_ddos_of_days(days: DaySelection, requests: list[int]) -> None:
     assert [row["requests"] for row in _realtime("ddos", OFFENDERS, days=days)] == requests
+
+
+@pytest.mark.parametrize("zone_s", [0, -10 * 3600, 13 * 3600])
+def test_a_stray_day_of_the_speed_layer_is_not_the_newest(zone_s: int) -> None:
+    """Days are as printed there, and UTC here: the same stray one, whatever the zone."""
+    events = [Event("a", NOON + n // 20 * DAY) for n in range(40)] + [Event("a", NOON + 90 * DAY)]
+    offenders = tuple(Offender("1.2.3.4", NOON + days * DAY, 140) for days in (0, 1))
+    view = Memory(*events, offenders=offenders, zone_s=zone_s)
+    one = Question(days=DaySelection(count=1))
+    answer = from_realtime(view, "ddos", one)
+    assert [row["second"] for row in answer.rows] == [instant(NOON + DAY)]
+    assert "lines: 1)" in answer.notes[0]
+
+
+def test_a_server_without_a_line_in_the_window_is_named_with_its_lag() -> None:
+    view = Memory(Event("a", NOON - 7200), Event("b", NOON - 299), Event("c", NOON))
+    answer = from_realtime(view, "popularity", Question())
+    assert answer.notes == (
+        "a has no line in the window; its clock, at 2015-05-18T10:00:00Z, is 2 h behind the"
+        " latest event",
+    )
+    assert from_realtime(view, "popularity", Question(server="a")).notes == ()
+    earlier = from_realtime(view, "popularity", Question(at=NOON - 7200)).notes
+    assert [note.split()[0] for note in earlier] == ["b", "c"]
 
 
 OUTAGE = Memory(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from clickstream.alerts import Alert
+from clickstream.clocks import DayVolume
 from clickstream.days import DAY_SECONDS
 from clickstream.views.realtime import counts
 from clickstream.views.realtime.counts import Counts, Leaf
@@ -141,6 +142,26 @@ class RealTime(Store):
             ).items():
                 rows += [_minute(server, second, keys) for second, keys in seconds.items()]
         return sorted(rows, key=lambda row: (row.date, row.minute, row.server))
+
+    def days(self) -> list[str]:
+        """The UTC days of which a line was counted, in order."""
+        return self._days(counts.IP)
+
+    def volumes(self) -> dict[str, DayVolume]:
+        """The lines of each printed day, and when the last of them was counted."""
+        cql = self.prepared(
+            "SELECT slot, counts, WRITETIME(counts) AS written FROM buckets"
+            " WHERE part = ? AND metric = ?"
+        )
+        parts = self.parts(counts.MINUTE, NEVER, EVER)
+        days: dict[str, DayVolume] = {}
+        for rows in self.run_many([(cql, (part, counts.MINUTE)) for part in parts]):
+            for row in rows:
+                day, written = day_of(row.slot), day_of(row.written // 1_000_000)
+                lines = sum(n for *_, n in counts.unpack(row.counts))
+                before = days.get(day, DayVolume(0, written))
+                days[day] = DayVolume(before.lines + lines, max(before.stored, written))
+        return days
 
     def status(self) -> dict[str, Any]:
         """How far the stream came.
