@@ -21,6 +21,7 @@ from clickstream.serve import alert_commands
 from clickstream.serve import commands as serve_commands
 from clickstream.speed import commands as speed_commands
 from clickstream.stack import commands as stack_commands
+from clickstream.status import commands as status_commands
 
 app = App(
     name=program.NAME,
@@ -38,6 +39,7 @@ app.add_typer(speed_commands.app, name="speed")
 app.add_typer(serve_commands.app, name="report")
 app.add_typer(config_commands.app, name="config")
 app.command()(audit_commands.audit)
+app.command()(status_commands.status)
 app.add_typer(alert_commands.app, name="alert")
 app.add_typer(explain_commands.app, name="explain")
 ingest_commands.app.add_typer(ledger_commands.app, name="ledger")

@@ -1,10 +1,10 @@
 """The master dataset in HDFS: its days, its closed files, and the files that are still open."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from clickstream.clients.hdfs import Entry, Hdfs
+from clickstream.clients.hdfs import Entry, Hdfs, Stored
 from clickstream.clocks import DayVolume
 from clickstream.config import Settings
 
@@ -47,6 +47,30 @@ def volume(files: Sequence[File]) -> DayVolume:
     """The bytes of a day's closed files, and when the last of them was closed."""
     closed_ms = max((file.modified_ms for file in files), default=0)
     return DayVolume.at(sum(file.size for file in files), closed_ms)
+
+
+def closed_by_day(root: str, files: Iterable[Stored]) -> dict[str, list[tuple[str, int]]]:
+    """(path below the master dataset, size) of each closed file, by day, in order."""
+    days: dict[str, list[tuple[str, int]]] = {}
+    for file in files:
+        path = file.path.removeprefix(f"{root}/")
+        day, server, name = [*path.split("/"), "", ""][:3]
+        placed = _DAY.match(day) and _SERVER.match(server) and name
+        if placed and is_closed(file):
+            days.setdefault(day.removeprefix("dt="), []).append((path, file.size))
+    return {day: sorted(each) for day, each in days.items()}
+
+
+def is_closed(file: Stored) -> bool:
+    """True for a file with something in it that nobody writes."""
+    hidden = file.path.rpartition("/")[2].startswith(_HIDDEN)
+    return file.size > 0 and not hidden and not file.open
+
+
+def is_open(file: Stored) -> bool:
+    """True for a file that is being written, or was left so."""
+    name = file.path.rpartition("/")[2]
+    return file.open or (name.startswith(PREFIX) and name.endswith(SUFFIX))
 
 
 def in_use(hdfs: Hdfs, settings: Settings) -> list[Entry]:

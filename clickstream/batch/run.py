@@ -169,19 +169,27 @@ def _volumes(settings: Settings) -> dict[str, DayVolume]:
     return {day: master.volume(files) for day, files in _listed(settings, lambda d: d).items()}
 
 
-def _standing(
-    settings: Settings, files: list[File] | None, inputs: DayInputs | None
-) -> dict[str, str]:
-    """The day's `state`, and `why` it is dirty."""
+def standing(settings: Settings, inputs: DayInputs | None, same: bool | None) -> dict[str, str]:
+    """The day's `state` (see `status`), and `why` it is dirty.
+
+    `same`: its closed files are those of the inputs; None where there are none.
+    """
     if inputs is None:
         return {"state": "missing", "why": ""}
-    if files is None:
+    if same is None:
         return {"state": "gone", "why": ""}
-    reasons = ["its files have changed"] * (files != [File(*file) for file in inputs.files])
+    reasons = ["its files have changed"] * (not same)
     for key, value in view_rows.made_with(settings).items():
         if inputs.made_with.get(key) != value:
             reasons.append(WHY[key].format(inputs.made_with.get(key)))
     return {"state": "dirty" if reasons else "fresh", "why": "; ".join(reasons)}
+
+
+def _standing(
+    settings: Settings, files: list[File] | None, inputs: DayInputs | None
+) -> dict[str, str]:
+    read = [File(*file) for file in inputs.files] if inputs else []
+    return standing(settings, inputs, None if files is None else files == read)
 
 
 def _job(plan: Manifests, inputs: dict[str, DayInputs]) -> submit.Job:

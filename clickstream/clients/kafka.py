@@ -3,7 +3,7 @@
 One partition per server, in the order of `servers`, so each server's lines keep their order.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
@@ -14,6 +14,7 @@ from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning
 
 TIMEOUT_S = 15
+WRITTEN_S = 1
 GROUP = "clickstream-reader"
 MAX_MESSAGE_BYTES = 2 * 2**20
 
@@ -81,6 +82,26 @@ def offsets(settings: Settings) -> dict[int, tuple[int, int]]:
         raise _down(settings) from error
     finally:
         consumer.close()
+
+
+def written_at(settings: Settings, places: Mapping[int, int]) -> dict[int, float]:
+    """When the record at an offset of each partition was written, epoch s; not where none comes.
+
+    Raises NotRunning.
+    """
+    topic, times = settings.kafka.topic, {}
+    consumer = _consumer(settings)
+    try:
+        for partition, offset in places.items():
+            consumer.assign([TopicPartition(topic, partition, offset)])
+            for message in consumer.consume(1, timeout=WRITTEN_S):
+                if message.error() is None:
+                    times[partition] = message.timestamp()[1] / 1000
+    except KafkaException as error:
+        raise _down(settings) from error
+    finally:
+        consumer.close()
+    return times
 
 
 def topic_id(settings: Settings) -> str:

@@ -249,6 +249,8 @@ def list_rejects(
         show(rejects.listed(settings, chosen), rejects.LINES, form)
     else:
         show(rejects.grouped(settings, chosen), rejects.GROUPS, form)
+        if chosen == rejects.Chosen():
+            rejects.remember_listed(settings)
 
 
 def _replay_rejects(settings: "Settings", wait: bool) -> None:

@@ -4,6 +4,7 @@ Its files hold stamped lines, some of them more than once. They are read as stre
 grows with the quarantine but a table on disk of the ids that were seen.
 """
 
+import json
 import os
 import re
 import sqlite3
@@ -23,7 +24,7 @@ from clickstream.ingest.flume.agent_config import MAX_STAMPED_BYTES
 from clickstream.ingest.replay import Observer, Progress
 from clickstream.ingest.spool import logs, spooler
 from clickstream.ingest.spool.spooler import Spooler
-from clickstream.ledger import UNDATED, Ledger
+from clickstream.ledger import UNDATED, VALID, Ledger
 from clickstream.rows import Rows
 from clickstream.weblog import formats
 
@@ -37,6 +38,7 @@ _STAMP = re.compile(
 )
 _HEAD_BYTES = 4096
 _UNFINISHED = ("_", ".")
+_LISTED = "rejects.listed"
 
 
 class RejectedLine(NamedTuple):
@@ -106,6 +108,20 @@ def listed(settings: Settings, chosen: Chosen) -> Rows:
         for reject in select(settings, chosen)
         for group in [(reject.reason, reject.server, reject.file)]
     ]
+
+
+def remember_listed(settings: Settings) -> None:
+    """Note how many rejects each server has now that they were all listed."""
+    if settings.files.ledger.is_file():
+        with Ledger.open(settings.files.ledger) as ledger:
+            totals = {server: ledger.totals(server) for server in settings.servers}
+            listed = {server: each.total() - each[VALID] for server, each in totals.items()}
+            ledger.set_metadata(_LISTED, json.dumps(listed))
+
+
+def listed_before(ledger: Ledger) -> dict[str, int]:
+    """How many rejects each server had when they were all listed last."""
+    return dict(json.loads(ledger.metadata(_LISTED) or "{}"))
 
 
 def export(settings: Settings, chosen: Chosen, target: Path) -> int:
