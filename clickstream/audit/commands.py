@@ -34,7 +34,7 @@ def audit(
     selection = DaySelection.for_batch(date, first, last, False)
     if selection.yesterday_hint():
         typer.echo(selection.yesterday_hint(), err=True)
-    with options.stages() as watch:
+    with options.stages(form) as watch:
         done = audits.audit(options.settings(conf), selection, server, watch)
     output.show(done.rows, reconcile.TABLE if form == "table" else reconcile.COLUMNS, form)
     for note in done.notes:

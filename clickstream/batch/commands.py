@@ -48,7 +48,7 @@ def run(
         days, notes = batch.resolved(settings, selection)
         for note in notes:
             typer.echo(note, err=True)
-        with options.stages() as watch:
+        with options.stages(form) as watch:
             rows = batch.run(settings, days, watch)
         if not rows:
             typer.echo("nothing to do: every chosen day is up to date", err=True)

@@ -2,21 +2,20 @@
 
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
+from clickstream.console import live
 from clickstream.errors import ClickstreamError, UsageError
 
 if TYPE_CHECKING:
     from clickstream.config import Settings
 
 
-PROGRESS_S = 10.0
 SPARK_CONF = "spark.conf"
 
 Conf = Annotated[
@@ -98,29 +97,7 @@ def report_error(error: BaseException) -> int:
 
 
 @contextmanager
-def stages() -> Iterator[Callable[[str], None]]:
-    """Shows the present stage: one changing line on a terminal, a line each elsewhere.
-
-    What follows ": " is how far a stage is; elsewhere that comes every PROGRESS_S at most.
-    """
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _lines(console.file)
-        return
-    with console.status("") as shown:
-        yield shown.update
-
-
-def _lines(file: IO[str]) -> Callable[[str], None]:
-    last, due = "", 0.0
-
-    def show(stage: str) -> None:
-        nonlocal last, due
-        name, now = stage.partition(": ")[0], time.monotonic()
-        if name != last or now >= due:
-            print(stage, file=file, flush=True)
-            last, due = name, now + PROGRESS_S
-
-    return show
+def stages(form: str = "table") -> Iterator[Callable[[str], None]]:
+    """Shows the present stage on stderr, unless the rows are for a program."""
+    with live.display(quiet=form != "table") as shown:
+        yield shown.show

@@ -52,7 +52,7 @@ def rebuild(
     settings = options.settings(conf)
     if not yes:
         typer.confirm(f"Recreate the ledger of {settings.home}?", abort=True)
-    with options.stages() as watch:
+    with options.stages(form) as watch:
         rows = rebuilds.rebuild(settings, server or [], watch)
     output.show(rows, rebuilds.COLUMNS, form)
     for row in rows:

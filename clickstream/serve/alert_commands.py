@@ -71,7 +71,7 @@ def show(
     alert = evidences.find(settings, name)
     row = alerts.flat(alert)
     if evidence:
-        with options.stages() as watch:
+        with options.stages(form) as watch:
             collected = evidences.collect(settings, alert, top, watch)
         row |= {"lines": collected.lines}
     if form == "json":

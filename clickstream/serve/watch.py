@@ -3,12 +3,13 @@
 It ends by Ctrl-C, with the exit code that Ctrl-C has everywhere.
 """
 
+import shutil
 import sys
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from clickstream.console import output
+from clickstream.console import live, output
 from clickstream.errors import NoData, UsageError
 from clickstream.serve.reports import COLUMNS, Answer, Question, from_realtime
 
@@ -54,13 +55,12 @@ def show(answers: Iterator[Answer], form: output.Format) -> None:
 
 
 def _in_place(answers: Iterator[Answer]) -> None:
-    from rich.live import Live
     from rich.text import Text
 
-    with Live(auto_refresh=False) as live:
+    with live.display(sys.stdout, transient=False) as display:
         for answer in answers:
-            page = _text(answer, "table", live.console.width)
-            live.update(Text.from_ansi(page), refresh=True)
+            page = _text(answer, "table", shutil.get_terminal_size().columns)
+            display.show(answer.layer, Text.from_ansi(page))
 
 
 def _text(answer: Answer, form: output.Format, width: int | None = None) -> str:

@@ -42,7 +42,7 @@ def run(
         control.wait_first(settings, driver)
         typer.echo(f"speed runs; log: {driver.log}")
     else:
-        with display.live() as watch:
+        with display.shown() as watch:
             control.attend(settings, driver, watch)
 
 
@@ -117,6 +117,6 @@ def rebuild(
     from clickstream.speed import rebuild
 
     day = one_day("--date", date)
-    with options.stages() as watch:
+    with options.stages(form) as watch:
         row = rebuild.rebuild(options.settings(conf), day, watch)
     output.show([row], rebuild.COLUMNS, form)

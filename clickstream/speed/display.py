@@ -1,15 +1,16 @@
-"""The speed layer's state, for a terminal and for a pipe."""
+"""The speed layer's state: as it changes, and once."""
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from clickstream.console import live
 from clickstream.console.escape import printable
 from clickstream.speed.driver_status import Status, moment
 
 if TYPE_CHECKING:
-    from rich.console import Console, Group
+    from rich.console import Group
 
 LINE_COUNTS = ("rows", "copies", "set_aside", "skipped")
 STARTING = "starting"
@@ -18,27 +19,25 @@ Watcher = Callable[[Status | None], None]
 
 
 @contextmanager
-def live() -> Iterator[Watcher]:
-    """A function that shows the status: in place on a terminal, else a line at each change.
-
-    None is a driver that has not reported yet.
-    """
-    if not sys.stdout.isatty():
-        yield _plain()
-        return
-    from rich.console import Console
-
-    with board(Console(highlight=False)) as watcher:
-        yield watcher
+def shown() -> Iterator[Watcher]:
+    """A function that shows the status on stdout; None is a driver that has not reported yet."""
+    with live.display(sys.stdout, transient=False) as display:
+        yield watcher(display)
 
 
-@contextmanager
-def board(console: "Console") -> Iterator[Watcher]:
-    """Shows the status in place."""
-    from rich.live import Live
+def watcher(display: live.Display) -> Watcher:
+    """A function that shows the status, and off a terminal each new notice at once."""
+    noted = ""
 
-    with Live(STARTING, console=console, auto_refresh=False) as screen:
-        yield lambda status: screen.update(_picture(status), refresh=True)
+    def watch(status: Status | None) -> None:
+        nonlocal noted
+        picture = _picture(status)
+        display.show(live_line(status) if status else STARTING, picture)
+        if status and status.notice not in ("", noted):
+            noted = status.notice
+            display.show(f"note: {noted}", picture, now=True)
+
+    return watch
 
 
 def live_line(status: Status) -> str:
@@ -69,22 +68,6 @@ def report_text(report: dict[str, Any]) -> str:
         line_counts = ", ".join(f"{each[name]} {name.replace('_', ' ')}" for name in LINE_COUNTS)
         lines.append(f"  {name}: {line_counts}; latest {moment(each['latest'])}")
     return printable("\n".join(lines))
-
-
-def _plain() -> Watcher:
-    shown = {"line": "", "note": ""}
-
-    def show(kind: str, line: str) -> None:
-        if line != shown[kind]:
-            shown[kind] = line
-            print(line, flush=True)
-
-    def watch(status: Status | None) -> None:
-        show("line", live_line(status) if status else STARTING)
-        if status and status.notice:
-            show("note", f"note: {printable(status.notice)}")
-
-    return watch
 
 
 def _picture(status: Status | None) -> "Group | str":

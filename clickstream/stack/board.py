@@ -1,51 +1,46 @@
-"""One live line per task on a terminal; plain lines where there is none."""
+"""What several tasks do at once: a line for each on a terminal."""
 
-import time
-from collections.abc import Iterable
-from typing import Self
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.live import Live
-from rich.spinner import Spinner
-from rich.table import Table
+from clickstream.console import live
 
-PLAIN_SECONDS = 5
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 class Board:
-    """Shows what each task does. `say` may be called from any thread."""
+    """The state of each task. `say` may be called from any thread."""
 
-    def __init__(self, titles: Iterable[str], console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, highlight=False)
-        self._lines = dict.fromkeys(titles, "…")
-        self._printed_at = dict.fromkeys(self._lines, 0.0)
-        self._done: set[str] = set()
+    def __init__(self, titles: Iterable[str], display: live.Display) -> None:
+        from rich.spinner import Spinner
+
+        self._states = dict.fromkeys(titles, "…")
+        self._open = list(self._states)
         self._spinner = Spinner("dots")
-        self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=8)
-
-    def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._console.is_terminal:
-            self._live.stop()
+        self._display = display
 
     def say(self, title: str, text: str, *, done: bool = False) -> None:
-        """The task's present state; without a terminal a line, but not more than one in 5 s."""
-        changed = self._lines[title] != text
-        self._lines[title] = text
+        """The task's present state, which is its last one when it is `done`."""
+        self._states[title] = text
         if done:
-            self._done.add(title)
-        now = time.monotonic()
-        due = done or now - self._printed_at[title] > PLAIN_SECONDS
-        if changed and due and not self._console.is_terminal:
-            self._printed_at[title] = now
-            self._console.print(f"{title}: {text}", markup=False)
+            self._open.remove(title)
+            self._display.show(f"{title}: {text}", self, now=True)
+        states = (f"{title}: {self._states[title]}" for title in self._open)
+        self._display.show("; ".join(states), self)
 
-    def _table(self) -> Table:
+    def __rich__(self) -> "Table":
+        from rich.table import Table
+
         table = Table.grid(padding=(0, 1))
-        for title, text in self._lines.items():
-            table.add_row(" " if title in self._done else self._spinner, title, text)
+        for title, text in self._states.items():
+            table.add_row(self._spinner if title in self._open else " ", title, text)
         return table
+
+
+@contextmanager
+def board(titles: Iterable[str]) -> Iterator[Board]:
+    """A board on stderr, where it stays."""
+    with live.display(transient=False) as display:
+        yield Board(titles, display)

@@ -12,7 +12,7 @@ from clickstream.errors import ClickstreamError, UsageError
 from clickstream.home import exclusive
 from clickstream.runtime.process import Running, running_children
 from clickstream.stack import ports
-from clickstream.stack.board import Board
+from clickstream.stack.board import Board, board
 from clickstream.stack.cassandra import Cassandra
 from clickstream.stack.fetch import fetch
 from clickstream.stack.fetch import needed as needed_jars
@@ -114,31 +114,31 @@ def _start(services: list[Service]) -> None:
     broken = threading.Event()
     # Inside out: the others are asked to cancel, awaited, and only then stopped.
     with (
-        Board([service.title for service in services]) as board,
+        board([service.title for service in services]) as shown,
         _stopped_on_failure(services),
         ThreadPoolExecutor(max(len(services), 1)) as pool,
         _set_on_failure(broken),
     ):
-        futures = [pool.submit(_start_one, service, board, broken) for service in services]
+        futures = [pool.submit(_start_one, service, shown, broken) for service in services]
         _await(futures)
 
 
-def _start_one(service: Service, board: Board, broken: threading.Event) -> None:
+def _start_one(service: Service, shown: Board, broken: threading.Event) -> None:
     def check() -> None:
         if broken.is_set():
             raise _Cancelled
 
-    board.say(service.title, "starting")
+    shown.say(service.title, "starting")
     began = time.monotonic()
     try:
         service.start(check)
     except _Cancelled:
-        board.say(service.title, "cancelled", done=True)
+        shown.say(service.title, "cancelled", done=True)
         raise
     except ClickstreamError:
-        board.say(service.title, "failed", done=True)
+        shown.say(service.title, "failed", done=True)
         raise
-    board.say(service.title, f"ready in {time.monotonic() - began:.1f} s", done=True)
+    shown.say(service.title, f"ready in {time.monotonic() - began:.1f} s", done=True)
 
 
 def _await(futures: list[Future[None]]) -> None:

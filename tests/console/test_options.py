@@ -1,6 +1,5 @@
-"""The shared parts of commands: settings of one command, and stages where there is no terminal."""
+"""The shared parts of commands: settings of one command, and who sees its stages."""
 
-import io
 import json
 
 import pytest
@@ -38,10 +37,8 @@ def test_what_is_no_property_is_refused(sets, given, conf, said):
         options.settings(conf)
 
 
-def test_a_file_gets_a_line_per_stage_and_how_far_it_is_now_and_then(monkeypatch):
-    out, clock = io.StringIO(), iter([0, 1, 9, 10, 11, 12])
-    monkeypatch.setattr(options.time, "monotonic", lambda: next(clock))
-    show = options._lines(out)
-    for stage in ("a", "a: 1", "a: 2", "a: 3", "a: 4", "b"):
-        show(stage)
-    assert out.getvalue() == "a\na: 3\nb\n"
+def test_stages_are_for_people(capsys):
+    for form in ("table", "json", "csv"):
+        with options.stages(form) as watch:
+            watch(f"counting for {form}")
+    assert capsys.readouterr().err == "counting for table\n"

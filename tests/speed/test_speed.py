@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from clickstream import config
 from clickstream.cli import app
 from clickstream.clients import kafka
+from clickstream.console import live
 from clickstream.errors import BadInput, ClickstreamError, NotRunning, ServiceFailed
 from clickstream.speed import control, display, driver_status, reporter
 from clickstream.speed.driver_status import Status
@@ -127,28 +128,20 @@ def test_a_live_line_sums_the_servers_and_obeys_none():
     assert display.live_line(Status()) == "waiting for lines"
 
 
-def test_without_a_terminal_a_line_comes_when_something_has_changed(capsys):
-    with display.live() as watch:
-        for status in (
-            None,
-            None,
-            Status(),
-            Status(updated_at=9),
-            Status(4, servers={"a": COUNTS}),
-        ):
+def test_without_a_terminal_the_first_state_is_printed_and_the_last(capsys):
+    with display.shown() as watch:
+        for status in (None, None, Status(), Status(4, servers={"a": COUNTS})):
             watch(status)
         watch(Status(4, servers={"a": COUNTS}, waiting_since=1431939959))
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in lines] == [
         "starting",
-        "waiting for lines",
-        "batch 4",
         "waiting for Cassandra since 2015-05-18T09:05:59Z",
     ]
 
 
 def test_a_notice_is_printed_once(capsys):
-    with display.live() as watch:
+    with display.shown() as watch:
         for number in (4, 5):
             watch(Status(number, servers={"a": COUNTS}, notice=f"planned{HOSTILE}"))
     lines = capsys.readouterr().out.splitlines()
@@ -161,7 +154,8 @@ def test_a_notice_is_printed_once(capsys):
 def test_a_terminal_shows_each_server_in_place_and_obeys_none():
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=100)
-    with display.board(console) as watch:
+    with live.on(console, transient=False) as shown:
+        watch = display.watcher(shown)
         watch(None)
         watch(Status(4, 100, 350, 7, "", {HOSTILE: COUNTS, "[b]": COUNTS}, 990.4, 2))
     text = screen.getvalue()

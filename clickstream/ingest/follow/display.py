@@ -1,17 +1,14 @@
-"""The display of a follow: a live line on a terminal, plain lines now and then elsewhere."""
+"""The display of a follow: how many lines came, how fast, and what it waits for."""
 
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from clickstream.console.escape import printable
+from clickstream.console import live
 from clickstream.ingest.follow.follower import Following
 
-PLAIN_INTERVAL_S = 5.0
-SOON_S = 1.0
 RATE_S = 5.0
 
 
@@ -25,12 +22,20 @@ class Watch(NamedTuple):
 @contextmanager
 def shown() -> Iterator[Watch]:
     """Shows a follow on stderr."""
-    if sys.stderr.isatty():
-        with _live() as watch:
-            yield watch
-    else:
-        plain = _Plain()
-        yield Watch(plain.observe, _say)
+    with live.display() as display:
+        yield Watch(observer(display), display.say)
+
+
+def observer(display: live.Display) -> Callable[[Following], None]:
+    """A function that shows what was done."""
+    rate = Rate()
+
+    def observe(done: Following) -> None:
+        waiting = f"; waiting for {done.waiting_for}" if done.waiting_for else ""
+        speed = rate.of(done.lines, time.monotonic())
+        display.show(summary(done) + waiting, _live_line(done, speed))
+
+    return observe
 
 
 def summary(done: Following) -> str:
@@ -38,28 +43,8 @@ def summary(done: Following) -> str:
     return f"{done.lines} lines spooled, {done.invalid} invalid"
 
 
-@contextmanager
-def _live() -> Iterator[Watch]:
-    from rich import progress as bars
-    from rich.console import Console
-
-    columns = (bars.SpinnerColumn(), bars.TextColumn("{task.description}", markup=False))
-    console = Console(stderr=True)
-    rate = Rate()
-    with bars.Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=None)
-
-        def observe(done: Following) -> None:
-            bar.update(task, description=_line(done, rate.of(done.lines, time.monotonic())))
-
-        def notify(text: str) -> None:
-            console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
-
-        yield Watch(observe, notify)
-
-
-def _line(done: Following, rate: float) -> str:
-    waiting = f" · waiting for {printable(done.waiting_for)}" if done.waiting_for else ""
+def _live_line(done: Following, rate: float) -> str:
+    waiting = f" · waiting for {done.waiting_for}" if done.waiting_for else ""
     return f"{done.lines} lines · {done.invalid} invalid · {rate:.0f}/s{waiting}"
 
 
@@ -76,28 +61,3 @@ class Rate:
             self._seen.popleft()
         then, before = self._seen[0]
         return (lines - before) / max(now - then, 1.0)
-
-
-class _Plain:
-    """Says what it waits for when that lasts, and the number of lines when there are more."""
-
-    def __init__(self) -> None:
-        self._lines = 0
-        self._waiting = self._said = ""
-        self._since = self._next = time.monotonic()
-
-    def observe(self, done: Following) -> None:
-        now = time.monotonic()
-        if done.waiting_for != self._waiting:
-            self._waiting, self._since = done.waiting_for, now
-        if self._waiting != self._said and now - self._since >= SOON_S:
-            self._said = self._waiting
-            if self._waiting:
-                _say(f"waiting for {self._waiting}")
-        if done.lines != self._lines and now >= self._next:
-            self._lines, self._next = done.lines, now + PLAIN_INTERVAL_S
-            _say(summary(done))
-
-
-def _say(text: str) -> None:
-    print(printable(text), file=sys.stderr, flush=True)
