@@ -15,7 +15,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -110,6 +110,24 @@ class Acceptance(NamedTuple):
 def line_end_checksum(digest: "hashlib._Hash") -> bytes:
     """The checksum at a line end: the first bytes of the log's running SHA-256."""
     return digest.digest()[:CHECKSUM_BYTES]
+
+
+def valid_lines(path: Path) -> dict[str, dict[str, int]]:
+    """The valid lines by day and server of the ledger at a path; nothing where there is none.
+
+    It only reads, and waits for nobody who writes.
+    """
+    if not path.is_file():
+        return {}
+    query = "SELECT day, server, sum(lines) FROM counts WHERE reason = ? GROUP BY day, server"
+    lines: dict[str, dict[str, int]] = {}
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as ledger:
+            for day, server, n in ledger.execute(query, (VALID,)):
+                lines.setdefault(day, {})[server] = n
+    except sqlite3.DatabaseError as error:
+        raise ClickstreamError(f"the ledger {path} cannot be used") from error
+    return lines
 
 
 class Ledger:

@@ -185,7 +185,7 @@ def test_the_contract_of_names():
     ingest replay, ingest follow, ingest rejects, ingest ledger rebuild, ingest ledger publish,
     speed run, speed status, speed stop, speed reset, speed rebuild, batch run, batch status,
     report popularity, report ddos, report health, report visitors, report responses,
-    report distribution, report hourly, report categories, config show, audit,
+    report distribution, report hourly, report categories, report traffic, config show, audit,
     alert list, alert show"""
     assert {" ".join(name.split()) for name in wanted.split(",")} <= known
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from clickstream.config import Settings
 from clickstream.master import File
 from clickstream.rows import ALL, Rows
-from clickstream.views.batch import DIGEST_BYTES, PART_VISITORS
+from clickstream.views.batch_tables import DIGEST_BYTES, PART_VISITORS
 from clickstream.weblog import status_class
 
 VISITORS, TRAFFIC, CATEGORIES = "visitor", "traffic", "category"
@@ -64,8 +64,10 @@ def rows(run: Run, counts: list[Count]) -> dict[str, Rows]:
         "daily_visitors": _visitors(sets, traffic),
         "visitor_sets": _visitor_sets(sets),
         "daily_responses": _responses(traffic, lambda row: (row.server,), ("server",)),
-        "status_counts": _sums(traffic, lambda row: (row.server, row.status), "status"),
-        "hourly_traffic": _sums(traffic, lambda row: (row.server, int(row.minute[:2])), "hour"),
+        "status_counts": _statuses(traffic),
+        "hourly_traffic": _responses(
+            traffic, lambda row: (row.server, int(row.minute[:2])), ("server", "hour")
+        ),
         "minute_traffic": _responses(
             [row for row in traffic if row.server != ALL],
             lambda row: (row.server, row.minute),
@@ -110,10 +112,10 @@ def _parts(digests: list[bytes], size: int) -> Iterable[list[bytes]]:
 
 
 def _responses(
-    traffic: list[Traffic], key: Callable[[Traffic], tuple[str, ...]], names: tuple[str, ...]
+    traffic: list[Traffic], key: Callable[[Traffic], tuple[Any, ...]], names: tuple[str, ...]
 ) -> Rows:
     sums = _summed(((key(row), status_class(row.status)), row.requests) for row in traffic)
-    table: dict[tuple[str, ...], Count] = {}
+    table: dict[tuple[Any, ...], Count] = {}
     for (keys, kind), requests in sums.items():
         row = table.setdefault(keys, {"success": 0, "failure": 0, "other": 0, "requests": 0})
         row[kind] += requests
@@ -121,9 +123,11 @@ def _responses(
     return [dict(zip(names, keys, strict=True)) | row for keys, row in table.items()]
 
 
-def _sums(traffic: list[Traffic], key: Callable[[Traffic], tuple[str, Any]], name: str) -> Rows:
-    sums = _summed((key(row), row.requests) for row in traffic)
-    return [{"server": server, name: value, "requests": n} for (server, value), n in sums.items()]
+def _statuses(traffic: list[Traffic]) -> Rows:
+    sums = _summed(((row.server, row.status), row.requests) for row in traffic)
+    return [
+        {"server": server, "status": status, "requests": n} for (server, status), n in sums.items()
+    ]
 
 
 def _categories(counts: list[Count]) -> Rows:

@@ -24,6 +24,10 @@ Compare = Annotated[
     Literal["previous"] | None,
     typer.Option("--compare", help="Changes against the period of the same length before."),
 ]
+Layer = Annotated[
+    Literal["batch", "speed", "merged"],
+    typer.Option("--layer", help="Which layer answers; merged: the better row of each minute."),
+]
 Alerts = Annotated[
     bool, typer.Option("--alerts", help="The alerts: when each began and ended, and its peak.")
 ]
@@ -141,6 +145,7 @@ def responses(
     span: Span = None,
     server: Server = None,
     compare: Compare = None,
+    layer: Layer = "merged",
     form: options.Form = "table",
 ) -> None:
     """Successful (2xx, 3xx), failed (4xx, 5xx) and other responses per day and server.
@@ -148,7 +153,28 @@ def responses(
     Example: clickstream report responses --date 2015-05-18 --compare previous
     """
     days = {"date": date, "first": first, "last": last, "span": span}
-    _answer("responses", form, **days, server=server, compare=bool(compare))
+    _answer("responses", form, **days, server=server, compare=bool(compare), layer=layer)
+
+
+@app.command()
+def traffic(
+    date: Date = None,
+    first: First = None,
+    last: Last = None,
+    span: Span = None,
+    server: Server = None,
+    by: Annotated[
+        Literal["minute", "hour", "day"], typer.Option("--by", help="The length of a row's time.")
+    ] = "hour",
+    layer: Layer = "merged",
+    form: options.Form = "table",
+) -> None:
+    """Requests by time and class of response, for each server and for all; times as printed.
+
+    Example: clickstream report traffic --date 2015-05-18 --by minute --server weblog1
+    """
+    days = {"date": date, "first": first, "last": last, "span": span}
+    _answer("traffic", form, **days, server=server, by=by, layer=layer)
 
 
 @app.command()
@@ -182,6 +208,7 @@ def hourly(
         bool, typer.Option("--by-weekday", help="Each day of the week apart, Monday first.")
     ] = False,
     compare: Compare = None,
+    layer: Layer = "merged",
     form: options.Form = "table",
 ) -> None:
     """Requests per hour of day, over all servers unless one is named.
@@ -190,7 +217,7 @@ def hourly(
     """
     days = {"date": date, "first": first, "last": last, "span": span}
     ways = {"by_day": by_day, "by_weekday": by_weekday, "compare": bool(compare)}
-    _answer("hourly", form, **days, server=server, **ways)
+    _answer("hourly", form, **days, server=server, layer=layer, **ways)
 
 
 @app.command()

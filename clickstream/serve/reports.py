@@ -1,156 +1,83 @@
-"""Question -> rows. Reads the two views and nothing else; `ask` opens the one that answers.
+"""Question -> rows. Reads the two views and nothing else; `ask` opens what answers.
 
 Every report is a function of a view and a `Question`. Its rows hold the keys in `COLUMNS`, text
 from logs made printable. Days of the batch reports are as printed in the log; the real-time
 reports (`popularity`, `ddos`, `health`) go by UTC.
 """
 
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from clickstream import alerts
 from clickstream.console.escape import show_bytes
-from clickstream.days import DAY_SECONDS, EVERY_DAY, DaySelection, instant, seconds
-from clickstream.errors import ClickstreamError, NoData, UsageError
+from clickstream.days import DAY_SECONDS, DaySelection, instant
+from clickstream.errors import ClickstreamError, NoData
 from clickstream.rows import ALL, Row, Rows
-from clickstream.serve import alerting, compare, notes
-from clickstream.serve.when import WEEKDAYS, second, utc_day, utc_start, weekday
+from clickstream.serve import alerting, compare, notes, traffic
+from clickstream.serve.layers import Layers, opened
+from clickstream.serve.question import (
+    BARS,
+    COLUMNS,
+    KEYS,
+    OTHER,
+    TABLES,
+    Answer,
+    Question,
+    columns,
+    no_data,
+)
+from clickstream.serve.question import BATCH as BATCH_LAYER
+from clickstream.serve.when import utc_day, utc_start
 
 if TYPE_CHECKING:
     from clickstream.config import Settings
     from clickstream.views.batch import BatchViews
     from clickstream.views.realtime import RealTime
 
-COLUMNS = {
-    "visitors": ("date", "server", "unique_visitors", "requests"),
-    "responses": ("date", "server", "success", "failure", "other", "requests"),
-    "distribution": ("date", "unique_visitors", "requests", "change"),
-    "hourly": ("hour", "server", "requests"),
-    "categories": ("date", "server", "category", "requests"),
-    "popularity": ("rank", "category", "requests", "server", "window_start", "window_end"),
-    "ddos": ("ip", "second", "requests"),
-    "health": ("server", "window_end", "non_200", "state"),
-    "alerts": alerts.COLUMNS,
-}
-KEYS = ("category", "date", "hour", "server", "weekday")
-"""The columns that name a row; the others are its figures."""
-TOTAL = ("from", "to", "days", "server", "unique_visitors", "requests")
-OTHER = "(other)"
-TABLES = {"alerts": alerts.TABLE}
-BARS = {"hourly", "distribution", "categories", "popularity"}
 
+__all__ = ["COLUMNS", "TABLES", "Answer", "Question", "ask", "from_batch", "from_realtime"]
 
-@dataclass(frozen=True)
-class Question:
-    """The parsed options of a report.
-
-    `server`: None is the report's own default; `at`: epoch s; windows in s.
-    `total`: visitors of all the days together; `compare`: beside the period before; `other`: with
-    a row of the categories below `top`, whose rank is None.
-    `non_200_limit` is the count that a server's trailing non-200 responses must exceed to alert.
-    `kind` and `state` choose alerts; None: of any kind, open or resolved.
-    """
-
-    days: DaySelection = EVERY_DAY
-    server: str | None = None
-    top: int | None = 10
-    other: bool = False
-    by_day: bool = False
-    by_weekday: bool = False
-    total: bool = False
-    compare: bool = False
-    at: int | None = None
-    window: int = 300
-    peak: bool = False
-    non_200_limit: int = 10
-    kind: str | None = None
-    state: str | None = None
-
-    @classmethod
-    def parse(
-        cls,
-        settings: "Settings",
-        *,
-        date: str | None = None,
-        first: str | None = None,
-        last: str | None = None,
-        span: str | None = None,
-        server: str | None = None,
-        at: str | None = None,
-        window: str = "5m",
-        **options: Any,
-    ) -> "Question":
-        """From the options as written on the command line; raises UsageError."""
-        if server not in (None, ALL):
-            settings.require_server(server)
-        if options.get("by_day") and options.get("by_weekday"):
-            raise UsageError("choose one of --by-day and --by-weekday")
-        if date and at:
-            raise UsageError("choose the window's end by one of --date and --at")
-        return cls(
-            days=DaySelection.for_report(date, first, last, span),
-            server=server,
-            at=None if at is None else second("--at", at),
-            window=seconds("--window", window),
-            non_200_limit=settings.speed.health_non_200,
-            **options,
-        )
-
-
-class Answer(NamedTuple):
-    """Rows, their columns in order, the column to draw as bars, which layer answered, and what
-    should be known of the rows, a sentence each."""
-
-    rows: Rows
-    columns: tuple[str, ...]
-    bar: str
-    layer: str
-    notes: tuple[str, ...] = ()
-
-    @property
-    def footer(self) -> str:
-        """The lines below a table."""
-        return "\n".join((self.layer, *(f"note: {note}" for note in self.notes)))
+OF_A_MOMENT = ("visitors", "distribution")
+"""Their two figures belong to one moment, so they stay the batch layer's."""
 
 
 def ask(settings: "Settings", report: str, question: Question) -> Answer:
-    """Answer from the layer that holds it.
+    """Answer from the layer that holds it, or from both.
 
     Raises NotRunning or ClickstreamError when the layer's database cannot be reached, NoData
     when the layer, or the one day asked for, is empty.
     """
-    if report in BATCH:
-        from clickstream.views.batch import BatchViews
+    if report in REALTIME:
+        from clickstream.views.realtime import RealTime
 
-        with BatchViews.connect(settings, reader=True) as batch:
-            return from_batch(batch, report, question)
-    from clickstream.views.realtime import RealTime
+        with RealTime.connect(settings) as realtime:
+            return from_realtime(realtime, report, question)
+    with opened(settings, question.layer) as layers:
+        if report in traffic.REPORTS:
+            return traffic.answer(layers, report, question)
+        return from_batch(layers, report, question)
 
-    with RealTime.connect(settings) as realtime:
-        return from_realtime(realtime, report, question)
 
-
-def from_batch(views: "BatchViews", report: str, question: Question) -> Answer:
-    """One of the batch reports; raises NoData."""
-    runs = views.runs(None)
-    if not runs:
-        raise NoData("the batch layer has not run yet", "run it: clickstream batch run")
-    present = [run["date"] for run in runs if run["lines"]]
+def from_batch(layers: Layers, report: str, question: Question) -> Answer:
+    """One of the batch reports; raises NoData, NotRunning."""
+    if layers.batch is None:
+        raise layers.away[BATCH_LAYER]
+    present = [run["date"] for run in layers.runs]
     told: notes.Notes = ()
     if question.days.needs_newest:
-        present, told = notes.without_strays(present, notes.volumes(views, runs))
+        present, told = notes.without_strays(present, notes.volumes(layers.batch, layers.runs))
     days = _chosen(present, question.days)
-    columns = _columns(report, question)
-    rows = BATCH[report](views, days, question) if days else []
-    layer = _batch_layer(runs, days)
+    names = columns(report, question)
+    rows = BATCH[report](layers.batch, days, question) if days else []
+    layer = _batch_layer(layers.runs, days)
+    if report in OF_A_MOMENT and (since := traffic.come_since(layers, question, days)):
+        layer = f"{layer}; {since}"
     if question.compare and days:
-        rows, against = _compared(views, report, rows, present, question)
-        columns, layer = columns + compare.columns(report), f"{layer}; {against}"
+        rows, against = _compared(layers.batch, report, rows, present, question)
+        names, layer = names + compare.columns(report), f"{layer}; {against}"
     bar = "requests" if report in BARS else ""
-    contract = [{key: row[key] for key in columns} for row in rows]
-    return Answer(contract, columns, bar, layer, told)
+    contract = [{key: row[key] for key in names} for row in rows]
+    return Answer(contract, names, bar, layer, told)
 
 
 def from_realtime(views: "RealTime", report: str, question: Question) -> Answer:
@@ -183,11 +110,6 @@ def visitors(views: "BatchViews", days: list[str], question: Question) -> Rows:
     ]
 
 
-def responses(views: "BatchViews", days: list[str], question: Question) -> Rows:
-    """Success, failure and other responses per day: each server, and all."""
-    return views.responses(days, question.server)
-
-
 def distribution(views: "BatchViews", days: list[str], _: Question) -> Rows:
     """Visitors of each day over all servers, and the change against the previous day present."""
     rows: Rows = []
@@ -197,12 +119,6 @@ def distribution(views: "BatchViews", days: list[str], _: Question) -> Rows:
         before = row["unique_visitors"]
         rows.append(row | {"change": change})
     return [row for row in rows if row["date"] in set(days)]
-
-
-def hourly(views: "BatchViews", days: list[str], question: Question) -> Rows:
-    """Requests per hour of day, summed over the days unless `by_day` or `by_weekday`."""
-    rows = views.hourly(days, question.server or ALL, question.by_day or question.by_weekday)
-    return _by_weekday(rows) if question.by_weekday else rows
 
 
 def categories(views: "BatchViews", days: list[str], question: Question) -> Rows:
@@ -237,7 +153,7 @@ def ddos(views: "RealTime", latest: int, question: Question) -> Rows:
     """One row per IP and second above the threshold, over all servers."""
     only = question.days.only
     if only and _last_second(views, ALL, only) is None:
-        raise _no_data(only)
+        raise no_data(only)
     offenders = views.offenders(only)
     days = set(
         question.days.within(sorted({utc_day(each.second) for each in offenders}), utc_day(latest))
@@ -255,7 +171,7 @@ def health(views: "RealTime", _: int, question: Question) -> Rows:
     servers = [one] if one else sorted(views.servers())
     moments = [(server, _moment(views, server, question)) for server in servers]
     if question.days.only and not any(moment for _, moment in moments):
-        raise _no_data(question.days.only)
+        raise no_data(question.days.only)
     return [
         _health_row(server, *moment, question.non_200_limit) for server, moment in moments if moment
     ]
@@ -265,15 +181,13 @@ def alert_rows(views: "RealTime", latest: int, question: Question) -> Rows:
     """The alerts of which a second lies in the days asked for, earliest first."""
     only = question.days.only
     if only and _last_second(views, ALL, only) is None:
-        raise _no_data(only)
+        raise no_data(only)
     return alerting.rows(views.alerts(), latest, question)
 
 
 BATCH: dict[str, Callable[["BatchViews", list[str], Question], Rows]] = {
     "visitors": visitors,
-    "responses": responses,
     "distribution": distribution,
-    "hourly": hourly,
     "categories": categories,
 }
 REALTIME: dict[str, Callable[["RealTime", int, Question], Rows]] = {
@@ -284,13 +198,6 @@ REALTIME: dict[str, Callable[["RealTime", int, Question], Rows]] = {
 }
 
 
-def _columns(report: str, question: Question) -> tuple[str, ...]:
-    if question.total:
-        return TOTAL
-    more = ("date",) * question.by_day + ("weekday",) * question.by_weekday
-    return more + COLUMNS[report]
-
-
 def _check_visitors(views: "BatchViews", days: list[str]) -> None:
     """Visitors of one kind cannot be counted together with, or held against, those of another."""
     kinds = {each.made_with["visitor"] for each in views.inputs(days).values()}
@@ -299,16 +206,6 @@ def _check_visitors(views: "BatchViews", days: list[str]) -> None:
             f"in some of these days a visitor is one {', in others one '.join(sorted(kinds))}",
             "count the days in one way: clickstream batch run",
         )
-
-
-def _by_weekday(rows: Rows) -> Rows:
-    sums: Counter[tuple[int, int, str]] = Counter()
-    for row in rows:
-        sums[weekday(row["date"]), row["hour"], row["server"]] += row["requests"]
-    return [
-        {"weekday": WEEKDAYS[day], "hour": hour, "server": server, "requests": requests}
-        for (day, hour, server), requests in sorted(sums.items())
-    ]
 
 
 def _compared(
@@ -330,12 +227,8 @@ def _compared(
 
 def _chosen(present: list[str], days: DaySelection) -> list[str]:
     if days.only and days.only not in present:
-        raise _no_data(days.only, "if its log is ingested: clickstream batch run")
+        raise no_data(days.only, "if its log is ingested: clickstream batch run")
     return days.within(present)
-
-
-def _no_data(day: str, hint: str = "") -> NoData:
-    return NoData(f"there is no data for {day}", hint)
 
 
 def _batch_layer(runs: Rows, days: list[str]) -> str:
@@ -354,7 +247,7 @@ def _window_end(views: "RealTime", latest: int, question: Question) -> int:
         return latest
     end = _last_second(views, ALL, question.days.only)
     if end is None:
-        raise _no_data(question.days.only)
+        raise no_data(question.days.only)
     return end
 
 

@@ -1,108 +1,62 @@
-"""The batch views: exact figures per day and server in an RDBMS, and the line counts of logs.
-
-`date` is the day as printed in the log, text `yyyy-mm-dd` (a line may be dated 0001 or 9999).
-`server` is a web server's name, or `all`. Category text stands for bytes (ISO-8859-1), is of any
-length, and differs by case and trailing blanks, so no key and no order rests on a database's idea
-of text: a category's key is its `rank` in its day and server, by requests and then by bytes.
-
-`visitor_sets` hold who came, so that visitors of many days can be counted once: per server the
-digests (DIGEST_BYTES each) of a day's visitors, in order, in parts of PART_VISITORS.
-"""
+"""The batch views: exact figures per day and server in an RDBMS, and the line counts of logs."""
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 
 from clickstream import faultpoints
 from clickstream.clients import endpoints
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NoData, NotRunning, UsageError
-from clickstream.ledger import Ledger
+from clickstream.ledger import Ledger, valid_lines
 from clickstream.rows import ALL, Rows
+from clickstream.views.batch_tables import (
+    CLASSES,
+    DAY_TABLES,
+    DIGEST_BYTES,
+    SCHEMA,
+    batch_runs,
+    batch_schema,
+    daily_categories,
+    daily_responses,
+    daily_visitors,
+    hourly_traffic,
+    line_counts,
+    metadata,
+    minute_traffic,
+    visitor_sets,
+)
 
-SCHEMA = 3
 FORMER_TABLES = ("books",)
-DIGEST_BYTES = 16
-PART_VISITORS = 32_768  # half a MiB: far below what MariaDB takes as one packet
 HINT = "is it up, and is database.url right? clickstream stack status, clickstream config show"
 
 Days = Sequence[str] | None
 Query = sa.Select[Any]
+ValidLines = Mapping[str, Mapping[str, int]]
 
 
-def _name(length: int) -> sa.types.TypeEngine[str]:
-    exact = mysql.VARCHAR(length, charset="ascii", collation="ascii_bin")
-    return sa.String(length).with_variant(exact, "mysql", "mariadb")
+Grain = Literal["minute", "hour", "day"]
+TRAFFIC = {"minute": minute_traffic, "hour": hourly_traffic, "day": daily_responses}
 
 
-_long_text = sa.Text().with_variant(
-    mysql.MEDIUMTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
-)
-_metadata = sa.MetaData()
+class Traffic(NamedTuple):
+    """Requests of a server, or of `all`, in a stretch of the clock as printed.
 
+    `slot` is a minute (HH:MM) or an hour (0 to 23) of the day, None for the whole of it.
+    """
 
-def _table(name: str, keys: Mapping[str, Any], values: Mapping[str, Any]) -> sa.Table:
-    columns = [sa.Column(key, kind, primary_key=True) for key, kind in keys.items()]
-    columns += [sa.Column(key, kind, nullable=False) for key, kind in values.items()]
-    return sa.Table(name, _metadata, *columns)
-
-
-_count = sa.BigInteger()
-_number = sa.Integer()
-_day = {"date": _name(10)}
-_day_server = _day | {"server": _name(255)}
-_classes = dict.fromkeys(("success", "failure", "other", "requests"), _count)
-
-daily_visitors = _table(
-    "daily_visitors", _day_server, {"unique_visitors": _count, "requests": _count}
-)
-visitor_sets = _table(
-    "visitor_sets",
-    _day_server | {"part": _number},
-    {"digests": sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")},
-)
-daily_responses = _table("daily_responses", _day_server, _classes)
-status_counts = _table("status_counts", _day_server | {"status": _name(3)}, {"requests": _count})
-hourly_traffic = _table("hourly_traffic", _day_server | {"hour": _number}, {"requests": _count})
-minute_traffic = _table("minute_traffic", _day_server | {"minute": _name(5)}, _classes)
-daily_categories = _table(
-    "daily_categories",
-    _day_server | {"rank": _number},
-    {"category": _long_text, "requests": _count},
-)
-batch_runs = _table(
-    "batch_runs",
-    _day,
-    {
-        "finished": _name(20),
-        "seconds": sa.Double(),
-        "files": _number,
-        "bytes": _count,
-        "distinct_lines": _count,
-        "copies": _count,
-        "manifest": _long_text,
-        "made_with": _long_text,
-        "run": _name(32),
-    },
-)
-line_counts = _table(
-    "line_counts",
-    {"server": _name(255), "file": _name(16), "date": _name(10)},
-    {"valid_lines": _count, "rejects": _count},
-)
-batch_schema = _table("batch_schema", {"number": _number}, {})
-DAY_TABLES = {
-    table.name: table
-    for table in (
-        *(daily_visitors, visitor_sets, daily_responses, status_counts),
-        *(hourly_traffic, minute_traffic, daily_categories, batch_runs),
-    )
-}
+    date: str
+    server: str
+    slot: str | int | None
+    success: int
+    failure: int
+    other: int
+    requests: int
 
 
 class LineCount(NamedTuple):
@@ -129,8 +83,10 @@ class BatchViews:
     Raises NotRunning when the database does not answer, ClickstreamError when it refuses.
     """
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, spooled: Callable[[], ValidLines] = dict) -> None:
+        """`spooled` gives the valid lines by day and server that a ledger has by now."""
         self._engine = engine
+        self._spooled = spooled
 
     @classmethod
     def connect(cls, settings: Settings, reader: bool = False) -> "BatchViews":
@@ -138,7 +94,8 @@ class BatchViews:
 
         A `reader` makes none: raises NoData.
         """
-        views = cls(_engine(endpoints.database_url(settings, reader)))
+        url = endpoints.database_url(settings, reader)
+        views = cls(_engine(url), partial(valid_lines, settings.files.ledger))
         try:
             views._check_schema(reader)
         except ClickstreamError:
@@ -159,7 +116,7 @@ class BatchViews:
     def drop(self) -> None:
         """Remove every table of the batch views, line counts and former tables, too."""
         with self._begin() as connection:
-            _metadata.drop_all(connection)
+            metadata.drop_all(connection)
             for name in FORMER_TABLES:
                 sa.Table(name, sa.MetaData()).drop(connection, checkfirst=True)
 
@@ -215,7 +172,8 @@ class BatchViews:
 
     def visitors(self, days: Days = None, server: str | None = None) -> Rows:
         """Rows of date, server, unique_visitors, requests; each server and `all`."""
-        return self._rows(daily_visitors, days, server)
+        query = _where(sa.select(daily_visitors), daily_visitors, days, server)
+        return self._all(query.order_by(daily_visitors.c.date, daily_visitors.c.server))
 
     def visitors_of_range(self, days: list[str]) -> Rows:
         """Rows of server, unique_visitors, requests over all the days; each server and `all`.
@@ -233,17 +191,22 @@ class BatchViews:
             for server in sorted(requests)
         ]
 
-    def responses(self, days: Days = None, server: str | None = None) -> Rows:
-        """Rows of date, server, success, failure, other, requests; each server and `all`."""
-        return self._rows(daily_responses, days, server)
+    def traffic(self, days: Days, server: str | None, grain: Grain) -> list[Traffic]:
+        """Requests by day, server and stretch of the day; no `all` where the grain is a minute."""
+        table = TRAFFIC[grain]
+        slot = sa.null() if grain == "day" else table.c[grain]
+        classes = (table.c[name] for name in CLASSES)
+        query: Query = sa.select(table.c.date, table.c.server, slot, *classes)
+        with self._begin() as connection:
+            rows = connection.execute(_where(query, table, days, server))
+            return [Traffic(*row) for row in rows]
 
-    def hourly(self, days: Days = None, server: str | None = ALL, by_day: bool = False) -> Rows:
-        """Rows of hour, server, requests (and date when by_day), summed over the days."""
-        table = hourly_traffic
-        keys: list[sa.Column[Any]] = [table.c.date] * by_day + [table.c.hour, table.c.server]
-        query: Query = sa.select(*keys, sa.func.sum(table.c.requests).label("requests"))
-        rows = self._all(_where(query, table, days, server).group_by(*keys).order_by(*keys))
-        return [row | {"requests": int(row["requests"])} for row in rows]
+    def last_minute(self, day: str) -> str | None:
+        """The last printed minute (HH:MM) of a day of which a line was counted."""
+        minutes = minute_traffic.c
+        with self._begin() as connection:
+            query = sa.select(sa.func.max(minutes.minute)).where(minutes.date == day)
+            return connection.scalar(query)
 
     def categories(
         self, days: Days = None, server: str | None = None, top: int | None = 10
@@ -267,7 +230,8 @@ class BatchViews:
     def runs(self, days: Days = None) -> Rows:
         """Rows of date, finished (ISO UTC), seconds, files, bytes, lines, copies, final.
 
-        A day is final when its distinct lines are, server by server, the line counts of the logs.
+        A day is final when its distinct lines are, server by server, the line counts of the logs,
+        and this home's ledger, if it has one, knows of no line more.
         """
         runs = batch_runs.c
         columns = (runs.finished, runs.seconds, runs.files, runs.bytes, runs.copies)
@@ -300,11 +264,13 @@ class BatchViews:
         expected = sa.select(*keys, sa.func.sum(valid).label("n")).where(valid > 0).group_by(*keys)
         counted = _by_day(self._all(_where(seen, daily_visitors, days, None)), "requests")
         present = _by_day(self._all(_where(expected, line_counts, days, None)), "n")
-        return {day for day, servers in counted.items() if present.get(day) == servers}
-
-    def _rows(self, table: sa.Table, days: Days, server: str | None) -> Rows:
-        query = _where(sa.select(table), table, days, server)
-        return self._all(query.order_by(table.c.date, table.c.server))
+        spooled = self._spooled()
+        return {
+            day
+            for day, servers in counted.items()
+            if present.get(day) == servers
+            and all(n <= servers.get(name, 0) for name, n in spooled.get(day, {}).items())
+        }
 
     def _all(self, query: Query) -> Rows:
         with self._begin() as connection:
@@ -317,7 +283,7 @@ class BatchViews:
             if number is None and reader:
                 raise NoData("the batch layer has not run yet", "run it: clickstream batch run")
             if number is None:
-                _metadata.create_all(connection)
+                metadata.create_all(connection)
                 connection.execute(sa.insert(batch_schema), {"number": SCHEMA})
             elif number != SCHEMA:
                 raise ClickstreamError(

@@ -114,7 +114,7 @@ def test_hours_by_weekday_sum_the_days_of_a_name(ask, settings):
         views.replace_day(
             "2015-05-21", view_rows.rows(view_rows.Run("2015-05-21", [], 0, 1, WITH, "r"), later)
         )
-    assert [tuple(row.values()) for row in ask("hourly", by_weekday=True).rows] == [
+    assert [tuple(row.values())[:-1] for row in ask("hourly", by_weekday=True).rows] == [
         ("Mon", 9, "all", 1),
         ("Mon", 23, "all", 1),
         ("Thu", 9, "all", 4),

@@ -12,8 +12,9 @@ from clickstream.clocks import DayVolume
 from clickstream.config import Settings
 from clickstream.config.sections import Server, Speed
 from clickstream.days import DaySelection, instant
-from clickstream.errors import NoData, UsageError
+from clickstream.errors import NoData, NotRunning, UsageError
 from clickstream.serve import reports
+from clickstream.serve.layers import Layers
 from clickstream.serve.reports import Question, from_batch, from_realtime
 from clickstream.serve.when import second
 from clickstream.views.batch import BatchViews, DayInputs
@@ -122,10 +123,6 @@ class FakeBatchViews:
             if days is None or day in days
         ]
 
-    def hourly(self, days: list[str], server: str, by_day: bool) -> list[dict[str, Any]]:
-        self.asked = [days, server, by_day]
-        return [{"date": days[0], "hour": 14, "server": server, "requests": 498}]
-
     def categories(self, days: list[str], server: str | None, top: int) -> list[dict[str, Any]]:
         self.asked = [days, server, top]
         name = "/caf\xe9\x1b"
@@ -135,10 +132,18 @@ class FakeBatchViews:
 BATCH_VIEWS = FakeBatchViews({"2015-05-17": 341, "2015-05-18": 627, "2015-05-20": 600})
 
 
+def _away() -> Any:
+    raise NotRunning("Cassandra does not answer")
+
+
+def _only(batch_views: FakeBatchViews) -> Layers:
+    return Layers(lambda: batch_views, _away)
+
+
 def _batch(
     report: str, batch_views: FakeBatchViews = BATCH_VIEWS, **question: Any
 ) -> list[dict[str, Any]]:
-    return from_batch(batch_views, report, Question(**question)).rows
+    return from_batch(_only(batch_views), report, Question(**question)).rows
 
 
 def _realtime(report: str, view: Memory, **question: Any) -> list[dict[str, Any]]:
@@ -186,18 +191,18 @@ STRAY = FakeBatchViews({"1970-01-01": 1, "2024-03-26": 10, "2024-03-28": 10, "20
 def test_a_day_ahead_of_its_time_is_not_the_newest_and_is_named(
     count: int, expected: list[str]
 ) -> None:
-    answer = from_batch(STRAY, "visitors", Question(days=DaySelection(count=count)))
+    answer = from_batch(_only(STRAY), "visitors", Question(days=DaySelection(count=count)))
     assert [row["date"] for row in answer.rows] == expected
     (note,) = answer.notes
     assert "2036-02-07 (lines: 1)" in note
     assert answer.footer == f"{answer.layer}\nnote: {note}"
-    every = from_batch(STRAY, "visitors", Question())
+    every = from_batch(_only(STRAY), "visitors", Question())
     assert (every.rows[-1]["date"], every.notes) == ("2036-02-07", ())
 
 
 def test_the_period_before_goes_back_from_the_newest_day() -> None:
     question = Question(days=DaySelection(count=1), compare=True)
-    answer = from_batch(STRAY, "visitors", question)
+    answer = from_batch(_only(STRAY), "visitors", question)
     assert [(row["date"], row["requests_change"]) for row in answer.rows] == [("2024-03-28", None)]
     assert "2024-03-27" in answer.layer
 
@@ -214,20 +219,8 @@ def test_a_day_that_was_computed_and_is_empty_has_no_data() -> None:
 
 def test_a_batch_layer_that_never_ran_says_how_to_run_it() -> None:
     with pytest.raises(NoData, match="has not run yet") as error:
-        _batch("hourly", FakeBatchViews({}))
+        _batch("visitors", FakeBatchViews({}))
     assert "clickstream batch run" in error.value.hint
-
-
-def test_hourly_is_over_all_servers_and_summed() -> None:
-    batch_views = FakeBatchViews({"2015-05-18": 1})
-    answer = from_batch(batch_views, "hourly", Question())
-    assert batch_views.asked == [["2015-05-18"], "all", False]
-    assert answer.columns == ("hour", "server", "requests")
-    assert answer.bar == "requests"
-
-
-def test_hourly_by_day_adds_the_date() -> None:
-    assert from_batch(BATCH_VIEWS, "hourly", Question(by_day=True)).columns[0] == "date"
 
 
 def test_categories_are_shown_not_obeyed() -> None:
@@ -236,9 +229,15 @@ def test_categories_are_shown_not_obeyed() -> None:
     assert BATCH_VIEWS.asked == [["2015-05-18"], "weblog1", 3]
 
 
-@pytest.mark.parametrize(("final", "said"), [(True, "final"), (False, "provisional: 2015-05-18")])
+UNKNOWN = "how many requests have come since is not known: Cassandra does not answer"
+
+
+@pytest.mark.parametrize(
+    ("final", "said"), [(True, "final"), (False, f"provisional: 2015-05-18; {UNKNOWN}")]
+)
 def test_the_answer_names_its_layer(final: bool, said: str) -> None:
-    answer = from_batch(FakeBatchViews({"2015-05-18": 1}, final), "visitors", Question())
+    views = _only(FakeBatchViews({"2015-05-18": 1}, final))
+    answer = from_batch(views, "visitors", Question())
     assert answer.layer == f"batch layer, as of 2026-01-01T00:00:00Z, {said}"
 
 
@@ -251,8 +250,6 @@ def test_the_batch_views_answer(tmp_path: Path) -> None:
             "2015-05-18",
             {
                 "daily_visitors": [keys | {"unique_visitors": 2, "requests": 3}],
-                "daily_responses": [keys | {"success": 1, "failure": 2, "other": 0, "requests": 3}],
-                "hourly_traffic": [keys | {"hour": 14, "requests": 3}],
                 "daily_categories": [
                     keys | {"rank": rank, "category": name, "requests": n}
                     for rank, name, n in [(1, "/\xe9", 3), (2, "/b", 2), (3, "/c", 2)]
@@ -265,9 +262,7 @@ def test_the_batch_views_answer(tmp_path: Path) -> None:
     asked = Question.parse(settings, date="2015-05-18", server="all", top=1)
     assert [reports.ask(settings, name, asked).rows for name in reports.BATCH] == [
         [keys | {"unique_visitors": 2, "requests": 3}],
-        [keys | {"success": 1, "failure": 2, "other": 0, "requests": 3}],
         [{"date": "2015-05-18", "unique_visitors": 2, "requests": 3, "change": None}],
-        [{"hour": 14, "server": "all", "requests": 3}],
         [keys | {"category": "/\\xe9", "requests": 3}],
     ]
     rest = Question.parse(settings, top=1, other=True)
@@ -276,7 +271,9 @@ def test_the_batch_views_answer(tmp_path: Path) -> None:
         keys | {"category": "(other)", "requests": 4},
     ]
     answer = reports.ask(settings, "visitors", asked)
-    assert answer.layer == "batch layer, as of 2026-01-01T00:00:00Z, provisional: 2015-05-18"
+    assert answer.layer.startswith(
+        "batch layer, as of 2026-01-01T00:00:00Z, provisional: 2015-05-18; how many requests"
+    )
 
 
 # ---- the speed layer
@@ -466,7 +463,7 @@ def test_rows_of_the_speed_layer_hold_the_columns(report: str) -> None:
         assert tuple(row) == reports.COLUMNS[report]
 
 
-@pytest.mark.parametrize("report", ["visitors", "distribution", "hourly", "categories"])
+@pytest.mark.parametrize("report", ["visitors", "distribution", "categories"])
 def test_rows_of_the_batch_layer_hold_the_columns(report: str) -> None:
     for row in _batch(report):
         assert tuple(row) == reports.COLUMNS[report]

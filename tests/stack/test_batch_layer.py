@@ -1,6 +1,7 @@
 """The batch layer on real HDFS, Spark and MariaDB: the figures of the logs, whatever the files."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -38,6 +39,7 @@ host\twith-tab - - [31/Dec/9999:23:59:59 +0000] "GET /"""
 }
 LATE = b'9.9.9.9 - - [19/May/2015:02:00:00 +0000] "GET /late HTTP/1.1" 200 1\n'
 LATE_PATH = "dt=2015-05-19/server=weblog1/part.2"
+CLASSES = ("success", "failure", "other")
 DAYS = ["0001-01-01", "2015-05-18", "2015-05-19", "9999-12-31"]
 
 
@@ -86,8 +88,8 @@ def figures(views: BatchViews) -> dict[str, list]:
     """Everything that the views hold, but for when it was computed."""
     return {
         "visitors": views.visitors(),
-        "responses": views.responses(),
-        "hourly": views.hourly(None, None, by_day=True),
+        "responses": sorted(views.traffic(None, None, "day")),
+        "hourly": sorted(views.traffic(None, None, "hour")),
         "categories": views.categories(top=None),
     }
 
@@ -101,22 +103,21 @@ def expected(logs: dict[str, bytes]) -> dict[str, list]:
         for day, n in requests.items():
             row = {"date": day, "server": server}
             found["visitors"].append(row | {"unique_visitors": unique[day], "requests": n})
-            classes = {k: truth.responses(server)[day][k] for k in ("success", "failure", "other")}
-            found["responses"].append(row | classes | {"requests": n})
+            classes = [truth.responses(server)[day][k] for k in CLASSES]
+            found["responses"].append((day, server, None, *classes, n))
             for category, count in ranked(truth.categories(server)[day]):
                 name = category.decode("iso-8859-1")
                 found["categories"].append(row | {"category": name, "requests": count})
-        hours: dict[tuple[str, int], int] = {}
+        hours: dict[tuple[str, int], Counter[str]] = {}
         for (day, minute), classes in truth.minutes(server).items():
-            key = day, int(minute[:2])
-            hours[key] = hours.get(key, 0) + sum(classes.values())
+            hours.setdefault((day, int(minute[:2])), Counter()).update(classes)
         found["hourly"] += [
-            {"date": day, "hour": hour, "server": server, "requests": n}
+            (day, server, hour, *(n[k] for k in CLASSES), n.total())
             for (day, hour), n in hours.items()
         ]
-    for name, keys in {"visitors": 2, "responses": 2, "hourly": 3, "categories": 2}.items():
-        found[name].sort(key=lambda row: tuple(row.values())[:keys])
-    return found
+    for name in ("visitors", "categories"):
+        found[name].sort(key=lambda row: (row["date"], row["server"]))
+    return found | {name: sorted(found[name]) for name in ("responses", "hourly")}
 
 
 def states(settings: config.Settings) -> dict[str, str]:

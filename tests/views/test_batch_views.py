@@ -64,7 +64,8 @@ def day_rows(day, names=NAMES, server="weblog1", run="r", manifest=(), made_with
 
 
 def everything(views):
-    return [views.visitors(), views.responses(), views.hourly(), views.categories(top=None)]
+    traffic = [sorted(views.traffic(None, None, grain)) for grain in ("minute", "hour", "day")]
+    return [views.visitors(), *traffic, views.categories(top=None)]
 
 
 def test_replacing_a_day_twice_gives_the_same_rows_and_touches_no_other(views):
@@ -95,7 +96,7 @@ def test_servers_differ_by_case(views):
 def test_any_day(views, day):
     views.replace_day(day, day_rows(day))
     assert views.days() == [day]
-    assert [row["requests"] for row in views.hourly([day], None)] == [len(NAMES)] * 2
+    assert [row.requests for row in views.traffic([day], None, "hour")] == [len(NAMES)] * 2
 
 
 def test_a_failing_write_leaves_the_day_as_it_was(views):
@@ -108,12 +109,20 @@ def test_a_failing_write_leaves_the_day_as_it_was(views):
     assert everything(views) == before
 
 
-def test_hours_are_summed_over_days_or_listed_by_day(views):
+def test_traffic_by_minute_hour_and_day(views):
     for day in ("2015-05-18", "2015-05-19"):
         views.replace_day(day, day_rows(day, ["/x"]))
-    assert views.hourly() == [{"hour": 9, "server": "all", "requests": 2}]
-    assert [row["date"] for row in views.hourly(by_day=True)] == ["2015-05-18", "2015-05-19"]
-    assert views.hourly([]) == []
+
+    def slots(days, server, grain):
+        return sorted(
+            (row.date, row.server, row.slot) for row in views.traffic(days, server, grain)
+        )
+
+    assert slots(None, "all", "hour") == [("2015-05-18", "all", 9), ("2015-05-19", "all", 9)]
+    assert slots(["2015-05-19"], None, "minute") == [("2015-05-19", "weblog1", "09:30")]
+    assert slots(["2015-05-19"], "weblog1", "day") == [("2015-05-19", "weblog1", None)]
+    assert views.traffic([], None, "hour") == []
+    assert (views.last_minute("2015-05-18"), views.last_minute("2015-05-20")) == ("09:30", None)
 
 
 def test_a_day_is_final_when_every_server_has_the_lines_of_its_logs(views):
@@ -129,6 +138,19 @@ def test_a_day_is_final_when_every_server_has_the_lines_of_its_logs(views):
     assert final() == [True]
     views.publish_line_counts([LineCount("weblog2", "c" * 16, "2015-05-18", 1)])
     assert final() == [False]
+
+
+def test_a_day_is_not_final_once_the_ledger_has_a_line_more(views, store):
+    views.replace_day("2015-05-18", day_rows("2015-05-18", ["/x", "/y"]))
+    views.publish_line_counts([LineCount("weblog1", "a" * 16, "2015-05-18", 2)])
+    assert [run["final"] for run in views.runs()] == [True]
+    store.home.mkdir(exist_ok=True)
+    with Ledger.open(store.files.ledger) as ledger:
+        log = LogFile("weblog1", "a" * 16, "/source/weblog1/a", 9, "", False)
+        ledger.plan(log, 0, {("2015-05-18", ""): 2, ("2015-05-18", "binary"): 9}, b"", 3)
+        assert [run["final"] for run in views.runs()] == [True]
+        ledger.plan(log, 9, {("2015-05-18", ""): 1}, b"", 1)
+    assert [run["final"] for run in views.runs()] == [False]
 
 
 def test_a_home_publishes_its_line_counts(views, store):

@@ -18,6 +18,11 @@ MAX_CHANGES = 10_000_000  # of one batch
 _EPOCH_DAY = datetime.date(1970, 1, 1)
 
 
+Span = tuple[str, str]
+"""Printed days, from first to last."""
+ALWAYS = ("0001-01-01", "9999-12-31")
+
+
 class Offender(NamedTuple):
     """A client with more requests in one second than the threshold; `second` is epoch UTC."""
 
@@ -75,7 +80,7 @@ class RealTime(Store):
 
     def offenders(self, day: str | None) -> list[Offender]:
         """Clients above the threshold over all servers, on a UTC day or ever; by second, ip."""
-        days = [day] if day else self._days(counts.IP)
+        days = [day] if day else self.days()
         cql = self.prepared("SELECT second, ip, requests FROM ddos WHERE day = ?")
         results = self.run_many([(cql, (each,)) for each in days])
         rows = (row for result in results for row in result)
@@ -131,29 +136,29 @@ class RealTime(Store):
         cql = "INSERT INTO delivered (sink, batch_id, n) VALUES (?,?,?) USING TIMESTAMP ?"
         self.run(cql, sink, *position, position[0] * MAX_CHANGES + position[1])
 
-    def minutes(self, days: Iterable[str] | None) -> list[Minute]:
-        """Traffic per server and printed minute of these printed days (None: of every day)."""
-        every = self._days(counts.MINUTE) if days is None else sorted(set(days))
+    def printed_days(self, spans: Iterable[Span]) -> list[str]:
+        """The printed days of these spans that have traffic, in order."""
+        return sorted({day_of(part) for part in self._traffic_parts(spans)})
+
+    def minutes(self, spans: Iterable[Span] = (ALWAYS,)) -> list[Minute]:
+        """Traffic per server and printed minute of these spans of printed days."""
         rows = []
-        for day in every:
-            start = day_start(day)
-            for server, seconds in self._counts(
-                counts.MINUTE, start, start + DAY_SECONDS - 1
-            ).items():
+        for span in spans:
+            for server, seconds in self._counts(counts.MINUTE, *_bounds(span)).items():
                 rows += [_minute(server, second, keys) for second, keys in seconds.items()]
         return sorted(rows, key=lambda row: (row.date, row.minute, row.server))
 
     def days(self) -> list[str]:
         """The UTC days of which a line was counted, in order."""
-        return self._days(counts.IP)
+        return sorted({day_of(part) for part in self.parts(counts.IP, NEVER, EVER)})
 
-    def volumes(self) -> dict[str, DayVolume]:
-        """The lines of each printed day, and when the last of them was counted."""
+    def volumes(self, spans: Iterable[Span] = (ALWAYS,)) -> dict[str, DayVolume]:
+        """The lines of each printed day of these spans, and when the last of them was counted."""
         cql = self.prepared(
             "SELECT slot, counts, WRITETIME(counts) AS written FROM buckets"
             " WHERE part = ? AND metric = ?"
         )
-        parts = self.parts(counts.MINUTE, NEVER, EVER)
+        parts = self._traffic_parts(spans)
         days: dict[str, DayVolume] = {}
         for rows in self.run_many([(cql, (part, counts.MINUTE)) for part in parts]):
             for row in rows:
@@ -174,6 +179,10 @@ class RealTime(Store):
             return {"query": None, "batch": None, "servers": {}}
         return {"query": row.query, "batch": row.batch_id, "servers": json.loads(row.servers)}
 
+    def _traffic_parts(self, spans: Iterable[Span]) -> list[int]:
+        bounds = [_bounds(span) for span in spans]
+        return [part for each in bounds for part in self.parts(counts.MINUTE, *each)]
+
     def _counts(self, metric: str, first: int, last: int) -> Counts:
         """Sums over the partials of first..last, whole minutes."""
         sums: Counts = {}
@@ -189,9 +198,6 @@ class RealTime(Store):
         for rows in self.run_many(work):
             for row in rows:
                 yield from counts.unpack(row.counts)
-
-    def _days(self, metric: str) -> list[str]:
-        return sorted({day_of(part) for part in self.parts(metric, NEVER, EVER)})
 
 
 def change_part(batch: int) -> int:
@@ -213,3 +219,8 @@ def _minute(server: str, second: int, keys: dict[str, int]) -> Minute:
     clock = f"{second % DAY_SECONDS // 3600:02}:{second % 3600 // 60:02}"
     success, failure, other = (keys.get(name, 0) for name in ("success", "failure", "other"))
     return Minute(server, day_of(second), clock, sum(keys.values()), success, failure, other)
+
+
+def _bounds(span: Span) -> tuple[int, int]:
+    first, last = span
+    return day_start(first), day_start(last) + DAY_SECONDS - 1

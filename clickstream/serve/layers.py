@@ -1,0 +1,104 @@
+"""Both layers behind one question: each is opened when it is first needed, and may be away."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+from clickstream.errors import ClickstreamError, NoData, NotRunning
+from clickstream.rows import Rows
+from clickstream.serve.question import BATCH, MERGED, SPEED, Layer
+
+if TYPE_CHECKING:
+    from clickstream.config import Settings
+    from clickstream.views.batch import BatchViews
+    from clickstream.views.realtime import RealTime
+
+T = TypeVar("T")
+
+
+class Layers:
+    """The readers of the two layers; None in place of one that is away or was not chosen.
+
+    A layer is away when its database does not answer or has nothing; `away` then says why.
+    """
+
+    def __init__(
+        self,
+        batch: Callable[[], "BatchViews"],
+        realtime: Callable[[], "RealTime"],
+        chosen: Layer = MERGED,
+    ) -> None:
+        self.chosen = chosen
+        self.away: dict[str, ClickstreamError] = {}
+        self._open_batch = batch
+        self._open_realtime = realtime
+
+    @cached_property
+    def runs(self) -> Rows:
+        """The batch layer's days that hold lines, with `finished` and `final`; empty if away."""
+        if self.chosen == SPEED:
+            return []
+        return self._reached(BATCH, lambda: _runs(self._open_batch())) or []
+
+    @cached_property
+    def batch(self) -> "BatchViews | None":
+        """The batch views, if they hold a day."""
+        return self._open_batch() if self.runs else None
+
+    @cached_property
+    def latest(self) -> int | None:
+        """The speed layer's latest event second; None if it is away."""
+        if self.chosen == BATCH:
+            return None
+        return self._reached(SPEED, lambda: _latest(self._open_realtime()))
+
+    @cached_property
+    def realtime(self) -> "RealTime | None":
+        """The real-time views, if they hold a line."""
+        return None if self.latest is None else self._open_realtime()
+
+    def check(self) -> None:
+        """Raise the reason where no chosen layer can answer."""
+        if self.batch is None and self.realtime is None:
+            reasons = list(self.away.values())
+            raise reasons[0] from (reasons[1] if len(reasons) > 1 else None)
+
+    def _reached(self, layer: str, ask: Callable[[], T]) -> T | None:
+        try:
+            return ask()
+        except (NotRunning, NoData) as error:
+            self.away[layer] = error
+            return None
+
+
+@contextmanager
+def opened(settings: "Settings", chosen: Layer = MERGED) -> Iterator[Layers]:
+    """The layers of a home; what was opened is closed again."""
+    with ExitStack() as stack:
+
+        def batch() -> "BatchViews":
+            from clickstream.views.batch import BatchViews
+
+            return stack.enter_context(BatchViews.connect(settings, reader=True))
+
+        def realtime() -> "RealTime":
+            from clickstream.views.realtime import RealTime
+
+            return stack.enter_context(RealTime.connect(settings))
+
+        yield Layers(cache(batch), cache(realtime), chosen)
+
+
+def _runs(views: "BatchViews") -> Rows:
+    runs = [run for run in views.runs(None) if run["lines"]]
+    if not runs:
+        raise NoData("the batch layer has not run yet", "run it: clickstream batch run")
+    return runs
+
+
+def _latest(views: "RealTime") -> int:
+    latest = views.latest()
+    if latest is None:
+        raise NoData("the speed layer has seen no line yet", "run it: clickstream speed run")
+    return latest
