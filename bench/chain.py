@@ -26,7 +26,7 @@ from clickstream.stack import local
 
 SERVICES = ("hdfs", "kafka")
 INTERVAL_S = 0.5
-PATIENCE_S = 120
+TIMEOUT_S = 120
 
 
 class Case(NamedTuple):
@@ -161,7 +161,7 @@ def _measured(settings: Settings, base: Settings, case: Case) -> Result:
 
 
 def _check_patience(elapsed: float, case: Case) -> None:
-    if elapsed > PATIENCE_S + case.lines / 1000:
+    if elapsed > TIMEOUT_S + case.lines / 1000:
         raise ServiceFailed(f"{case.name}: not all lines arrived within {elapsed:.0f} s")
 
 

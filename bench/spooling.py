@@ -46,8 +46,8 @@ def stamp(directory: Path, path: Path) -> Stamped:
     """Read, hash, judge, stamp and count every line of a plain log; write nothing."""
     settings = config.load(home=directory / "home")
     lines = size = 0
-    with spooler.opened(settings, [SERVER]) as door, path.open("rb") as stream:
-        log = door.recognise(SERVER, partial(spooler.opened_file, path), str(path))
+    with spooler.opened(settings, [SERVER]) as opened, path.open("rb") as stream:
+        log = opened.recognise(SERVER, partial(spooler.opened_file, path), str(path))
         began, cpu = time.monotonic(), time.process_time()
         for chunk in log.chunks(stream, Pace().limits(settings)):
             lines += chunk.counts.total()
@@ -71,11 +71,11 @@ def memory(directory: Path, gigabytes: list[float]) -> Iterator[Memory]:
 
 def _spooled(settings: Settings, lines: int) -> Iterator[PendingChunk]:
     opener = partial(generated_logs.stream, 1, lines)
-    with spooler.opened(settings, [SERVER]) as door, opener() as stream:
-        log = door.recognise(SERVER, opener, "/made.log")
+    with spooler.opened(settings, [SERVER]) as opened, opener() as stream:
+        log = opened.recognise(SERVER, opener, "/made.log")
         for chunk in log.chunks(stream, Pace().limits(settings)):
-            door.spool(log, chunk)
+            opened.spool(log, chunk)
             for chunk in settings.files.spool(SERVER).glob("*.log"):
                 chunk.rename(f"{chunk}{COMPLETED}")
-            door.tidy()
+            opened.tidy()
             yield chunk

@@ -27,7 +27,7 @@ from clickstream.views.realtime import RealTime
 SERVICES = ("kafka", "cassandra")
 FEED = Path(__file__).parent / "feed.py"
 POLL_S = 0.05
-PATIENCE_S = 180
+TIMEOUT_S = 180
 KEPT_BYTES = 2 * 10**9
 LONG_S = 3600
 
@@ -94,7 +94,7 @@ class Sample(NamedTuple):
 
 
 class Run:
-    """A driver and its producer at work, watched; made by `running`.
+    """A driver and its producer, watched while they run; made by `running`.
 
     `seen` are its batches; `sent` and `read` how many lines the producer had handed over and
     Cassandra held, by the clock.
@@ -202,18 +202,18 @@ def measure(directory: Path, base: Settings, case: Case) -> Result:
     """Run one case; raises ServiceFailed where a line was not counted, or twice."""
     with running(directory, base, case) as run:
         run.feed(LONG_S)
-        limit = time.monotonic() + PATIENCE_S
+        limit = time.monotonic() + TIMEOUT_S
         run.watch(
             lambda: len(run.seen) > case.warm and (run.even() or time.monotonic() > limit),
-            PATIENCE_S * 2,
+            TIMEOUT_S * 2,
         )
         first, before, machine = max(run.seen), _cpu(run), psutil.cpu_times()
         began = time.time()
-        run.watch(lambda: max(run.seen) - first >= case.batches, PATIENCE_S * 10)
+        run.watch(lambda: max(run.seen) - first >= case.batches, TIMEOUT_S * 10)
         until, last = time.time(), max(run.seen)
         spent, idle = _spent(run, before), _idle_percent(machine)
         run.feed_no_more()
-        run.watch(run.done, PATIENCE_S)
+        run.watch(run.done, TIMEOUT_S)
     batches = [status for number, status in sorted(run.seen.items()) if first < number <= last]
     return Result(
         case,
@@ -239,7 +239,7 @@ def soak(
             run.seen = dict(sorted(run.seen.items())[-1:])
             run.read = run.read[-1:]
             run.watch(
-                lambda until=until: run.done() or time.monotonic() >= until, every_s + PATIENCE_S
+                lambda until=until: run.done() or time.monotonic() >= until, every_s + TIMEOUT_S
             )
             if run.seen:
                 yield _sample(run, (time.monotonic() - began) / 60)

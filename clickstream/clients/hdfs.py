@@ -105,18 +105,18 @@ class Hdfs:
 
         As the NameNode's fsck tells (WebHDFS does not); none where a cluster does not let us ask.
         """
-        told = self._fsck(path, openforwrite="1")
-        return open_in(told or "")
+        report = self._fsck(path, openforwrite="1")
+        return open_in(report or "")
 
     def tree(self, path: str) -> Sequence[Stored]:
         """Every file below a directory, by one question to the NameNode however many there are.
 
         As `walk`, which is asked where a cluster does not let us; none is open then.
         """
-        told = self._fsck(path, openforwrite="1", files="1")
-        if told is None:
+        report = self._fsck(path, openforwrite="1", files="1")
+        if report is None:
             return [Stored(entry.path, entry.size, False) for entry in self.walk(path)]
-        return stored_in(told)
+        return stored_in(report)
 
     def _fsck(self, path: str, **options: str) -> str | None:
         """The NameNode's answer; None where none lets us ask."""
@@ -145,16 +145,16 @@ class Hdfs:
             raise kind(f"HDFS refuses {path}: {str(error).splitlines()[0]}") from None
 
 
-def open_in(told: str) -> tuple[str, ...]:
+def open_in(report: str) -> tuple[str, ...]:
     """The files that fsck calls open for writing; it writes one behind the other on one line."""
-    return tuple(_OPEN.findall(told))
+    return tuple(_OPEN.findall(report))
 
 
-def stored_in(told: str) -> list[Stored]:
+def stored_in(report: str) -> list[Stored]:
     """The files that fsck lists, one on each line."""
     return [
         Stored(path, int(size), "OPENFORWRITE" in state)
-        for path, size, state in _STORED.findall(told)
+        for path, size, state in _STORED.findall(report)
     ]
 
 

@@ -45,7 +45,7 @@ def answers(bootstrap: str, timeout_s: float) -> bool:
 
 
 def partition_of(settings: Settings, server: str) -> int:
-    """The topic's partition of a server: its place in the configuration."""
+    """The topic's partition of a server: its position in the configuration."""
     return list(settings.servers).index(server)
 
 
@@ -84,7 +84,7 @@ def offsets(settings: Settings) -> dict[int, tuple[int, int]]:
         consumer.close()
 
 
-def written_at(settings: Settings, places: Mapping[int, int]) -> dict[int, float]:
+def written_at(settings: Settings, offsets: Mapping[int, int]) -> dict[int, float]:
     """When the record at an offset of each partition was written, epoch s; not where none comes.
 
     Raises NotRunning.
@@ -92,7 +92,7 @@ def written_at(settings: Settings, places: Mapping[int, int]) -> dict[int, float
     topic, times = settings.kafka.topic, {}
     consumer = _consumer(settings)
     try:
-        for partition, offset in places.items():
+        for partition, offset in offsets.items():
             consumer.assign([TopicPartition(topic, partition, offset)])
             for message in consumer.consume(1, timeout=WRITTEN_S):
                 if message.error() is None:

@@ -143,8 +143,8 @@ def load(
 ) -> Settings:
     """Read the settings; raises UsageError that names each wrong or unknown key."""
     given = json.loads(os.environ.get(FLAGS, "{}")) | dict(flags or {})
-    place = _home(home)
-    found = _file(file, place)
+    root = _home(home)
+    found = _file(file, root)
     sources = (
         ("flag", layers.tree({tuple(key.split(".")): text for key, text in given.items()})),
         ("environment", layers.tree(layers.environment(Settings.model_fields))),
@@ -155,7 +155,7 @@ def load(
     except ValidationError as error:
         hint = "clickstream config show lists every key"
         raise UsageError(_sentence(error, sources), hint) from None
-    settings.home = place
+    settings.home = root
     settings._origin = Origin(found, given, sources)
     return settings
 

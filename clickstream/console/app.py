@@ -33,7 +33,7 @@ class Command(TyperCommand):
         _name(self.params)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ARG002
-        """The options' place, then each argument."""
+        """Where the options stand, then each argument."""
         return [self.options_metavar or "", *map(_usage, self._arguments())]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:

@@ -63,9 +63,9 @@ def _show_line(found: "Explanation") -> None:
     from clickstream.console import output
     from clickstream.explain.line import COUNTS
 
-    told = found.as_dict()
+    explained = found.as_dict()
     names = ("server", "format", "verdict", "reason", "why", "instant", "printed", "category")
-    rows = [{"field": key, "value": str(told[key])} for key in names if told[key]]
+    rows = [{"field": key, "value": str(explained[key])} for key in names if explained[key]]
     if found.reason and found.valid_as:
         rows.append({"field": "valid as", "value": ", ".join(found.valid_as)})
     rows += [{"field": f"  {key}", "value": value} for key, value in found.fields.items()]

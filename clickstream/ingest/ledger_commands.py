@@ -15,7 +15,7 @@ app = App(
 
 @app.command()
 def publish() -> None:
-    """Write the books (valid lines by log and day) beside the batch views.
+    """Write the line counts (valid lines by log and day) beside the batch views.
 
     `batch run` does so itself in the home that holds the ledger. On a web host with a ledger of its
     own this shows the batch layer which days are final.
@@ -26,9 +26,9 @@ def publish() -> None:
 
     settings = options.settings()
     with batch.BatchViews.connect(settings) as views:
-        books = batch.publish(settings, views)
-    days = {book.date for book in books if book.valid_lines}
-    typer.echo(f"{sum(book.valid_lines for book in books)} valid lines of {len(days)} days")
+        counts = batch.publish(settings, views)
+    days = {each.date for each in counts if each.valid_lines}
+    typer.echo(f"{sum(each.valid_lines for each in counts)} valid lines of {len(days)} days")
 
 
 @app.command()

@@ -168,9 +168,9 @@ class Child:
         running = self.running()
         if running is None:
             return False
-        for number, patience_s in ((signal.SIGTERM, timeout_s), (signal.SIGKILL, 10)):
+        for number, grace_s in ((signal.SIGTERM, timeout_s), (signal.SIGKILL, 10)):
             _signal_group(running.pid, number)
-            if self._gone(running, patience_s):
+            if self._gone(running, grace_s):
                 break
         else:
             raise ServiceFailed(f"{self.name} (pid {running.pid}) does not end")

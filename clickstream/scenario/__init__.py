@@ -74,8 +74,8 @@ def _output(scenario: str, seed: int, servers: Sequence[str], lines: int) -> Out
 
 
 def _truth(scenario: str, seed: int, made: Output, sizes: dict[str, int]) -> dict[str, Any]:
-    books = {name: {**book, "bytes": sizes[name]} for name, book in made.books.items()}
-    return {"scenario": scenario, "seed": seed, "logs": books, "reports": made.reports}
+    logs = {name: {**counts, "bytes": sizes[name]} for name, counts in made.line_counts.items()}
+    return {"scenario": scenario, "seed": seed, "logs": logs, "reports": made.reports}
 
 
 def _write(path: Path, chunks: Iterable[bytes]) -> int:
@@ -84,15 +84,15 @@ def _write(path: Path, chunks: Iterable[bytes]) -> int:
 
 
 def _publish(draft: Path, out: Path, overwrite: bool) -> None:
-    """All files take their places, or none: a log and a truth of two seeds never lie together."""
-    places = {file: out / file.name for file in sorted(draft.iterdir())}
-    differ = [to for file, to in places.items() if to.exists() and not _same(file, to)]
+    """All files are published, or none: a log and a truth of two seeds never lie together."""
+    targets = {file: out / file.name for file in sorted(draft.iterdir())}
+    differ = [to for file, to in targets.items() if to.exists() and not _same(file, to)]
     if differ and not overwrite:
         raise UsageError(
             f"{differ[0]} exists and holds something else",
             "choose another directory, or say to overwrite it",
         )
-    for file, to in places.items():
+    for file, to in targets.items():
         file.replace(to)
 
 

@@ -14,7 +14,7 @@ Kind = tuple[bytes, bytes]
 
 
 def output(seed: int, servers: Sequence[str], lines: int) -> Output:
-    """So many lines, spread evenly over the servers; the books hold counts, no report."""
+    """So many lines, spread evenly over the servers; the truth holds line counts and no report."""
     shares = {
         name: lines // len(servers) + (number < lines % len(servers))
         for number, name in enumerate(servers)

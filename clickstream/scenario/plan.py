@@ -71,10 +71,10 @@ class Log(NamedTuple):
 
 
 class Output(NamedTuple):
-    """A scenario made: each server's log in pieces and its books, and the rows of the reports."""
+    """A scenario made: each server's log in pieces, its line counts, and the reports' rows."""
 
     chunks: dict[str, Iterable[bytes]]
-    books: dict[str, dict[str, Any]]
+    line_counts: dict[str, dict[str, Any]]
     reports: dict[str, list[dict[str, Any]]]
 
 

@@ -125,13 +125,13 @@ def _request(
 
 def _visitor(rng: random.Random, shape: Shape, number: int) -> str:
     """Few visitors come often; three in five know every server, the others only this one."""
-    place = int(rng.random() ** 3 * shape.visitors)
-    home = 0 if place % 5 < 3 else number + 1
-    if place % 20 == 0:
-        return f"2001:db8:{home}::{place:x}"
-    if place % 20 == 7:
-        return f"client{place}.net{home}.example"
-    return f"10.{home}.{place // 200}.{place % 200 + 1}"
+    rank = int(rng.random() ** 3 * shape.visitors)
+    home = 0 if rank % 5 < 3 else number + 1
+    if rank % 20 == 0:
+        return f"2001:db8:{home}::{rank:x}"
+    if rank % 20 == 7:
+        return f"client{rank}.net{home}.example"
+    return f"10.{home}.{rank // 200}.{rank % 200 + 1}"
 
 
 def _page(rng: random.Random, category: str = "") -> Page:
@@ -158,9 +158,9 @@ def _arranged(
 def _displaced(rng: random.Random, requests: list[Request]) -> list[Request]:
     """Some are written late: most by a few lines, a few by a third of the log."""
     for _ in range(int(len(requests) * LATE_SHARE)):
-        place = rng.randrange(len(requests))
-        late = requests.pop(place)
-        requests.insert(place + rng.choice((3, 10, 30, len(requests) // 3)), late)
+        index = rng.randrange(len(requests))
+        late = requests.pop(index)
+        requests.insert(index + rng.choice((3, 10, 30, len(requests) // 3)), late)
     return requests
 
 

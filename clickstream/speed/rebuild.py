@@ -1,4 +1,4 @@
-"""`speed rebuild`: a day of the real-time views, made again from the master dataset.
+"""`speed rebuild`: a day of the real-time views, recounted from the master dataset.
 
 The same transform as the stream's, over the lines that the stream has read: those at or below each
 file's highest offset. Lines above it are left to the stream, which would count them a second time.

@@ -2,7 +2,7 @@
 
 from clickstream.clients.hdfs import open_in
 
-TOLD = """FSCK started by me (auth:SIMPLE) from /127.0.0.1 for path /master at Wed Nov 25 15:40:45
+REPORT = """FSCK started by me (auth:SIMPLE) from /127.0.0.1 for path /master at Wed Nov 25 15:40:45
 
 /master/dt=2015-05-18/server=a/part.1 33796 bytes, replicated: replication=1, 1 block(s), \
 OPENFORWRITE: /master/dt=2015-05-18/server=b/_part.2.tmp 0 bytes, replicated: replication=1, \
@@ -15,7 +15,7 @@ Status: HEALTHY
 
 
 def test_files_that_are_open_whatever_their_names_are():
-    assert open_in(TOLD) == (
+    assert open_in(REPORT) == (
         "/master/dt=2015-05-18/server=a/part.1",
         "/master/dt=2015-05-18/server=b/_part.2.tmp",
     )

@@ -96,8 +96,8 @@ def test_more_than_the_share_is_refused(tmp_path, bad, good, percent, refused):
     with pytest.raises(BadInput, match=f"{bad} of the {bad + good} lines of log") as caught:
         inspection.refuse(settings, "weblog1", "log", found)
     assert "not-a-log-line, byte 0: x" in caught.value.message
-    for told in ("servers.weblog1.format", "max_invalid_percent"):
-        assert told in caught.value.hint
+    for named in ("servers.weblog1.format", "max_invalid_percent"):
+        assert named in caught.value.hint
 
 
 def test_put_says_how_to_look_at_the_log_and_check_does_not_send_to_itself(settings, tmp_path):

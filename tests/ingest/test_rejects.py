@@ -180,7 +180,7 @@ def test_an_export_is_byte_exact_and_private(quarantine, tmp_path):
     assert some.read_bytes() == COMBINED + b"\n"
 
 
-class Door:
+class FakeSpooler:
     """Takes what a batch spools."""
 
     def __init__(self):
@@ -200,10 +200,10 @@ def rejected(file: str, offset: int, raw: bytes) -> rejects.RejectedLine:
 
 def test_a_batch_is_no_larger_than_a_chunk(tmp_path):
     flags = {"replay.chunk_lines": "3", "replay.chunk_bytes": "1000"}
-    door, heard = Door(), []
+    spooler, heard = FakeSpooler(), []
     progress = Progress()
     batch = rejects._Batch(
-        config.load(home=tmp_path, flags=flags), door, progress, lambda p: heard.append(p.lines)
+        config.load(home=tmp_path, flags=flags), spooler, progress, lambda p: heard.append(p.lines)
     )
     for at, raw, file in (
         (0, b"a", FILE),
@@ -218,7 +218,7 @@ def test_a_batch_is_no_larger_than_a_chunk(tmp_path):
         rejects.RejectedLine("weblog1", FILE, 9, "-", "valid-now", b"x" * 999, 999, ("/q", 0))
     )
     batch.spool()
-    assert door.taken == [
+    assert spooler.taken == [
         ("weblog1", FILE, [(0, "not-a-log-line"), (2, "not-a-log-line")]),
         ("weblog1", OTHER, [(1, "not-a-log-line")]),
         ("weblog1", FILE, [(3, "not-a-log-line"), (9, "not-a-log-line")]),

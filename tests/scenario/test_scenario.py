@@ -41,8 +41,8 @@ class Made(NamedTuple):
 
 @cache
 def made(scenario: str, seed: int, servers: tuple[str, ...]) -> Made:
-    with TemporaryDirectory() as place:
-        generated = generate(Path(place), seed, scenario, servers=servers)
+    with TemporaryDirectory() as directory:
+        generated = generate(Path(directory), seed, scenario, servers=servers)
         logs = {server: path.read_bytes() for server, path in generated.paths.items()}
     return Made(logs, generated.truth, Truth(logs))
 
@@ -100,16 +100,16 @@ def daily(read: Truth, figure: Callable[[str], dict[str, Any]]) -> list[tuple[st
 
 
 def test_books(any_made):
-    for server, book in any_made.truth["logs"].items():
+    for server, counts in any_made.truth["logs"].items():
         reasons = Counter(weblog.judge(raw).reason for raw in any_made.read.raw[server])
         valid = reasons.pop(None)
-        assert book == {
+        assert counts == {
             "lines": any_made.read.lines(server),
             "valid": any_made.read.lines(server) - any_made.read.malformed(server),
             "invalid": dict(reasons),
             "bytes": len(any_made.logs[server]),
         }
-        assert book["valid"] == valid
+        assert counts["valid"] == valid
 
 
 def test_visitors(any_made):
@@ -262,7 +262,7 @@ def test_two_zones_and_days_that_differ_from_the_utc_day(demo):
 
 def test_every_kind_of_bad_line(demo):
     expected = set(weblog.REASONS) - {"other-format"}  # the logs are of one format
-    assert all(set(book["invalid"]) == expected for book in demo.truth["logs"].values())
+    assert all(set(counts["invalid"]) == expected for counts in demo.truth["logs"].values())
     longest = sorted(map(len, demo.raw()))[-4:]
     assert longest == [weblog.MAX_LINE_BYTES] * 2 + [weblog.MAX_LINE_BYTES + 1] * 2
 
@@ -357,8 +357,8 @@ def test_load_is_plain_valid_lines_in_order(tmp_path):
     assert (read.lines(), read.malformed()) == (12_345, 0)
     assert [read.lines(server) for server in generated.paths] == [6173, 6172]
     for server, path in generated.paths.items():
-        book = {"lines": read.lines(server), "valid": read.lines(server), "invalid": {}}
-        assert generated.truth["logs"][server] == book | {"bytes": path.stat().st_size}
+        counts = {"lines": read.lines(server), "valid": read.lines(server), "invalid": {}}
+        assert generated.truth["logs"][server] == counts | {"bytes": path.stat().st_size}
         instants = [line.instant for line in read.of(server)]
         assert instants == sorted(instants)
 

@@ -177,7 +177,7 @@ def test_a_main_computes_its_plan_reports_and_ends_the_process(settings, tmp_pat
 
 
 class Tracker(NamedTuple):
-    """Spark's status tracker, of stages that are at work: number -> (tasks, of them completed)."""
+    """Spark's status tracker, of stages that run: number -> (tasks, of them completed)."""
 
     stages: dict[int, tuple[int, int]]
 
@@ -280,9 +280,9 @@ def test_secrets_stand_in_a_private_file_only(settings, program):
     program("import time; time.sleep(30)")
     child = submit.launch(settings, JOB)
     try:
-        (place,) = settings.files.scratch("batch").iterdir()
-        assert stat.S_IMODE(place.stat().st_mode) == 0o600
-        assert "s3cret" in place.read_text()
+        (file,) = settings.files.scratch("batch").iterdir()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert "s3cret" in file.read_text()
         with pytest.raises(ClickstreamError, match="already running"):
             submit.launch(settings, JOB)
     finally:

@@ -165,14 +165,14 @@ def stop_children(settings: Settings) -> None:
         list(pool.map(lambda name: Child(settings.files, name).stop(5), names))
 
 
-def left_running(place: Path) -> list[str]:
-    """The command lines of processes, other than this one, that name a place."""
+def left_running(directory: Path) -> list[str]:
+    """The command lines of processes, other than this one, that name a directory."""
     lines = (
         " ".join(process.info["cmdline"] or [])
         for process in psutil.process_iter(["cmdline"])
         if process.pid != os.getpid()
     )
-    return [line for line in lines if str(place) in line]
+    return [line for line in lines if str(directory) in line]
 
 
 def _stack_ports(settings: Settings) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Agents on the real thing: what is down is seen, told, mended; nothing is left behind."""
+"""Agents on the real thing: what is down is seen, reported, mended; nothing is left behind."""
 
 import json
 import os
@@ -29,14 +29,14 @@ ALL = ("agent1", "agent2", "agent3")
 CHUNK = "weblog1-0123456789abcdef-0-{}-1.log"
 
 
-def told(run, *arguments, flags=()):
+def rows_of(run, *arguments, flags=()):
     """(agent, component) -> what status says of it."""
     rows = json.loads(run(*flags, "ingest", "status", *arguments, "--format", "json").stdout)
     return {(row["agent"], row["component"]): row for row in rows}
 
 
 def states(run, *arguments):
-    return {key: row["state"] for key, row in told(run, *arguments).items()}
+    return {key: row["state"] for key, row in rows_of(run, *arguments).items()}
 
 
 def pids(settings):
@@ -91,9 +91,9 @@ def test_a_killed_agent_is_seen_and_it_alone_is_started(shared, shared_run):
 
 def test_what_status_says_of_events_and_channels(edge):
     run = runner(edge)
-    before = told(run, "agent1")
+    before = rows_of(run, "agent1")
     taken(spool_by_hand(edge, 10))
-    found = told(run, "agent1")
+    found = rows_of(run, "agent1")
     channel, source = found["agent1", "channel lines"], found["agent1", "source spool"]
     assert channel["events_in"] - before["agent1", "channel lines"]["events_in"] == 10
     assert (channel["events_out"], channel["fill"]) == (0, 0.0)
@@ -103,7 +103,7 @@ def test_what_status_says_of_events_and_channels(edge):
     assert source["guarantee"] is None
     wait_until(
         lambda: (
-            "Connection refused" in told(run, "agent1")["agent1", "sink collector"]["last_error"]
+            "Connection refused" in rows_of(run, "agent1")["agent1", "sink collector"]["last_error"]
         ),
         60,
         "the sink without a collector failing",
@@ -121,7 +121,7 @@ def test_a_source_that_has_died_is_seen_and_a_start_heals_it(edge):
     agent = Agent(edge, "agent1")
     wait_until(lambda: agent.missing() == [("source", "spool")], 60, "the source dying")
     pid = agent.running().pid
-    found = told(run, "agent1")
+    found = rows_of(run, "agent1")
     assert found["agent1", "source spool"]["state"] == "down"
     assert "re-used" in found["agent1", "source spool"]["last_error"]
     assert found["agent1", "channel lines"]["state"] == "up"
@@ -131,7 +131,9 @@ def test_a_source_that_has_died_is_seen_and_a_start_heals_it(edge):
     assert agent.running().pid != pid
     assert set(states(run, "agent1").values()) == {"up"}
     taken(chunk)
-    assert told(run, "agent1")["agent1", "source spool"]["events_in"] == 7, "all, and none made up"
+    assert rows_of(run, "agent1")["agent1", "source spool"]["events_in"] == 7, (
+        "all, and none made up"
+    )
     aside = set_aside(edge.files.spool("weblog1"))
     assert completed(chunk).name in os.listdir(aside)
 
@@ -142,7 +144,7 @@ def test_what_blocks_a_source_is_named_and_moved_aside(edge):
     os.mkfifo(spool / "pipe.log")
     (spool / "dangling.log").symlink_to("/nowhere")
     chunk = spool_by_hand(edge, 10, 3)
-    found = told(run, "agent1")["agent1", "source spool"]
+    found = rows_of(run, "agent1")["agent1", "source spool"]
     assert found["state"] == "down"
     assert "'dangling.log' blocks" in found["last_error"]
     run("ingest", "start", "agent1")
@@ -164,14 +166,14 @@ def test_another_configuration_is_told_and_replay_refuses_it(shared_run, tmp_pat
     run = shared_run
     put(run, tmp_path / "configured.log", log_of(3, b"configured"))
     other = ("--set", "flume.batch_size=500")
-    assert {row["configuration"] for row in told(run).values()} == {"current"}
-    assert {row["configuration"] for row in told(run, flags=other).values()} == {"differs"}
+    assert {row["configuration"] for row in rows_of(run).values()} == {"current"}
+    assert {row["configuration"] for row in rows_of(run, flags=other).values()} == {"differs"}
     refused = run(*other, "ingest", "replay", code=1).stderr
     assert "agent1 runs with another configuration" in refused
     assert "stop it and start it" in refused
     try:
         run(*other, "ingest", "render")
-        assert {row["configuration"] for row in told(run, flags=other).values()} == {"differs"}
+        assert {row["configuration"] for row in rows_of(run, flags=other).values()} == {"differs"}
     finally:
         run("ingest", "render")
     assert "3 lines of 1 logs" in run("ingest", "replay").stdout
@@ -196,9 +198,9 @@ def blocked_channel(settings, monkeypatch, tmp_path):
     """Puts a file where the channel's directories belong."""
     blocker = tmp_path / "file"
     blocker.write_text("in the way of the channel's directories")
-    place = settings.files.agent("agent1")
-    place.mkdir(parents=True)
-    (place / "channels").symlink_to(blocker)
+    directory = settings.files.agent("agent1")
+    directory.mkdir(parents=True)
+    (directory / "channels").symlink_to(blocker)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +254,7 @@ def test_events_of_file_channels_are_not_stranded_by_memory_channels(single):
     run("ingest", "start", "agent1")
     run("ingest", "stop", "agent1")
     run(*memory, "ingest", "start", "agent1")
-    channel = told(run, "agent1", flags=memory)["agent1", "channel lines"]
+    channel = rows_of(run, "agent1", flags=memory)["agent1", "channel lines"]
     assert channel["channel"] == "memory"
     assert "lost when the agent dies" in channel["guarantee"]
 

@@ -65,13 +65,13 @@ def plain() -> bytes:
 @pytest.fixture(scope="module")
 def home(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A home in which every log was replayed; tests leave it as they found it."""
-    place = tmp_path_factory.mktemp("audit")
-    for made in fresh_home(settings, place / "home"):
+    directory = tmp_path_factory.mktemp("audit")
+    for made in fresh_home(settings, directory / "home"):
         run = runner(made)
         for server, logs in sources().items():
             for name, content in logs.items():
                 packed = gzip.compress(content[:1000]) + gzip.compress(content[1000:])
-                path = place / (f"{name}.gz" if name == PACKED else name)
+                path = directory / (f"{name}.gz" if name == PACKED else name)
                 path.write_bytes(packed if name == PACKED else content)
                 run("weblog", "put", path, "--server", server)
         run("ingest", "start")
@@ -144,8 +144,8 @@ def with_topic(settings: Settings, topic: str, records: list[kafka.Record]) -> S
 def cut_before(settings: Settings, partition: int, offset: int) -> None:
     """What retention does: the first records of a partition are gone."""
     admin = AdminClient({"bootstrap.servers": endpoints.kafka_bootstrap(settings)})
-    place = TopicPartition(settings.kafka.topic, partition, offset)
-    for done in admin.delete_records([place]).values():
+    start = TopicPartition(settings.kafka.topic, partition, offset)
+    for done in admin.delete_records([start]).values():
         done.result(30)
 
 
@@ -254,10 +254,10 @@ def test_a_blank_line_that_is_lost_is_counted(home):
     """Without it, the LF of the line before and its own look like the end of one CRLF line."""
     log = sources()["weblog1"]["hostile.log"]
     file = file_of(home, log)
-    place = next(at for at in offsets(log) if re.fullmatch(b"[^\r]\n\n", log[at - 2 : at + 1]))
+    offset = next(at for at in offsets(log) if re.fullmatch(b"[^\r]\n\n", log[at - 2 : at + 1]))
     for path in closed(home, home.hdfs.quarantine):
         lines = lines_of(home, path)
-        left = [line for line in lines if identity(line) != ("weblog1", file, place)]
+        left = [line for line in lines if identity(line) != ("weblog1", file, offset)]
         if left != lines:
             break
     with changed(home, path, left):

@@ -55,13 +55,13 @@ def test_the_reader_of_the_local_stack_only_reads(store, views):
     assert len(views.categories(server="all", top=None)) > 1
 
 
-def certificate(place: Path) -> Path:
+def certificate(file: Path) -> Path:
     """A new certificate of this address, signed by itself, and beside it its key (.key)."""
     made = ["openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt"]
-    made += ["ec_paramgen_curve:prime256v1", "-out", place, "-keyout", place.with_suffix(".key")]
+    made += ["ec_paramgen_curve:prime256v1", "-out", file, "-keyout", file.with_suffix(".key")]
     made += ["-subj", "/CN=test", "-addext", f"subjectAltName=IP:{endpoints.LOOPBACK}"]
     subprocess.run(made, check=True, capture_output=True)
-    return place
+    return file
 
 
 class Encrypted(MariaDB):

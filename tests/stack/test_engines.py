@@ -112,9 +112,9 @@ def fields(line: bytes, form: Format) -> list[str] | None:
 
 
 def stored(settings: Settings, *roots: str) -> dict[str, dict[int, bytes]]:
-    """Server -> offset -> line of what lies in closed files, in both places unless named."""
-    places = roots or (settings.hdfs.master, settings.hdfs.quarantine)
-    return by_offset([line for root in places for line in closed_lines(settings, root)])
+    """Server -> offset -> line of what lies in closed files, below both roots unless named."""
+    below = roots or (settings.hdfs.master, settings.hdfs.quarantine)
+    return by_offset([line for root in below for line in closed_lines(settings, root)])
 
 
 @pytest.fixture

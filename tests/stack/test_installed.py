@@ -12,14 +12,14 @@ import clickstream
 ROOT = Path(clickstream.__file__).parent.parent
 
 
-@pytest.mark.campaign("installs every dependency anew, and runs the whole demo")
+@pytest.mark.campaign("installs every dependency again, and runs the whole demo")
 def test_what_pip_installs_starts_the_stack_and_runs_the_demo(tmp_path):
     if not (ROOT / "pyproject.toml").is_file():
         pytest.skip("not a checkout")
-    place = tmp_path / "env"
-    venv.create(place, with_pip=True)
+    environment = tmp_path / "env"
+    venv.create(environment, with_pip=True)
     env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    env |= {"PATH": f"{place / 'bin'}{os.pathsep}{env['PATH']}"}
+    env |= {"PATH": f"{environment / 'bin'}{os.pathsep}{env['PATH']}"}
 
     def run(*words: object) -> str:
         done = subprocess.run(
@@ -30,7 +30,7 @@ def test_what_pip_installs_starts_the_stack_and_runs_the_demo(tmp_path):
 
     run("python", "-m", "pip", "install", "--quiet", ROOT)
     assert run("python", "-c", "import clickstream; print(clickstream.__file__)").startswith(
-        str(place)
+        str(environment)
     )
     command = ("clickstream", "--home", tmp_path / "home")
     try:

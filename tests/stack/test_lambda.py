@@ -58,10 +58,10 @@ def world(
     settings: Settings, tmp_path_factory: pytest.TempPathFactory, jobs: Submitted
 ) -> Iterator[World]:
     """Every log through source, agents, Kafka and HDFS, and both layers."""
-    place = tmp_path_factory.mktemp("lambda")
-    logs, truth = _real() if (SHARED / "logs").is_dir() else _generated(place)
+    directory = tmp_path_factory.mktemp("lambda")
+    logs, truth = _real() if (SHARED / "logs").is_dir() else _generated(directory)
     servers = json.dumps({name: {"agent": f"edge-{name}"} for name in logs})
-    for own in fresh_home(settings, place / "home", servers=servers, collector="collector"):
+    for own in fresh_home(settings, directory / "home", servers=servers, collector="collector"):
         run = runner(own)
         for server, paths in logs.items():
             run("weblog", "put", *paths, "--server", server)
@@ -77,14 +77,14 @@ def world(
 def _real() -> tuple[dict[str, list[Path]], dict[str, dict[str, Any]]]:
     logs, truth = {}, {}
     for server, name in SETS.items():
-        place = SHARED / "logs" / name
-        logs[server] = sorted(place.iterdir()) if place.is_dir() else [place.with_suffix(".log")]
+        path = SHARED / "logs" / name
+        logs[server] = sorted(path.iterdir()) if path.is_dir() else [path.with_suffix(".log")]
         truth[server] = json.loads((SHARED / "logs" / f"{name}.truth.json").read_text())
     return logs, truth
 
 
-def _generated(place: Path) -> tuple[dict[str, list[Path]], dict[str, dict[str, Any]]]:
-    made = scenario.generate(place / "logs", seed=3, scenario="small")
+def _generated(directory: Path) -> tuple[dict[str, list[Path]], dict[str, dict[str, Any]]]:
+    made = scenario.generate(directory / "logs", seed=3, scenario="small")
     return {server: [path] for server, path in made.paths.items()}, {}
 
 

@@ -39,22 +39,22 @@ LOGS = {"weblog1": log_of(300, b"one"), "weblog2": log_of(300, b"two")}
 @pytest.fixture(scope="module")
 def home(settings, tmp_path_factory):
     """A home with a log of each server, and one whose rejects were reprocessed after a change."""
-    place = tmp_path_factory.mktemp("rebuild")
-    for made in fresh_home(settings, place / "home"):
+    directory = tmp_path_factory.mktemp("rebuild")
+    for made in fresh_home(settings, directory / "home"):
         run = runner(made)
         common = partial(run, "--set", "servers.weblog1.format=common")
         plain = (OK % (1, 1, b"")).replace(b' "-" ""', b"")
         lines = [plain if n % 3 else OK % (n, n, b"agent") for n in range(60)] + [b"junk"]
-        (place / "common.log").write_bytes(b"\n".join(lines) + b"\n")
-        common("weblog", "put", place / "common.log", "--server", "weblog1")
+        (directory / "common.log").write_bytes(b"\n".join(lines) + b"\n")
+        common("weblog", "put", directory / "common.log", "--server", "weblog1")
         common("ingest", "start")
         common("ingest", "replay", "--wait")
         run("ingest", "stop", "agent1")
         run("ingest", "start", "agent1")
         run("ingest", "replay", "--rejects")
         for server, content in LOGS.items():
-            (place / "access.log").write_bytes(content)
-            run("weblog", "put", place / "access.log", "--server", server)
+            (directory / "access.log").write_bytes(content)
+            run("weblog", "put", directory / "access.log", "--server", server)
         run("ingest", "replay", "--wait")
         yield made
 

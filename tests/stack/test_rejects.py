@@ -119,8 +119,8 @@ def test_a_wrong_format_is_mended(single, tmp_path, monkeypatch):
 
     # Killed at every step, and asked again.
     small = (*as_combined, "--set", "replay.chunk_lines=70")
-    for place in CRASHES:
-        monkeypatch.setenv("CLICKSTREAM_FAULT", f"{place}:1")
+    for point in CRASHES:
+        monkeypatch.setenv("CLICKSTREAM_FAULT", f"{point}:1")
         run.apart(*small, "ingest", "replay", "--rejects", code=-signal.SIGKILL)
     monkeypatch.delenv("CLICKSTREAM_FAULT")
     run(*small, "ingest", "replay", "--rejects", "--wait")

@@ -56,8 +56,8 @@ def put(settings: Settings, server: str, name: str, values: list[bytes]) -> None
         days.setdefault(value.split(b"\t")[2], []).append(value + b"\n")
     hdfs = Hdfs.connect(settings)
     for day, lines in days.items():
-        place = f"{settings.hdfs.master}/dt={day.decode()}/server={server}"
-        hdfs.write(f"{place}/{name}", lines)
+        directory = f"{settings.hdfs.master}/dt={day.decode()}/server={server}"
+        hdfs.write(f"{directory}/{name}", lines)
 
 
 def buckets(settings: Settings) -> Counter:

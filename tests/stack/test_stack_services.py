@@ -32,7 +32,7 @@ def family(pid: int) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
-def listening(place: Path) -> dict[str, set[str]]:
+def listening(home: Path) -> dict[str, set[str]]:
     """Each child of a home -> the addresses it listens on, datagram sockets too."""
     return {
         child.name: {
@@ -41,7 +41,7 @@ def listening(place: Path) -> dict[str, set[str]]:
             for connection in process.net_connections("inet")
             if connection.status == psutil.CONN_LISTEN or connection.type == socket.SOCK_DGRAM
         }
-        for child in running_children(Home(place))
+        for child in running_children(Home(home))
     }
 
 
@@ -168,7 +168,7 @@ def test_a_service_that_cannot_start_says_why_and_a_cleaned_home_starts_afresh(
     local.clean(second)
     assert not second.home.exists()
     assert local.up(second, ["mariadb"]) == ["mariadb"]
-    execute(second, "CREATE TABLE anew (n INT)")
+    execute(second, "CREATE TABLE recreated (n INT)")
 
 
 def test_a_home_starts_in_which_ingest_ran_first(tmp_path: Path) -> None:

@@ -126,8 +126,8 @@ class _SupervisedAgent:
             trouble = self._agent.trouble()
         except NotRunning as silence:
             self._silent_since = self._silent_since or now
-            patience = self._settings.flume.start_timeout_seconds
-            return silence.message if now - self._silent_since > patience else ""
+            timeout_s = self._settings.flume.start_timeout_seconds
+            return silence.message if now - self._silent_since > timeout_s else ""
         self._silent_since = None
         return trouble
 

@@ -294,7 +294,7 @@ class Follower:
     # What is over.
 
     def _final(self, log: LogReader) -> bool:
-        """Tell whether nothing will be written to it any more, as far as one can notify."""
+        """Tell whether nothing will be written to it any more, as far as one can see."""
         return log.tailed.packed or (self._left(log) and log.tailed.quiet_s() >= self._quiet_s)
 
     def _left(self, log: LogReader) -> bool:

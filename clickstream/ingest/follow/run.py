@@ -116,15 +116,15 @@ class _News:
     """Tell whether there was none for long enough."""
 
     def __init__(self, until_idle_s: float | None) -> None:
-        self._patience_s = until_idle_s
+        self._idle_after_s = until_idle_s
         self._lines = 0
         self._since = time.monotonic()
 
     def over(self, lines: int, settled: bool) -> bool:
         if lines != self._lines or not settled:
             self._lines, self._since = lines, time.monotonic()
-        return self._patience_s is not None and (
-            settled and time.monotonic() - self._since >= self._patience_s
+        return self._idle_after_s is not None and (
+            settled and time.monotonic() - self._since >= self._idle_after_s
         )
 
 

@@ -44,7 +44,7 @@ def rebuild(settings: Settings, servers: Sequence[str] = (), watch: Watch = lamb
         _refuse_flight(settings, servers, master.among(hdfs, settings, valid + rejects))
         successor = _fresh_successor(settings)
         rows = _submit(settings, _plan(settings, servers, valid, rejects), watch)
-        watch("putting the new ledger in its place")
+        watch("replacing the ledger")
         _swap(settings, successor)
         with Ledger.open(settings.files.ledger) as ledger:
             for server in servers:

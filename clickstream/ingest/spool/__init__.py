@@ -1,1 +1,1 @@
-"""The door into the spooling directories: logs are read, stamped and cut into chunks."""
+"""The only writer of the spooling directories: logs are read, stamped and cut into chunks."""

@@ -56,7 +56,7 @@ def plain(opener: Opener, name: str) -> Iterator[BinaryIO]:
 
 
 def lines(stream: Readable, offset: int = 0) -> Iterator[Line]:
-    """The lines from the stream's place on, which is `offset`; memory stays bounded.
+    """The lines from the stream's present `offset` on; memory stays bounded.
 
     A line ends at LF; one CR before it belongs to the line end.
     """

@@ -1,4 +1,4 @@
-"""The one door into the spooling directories: logs are recognised, cut, and spooled exactly once.
+"""The only writer of the spooling directories: logs are recognised, cut, and spooled exactly once.
 
 Each chunk is staged, planned in the ledger, and then appears by rename. So after a crash at any
 moment each line comes once, or again under the same id and chunk name.
