@@ -50,7 +50,8 @@ def generate(
 @weblog_app.command()
 def put(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE", help="Log files, plain or gzipped.")
+        list[Path],
+        typer.Argument(metavar="FILE", help="Log files, plain or gzipped; - is standard input."),
     ],
     server: Annotated[str, typer.Option(help="The web server that wrote them.")],
     name: Annotated[str | None, typer.Option("--as", help="Store under another name.")] = None,
@@ -58,7 +59,12 @@ def put(
 ) -> None:
     """Store logs in HDFS as sources of a replay; a log that is put is final.
 
-    Example: clickstream weblog put weblog1.txt --server weblog1
+    A log is known by its content: what is stored already is told, a log that has grown replaces
+    what it was, and new content under a name that is in use gets a name of its own. So the same
+    command takes the logs of a numbered rotation every night. One that cannot be stored does not
+    stop the others; the exit code is 1 then. What comes through a pipe needs --as.
+
+    Example: clickstream weblog put access.log* --server weblog1
     """
     from clickstream.console.output import show
     from clickstream.errors import UsageError
@@ -66,9 +72,17 @@ def put(
 
     if name and len(files) > 1:
         raise UsageError("--as names one log, but several are given")
-    settings = options.settings()
-    done = [source.put(settings, file, server, name)._asdict() for file in files]
-    show(done, source.Put._fields, form)
+    settings, done = options.settings(), list[source.Put]()
+    try:
+        if len(files) == 1:
+            done += [source.put(settings, files[0], server, name)]
+        else:
+            done.extend(source.put_each(settings, files, server))
+    finally:
+        if done:
+            columns = source.TABLE if form == "table" else source.Put._fields
+            show([each._asdict() for each in done], columns, form)
+    source.report_not_stored(done)
 
 
 @weblog_app.command("list")
@@ -86,7 +100,9 @@ def list_(form: options.Form = "table") -> None:
 
 @weblog_app.command()
 def check(
-    file: Annotated[Path, typer.Argument(help="A log file, plain or gzipped.")],
+    file: Annotated[
+        Path, typer.Argument(help="A log file, plain or gzipped; - is standard input.")
+    ],
     server: Annotated[str | None, typer.Option(help="Read it as this server's log.")] = None,
     as_format: Annotated[
         Literal["common", "combined", "vhost_combined"] | None,

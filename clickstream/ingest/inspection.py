@@ -3,16 +3,16 @@
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple
 
 from clickstream import weblog
 from clickstream.config import Settings
 from clickstream.console.escape import excerpt
 from clickstream.errors import BadInput, UsageError
+from clickstream.ingest import local_log
 from clickstream.ingest.spool import logs
 from clickstream.ledger import VALID
 from clickstream.rows import Row, Rows
@@ -54,7 +54,7 @@ def scan(opener: logs.Opener, name: str, form: Format, start: int = 0) -> Scan:
     """Judge every line of a log from the byte `start` on, with bounded memory.
 
     `start` is where a line begins, or the end of a last line that had no line end yet. Raises
-    BadInput for a broken gzip file.
+    BadInput for a file that is no text.
     """
     lines, invalid, examples = 0, Counter[str](), dict[str, Example]()
     with logs.plain(opener, name) as stream:
@@ -124,8 +124,19 @@ def check(
     It is read in the format named, else in that of the server, else in the one detected. Raises
     UsageError for an unknown server, BadInput for a file that cannot be read.
     """
-    opener = local(file)
     chosen = _chosen(settings, server, name)
+    with local_log.opened(file) as opener:
+        return _checked(settings, file, opener, server, chosen, first)
+
+
+def _checked(
+    settings: Settings,
+    file: Path,
+    opener: logs.Opener,
+    server: str | None,
+    chosen: Format | None,
+    first: int,
+) -> CheckResult:
     detected, fitting = detect(opener, str(file))
     scanned = scan(opener, str(file), chosen or detected or weblog.COMBINED)
     about = [
@@ -155,19 +166,11 @@ def detect(opener: logs.Opener, name: str) -> tuple[Format | None, str]:
     return best if scores[best] else None, f"{fits[best]:,} of the first {len(raws):,} lines"
 
 
-def local(file: Path) -> logs.Opener:
-    """Opens a regular file; raises BadInput where it is none."""
-    try:
-        regular, directory = file.is_file(), file.is_dir()
-        file.stat()
-        if regular:
-            file.open("rb").close()
-    except OSError as error:
-        raise BadInput(f"{file} cannot be read: {error.strerror}") from None
-    if not regular:
-        what = "a directory" if directory else "not a regular file"
-        raise BadInput(f"{file} is {what}", "name a log file")
-    return partial(cast(Any, file.open), "rb")
+def first_day(opener: logs.Opener, name: str, form: Format) -> str:
+    """The printed day (yyyy-mm-dd) of the first line that has a possible time, else `undated`."""
+    with logs.plain(opener, name) as stream:
+        days = (weblog.judge(line.raw, form).day for line in logs.lines(stream))
+        return next((day for day in days if day), "undated")
 
 
 def _begin(stream: BinaryIO, start: int) -> int:

@@ -81,8 +81,11 @@ def test_a_log_that_cannot_be_taken(ask, tmp_path, content, said):
 def test_hostile_names_are_shown_escaped(ask, tmp_path):
     path = tmp_path / "\x1b]0;owned\x07.log"
     path.write_bytes(b"")
-    _, _, err = ask("weblog", "put", path, "--server", "weblog1")
+    _, _, err = ask("weblog", "check", path)
     assert "is empty" in err
+    assert "\x1b" not in err
+    _, _, err = ask("weblog", "put", path, "--server", "weblog1")
+    assert "cannot be the name" in err
     assert "\x1b" not in err
 
 

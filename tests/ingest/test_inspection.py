@@ -11,7 +11,7 @@ import pytest
 from clickstream import config, weblog
 from clickstream.cli import main
 from clickstream.errors import BadInput, UsageError
-from clickstream.ingest import inspection
+from clickstream.ingest import inspection, local_log
 
 COMMON = b'1.2.3.4 - - [18/May/2015:09:05:59 +0000] "GET /a HTTP/1.1" 200 1'
 COMBINED = COMMON + b' "-" "agent"'
@@ -104,7 +104,7 @@ def test_put_says_how_to_look_at_the_log_and_check_does_not_send_to_itself(setti
     path = tmp_path / "my access.log"
     path.write_bytes(b"junk\n")
     with pytest.raises(BadInput) as caught:
-        inspection.admit(settings, "weblog1", inspection.local(path), str(path))
+        inspection.admit(settings, "weblog1", local_log.regular(path), str(path))
     look = f"clickstream weblog check '{path}' --server weblog1; then set servers.weblog1.format"
     assert look in caught.value.hint
     for server, key in (("weblog1", "set servers.weblog1.format"), (None, "set the format of its")):

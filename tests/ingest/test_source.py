@@ -1,7 +1,6 @@
 """Logs that are refused before anything is stored."""
 
 import gzip
-import os
 
 import pytest
 
@@ -38,7 +37,7 @@ def log(tmp_path):
         ),
         (VHOST * 10, "vhost_combined"),
         (gzip.compress(VHOST * 10), "vhost_combined"),
-        (gzip.compress(LINE * 1000)[:-9], "broken gzip"),
+        (gzip.compress(LINE * 1000)[:-9], "gzip file that is cut off"),
         (gzip.compress(b""), "is empty"),
         (LINE * 9 + b"x\n" * 10, "10 of the 19 lines"),
     ],
@@ -56,12 +55,6 @@ def test_a_log_that_does_not_exist(settings, tmp_path):
 def test_a_directory_in_place_of_a_log(settings, tmp_path):
     with pytest.raises(BadInput, match="is a directory"):
         source.put(settings, tmp_path, "weblog1")
-
-
-def test_a_pipe_in_place_of_a_log(settings, tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(BadInput, match="not a regular file"):
-        source.put(settings, tmp_path / "pipe", "weblog1")
 
 
 def test_an_unknown_server_names_the_known_ones(settings, log):

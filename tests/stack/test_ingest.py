@@ -82,17 +82,19 @@ def test_a_log_counts_once_however_it_comes(shared_run, arrived, tmp_path):
     put(shared_run, tmp_path / "once.log", content)
     shared_run("ingest", "replay")
     assert "already there" in put(shared_run, tmp_path / "once.log", content).stdout
-    assert "stored" in put(shared_run, tmp_path / "once.log.gz", gzip.compress(content)).stdout
-    assert "stored" in put(shared_run, tmp_path / "part.log", content[: len(content) // 2]).stdout
+    packed, part = gzip.compress(content), content[: len(content) // 2]
+    for name, copy in (("once.log.gz", packed), ("part.log", part)):
+        assert "already there" in put(shared_run, tmp_path / name, copy).stdout
+        assert "stored" in put(shared_run, tmp_path / name, copy, **{"as": name}).stdout
     assert "nothing new" in shared_run("ingest", "replay").stdout
     assert "continued" in put(shared_run, tmp_path / "once.log", grown).stdout
     assert "50 lines of 1 logs" in shared_run("ingest", "replay").stdout
     other = log_of(300, b"other")
     (tmp_path / "once.log").write_bytes(other)
-    refused = shared_run("weblog", "put", tmp_path / "once.log", "--server", "weblog1", code=1)
+    words = ("weblog", "put", tmp_path / "once.log", "--server", "weblog1")
+    refused = shared_run(*words, "--as", "once.log", code=1)
     assert "holds another log" in refused.stderr
-    assert "--as" in refused.stderr
-    put(shared_run, tmp_path / "once.log", other, **{"as": "other.log"})
+    assert "once.log-20" in shared_run(*words).stdout  # a name of its own
     assert "300 lines of 1 logs" in shared_run("ingest", "replay", "--wait").stdout
     assert len(arrived.in_kafka()) == len(set(arrived.in_kafka())) == 650
 

@@ -93,7 +93,8 @@ def test_a_ledger_made_anew_is_as_good_as_the_lost_one(home, run, tmp_path):
     assert list(home.home.glob("ledger.db.old-*"))
     assert audits.audit(home).problems == []
     (tmp_path / "again.log.gz").write_bytes(gzip.compress(LOGS["weblog1"]))
-    run("weblog", "put", tmp_path / "again.log.gz", "--server", "weblog1")
+    again = ("--as", "again.log.gz")  # without a name it is already there
+    run("weblog", "put", tmp_path / "again.log.gz", "--server", "weblog1", *again)
     stored = len(in_kafka(home))
     assert "nothing new" in run("ingest", "replay").stdout
     (tmp_path / "access.log").write_bytes(LOGS["weblog2"] + OK % (1, 1, b"later") + b"\n")

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO, NamedTuple, Protocol, cast
 
 from clickstream.errors import BadInput
+from clickstream.ingest.spool import kinds
 from clickstream.ledger import Ledger, LogFile, line_end_checksum
 from clickstream.weblog import MAX_LINE_BYTES
 
@@ -45,14 +46,45 @@ class Readable(Protocol):
 
 @contextmanager
 def plain(opener: Opener, name: str) -> Iterator[BinaryIO]:
-    """A log's uncompressed bytes; several gzip members follow one another. Raises BadInput."""
+    """A log's uncompressed bytes; several gzip members follow one another.
+
+    Raises BadInput for a gzip file that is damaged, and for every other kind that is no text.
+    """
     with opener() as raw:
         stream = io.BufferedReader(cast(io.RawIOBase, raw), BLOCK_BYTES)
-        packed = stream.peek(2)[:2] == GZIP_MAGIC
+        head = stream.peek(kinds.HEAD_BYTES)[: kinds.HEAD_BYTES]
+        if not head.startswith(GZIP_MAGIC):
+            _refuse_kind(head, name)
+            yield cast(BinaryIO, stream)
+            return
         try:
-            yield cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if packed else stream
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise BadInput(f"{name} is a broken gzip file", "fetch it again") from error
+            unpacked = gzip.GzipFile(fileobj=stream)
+            _refuse_kind(unpacked.peek(kinds.HEAD_BYTES)[: kinds.HEAD_BYTES], name, " inside gzip")
+            yield cast(BinaryIO, unpacked)
+        except EOFError as error:
+            raise BadInput(f"{name} is a gzip file that is cut off", "fetch it again") from error
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise _damaged(name, str(error)) from error
+
+
+def _refuse_kind(head: bytes, name: str, inside: str = "") -> None:
+    twice = inside and head.startswith(GZIP_MAGIC)
+    kind = kinds.Kind("gzip", "gzip -dc FILE | gzip -dc") if twice else kinds.of(head)
+    if kind:
+        raise BadInput(
+            f"{name} is {kind.name}{inside}",
+            f"give the plain log: {kind.command} | clickstream weblog put - --server NAME"
+            " --as NAME",
+        )
+
+
+def _damaged(name: str, reason: str) -> BadInput:
+    if reason.startswith("Not a gzipped file"):  # of what should be the next member
+        return BadInput(
+            f"{name} is a gzip file with something else behind its end",
+            "give what is in it: gzip -dc FILE | clickstream weblog put - --server NAME --as NAME",
+        )
+    return BadInput(f"{name} is a damaged gzip file: {reason}", "fetch it again")
 
 
 def lines(stream: Readable, offset: int = 0) -> Iterator[Line]:
