@@ -18,7 +18,7 @@ remain so that whoever was notified of them finds out what became of them.
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 from clickstream.console.escape import show_bytes
@@ -38,8 +38,8 @@ class Alert:
     """An alert as of one batch; all seconds are epoch seconds.
 
     `first`..`last`: its offending seconds (health: those with a non-200 response). It is open as
-    long as the event clock is not after `until`. `peak` is the highest count, `peak_second` the
-    earliest second that has it. `merged_into` is an id.
+    long as the event clock of one of its `servers` is not after `until`. `peak` is the highest
+    count, `peak_second` the earliest second that has it. `merged_into` is an id.
     """
 
     kind: str
@@ -88,6 +88,13 @@ class Change(NamedTuple):
             return MERGED_INTO
         same = self.before is not None and self.before.state == self.after.state
         return UPDATE if same else self.after.state
+
+    def steps(self) -> list["Change"]:
+        """The changes as they are reported: an alert that is new and over was open before."""
+        if self.before is not None or self.after.state != RESOLVED:
+            return [self]
+        opened = replace(self.after, state=OPEN, seq=self.after.seq - 1)
+        return [Change(None, opened), Change(opened, self.after)]
 
 
 class Span(NamedTuple):
@@ -160,10 +167,19 @@ def join(stored: Sequence[Alert], spans: Iterable[Span]) -> list[tuple[Span, lis
     return [(span, alerts) for span, alerts in joined if span.first is not None]
 
 
-def alert_of(kind: str, key: str, span: Span, clock: int) -> Alert:
-    """The alert of a stretch in which one opens, by the event clock; not numbered yet."""
+def clock_of(servers: Iterable[str], clocks: Mapping[str, int]) -> int:
+    """The event clock that resolves an alert of these servers, of which each has one.
+
+    Each server has its own, and it may be wrong by hours. An alert is over once all of its servers
+    are past it: one that has not got there may still go on.
+    """
+    return min(clocks[server] for server in servers)
+
+
+def alert_of(kind: str, key: str, span: Span, clocks: Mapping[str, int]) -> Alert:
+    """The alert of a stretch in which one opens, by the servers' clocks; not numbered yet."""
     first = span.start if span.first is None else span.first
-    state = OPEN if clock <= span.until else RESOLVED
+    state = OPEN if clock_of(span.servers, clocks) <= span.until else RESOLVED
     counted = (span.peak, span.peak_second, tuple(sorted(span.servers)))
     return Alert(kind, key, first, span.last, span.until, *counted, state)
 

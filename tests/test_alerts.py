@@ -38,13 +38,17 @@ class Line(NamedTuple):
 
 
 def lines_of(seed):
-    """A log in no order: dense enough that attacks and outages begin, join and end."""
+    """A log in no order: dense enough that attacks and outages begin, join and end.
+
+    The clock of weblog2 is right, or ahead by some seconds or two hours.
+    """
     chance = random.Random(seed)
     span_s = chance.choice([20, 60, 120, 300])
+    ahead_s = {"weblog1": 0, "weblog2": chance.choice([0, 0, GAP_S, span_s, 7200])}
     return [
         Line(
-            chance.choice(["weblog1", "weblog2"]),
-            BASE + chance.randrange(span_s),
+            server := chance.choice(["weblog1", "weblog2"]),
+            BASE + ahead_s[server] + chance.randrange(span_s),
             chance.choice(["10.0.0.1", "::1/x"]),
             chance.choice(["200", "404", "304"]),
         )
@@ -56,19 +60,23 @@ LINES = st.builds(lines_of, st.integers(0, 2**32))
 
 
 def truth(lines, resolves):
-    """The live alerts, second by second over every line."""
-    clock = max(line.second for line in lines)
+    """The live alerts, second by second over every line; each server has a clock of its own."""
+    clocks = {line.server: line.second for line in sorted(lines, key=lambda line: line.second)}
     requests = [(line.server, line.second, line.ip) for line in lines]
     found = [("ddos", each) for each in attacks(requests, LIMIT, GAP_S)]
     for server in {line.server for line in lines}:
         bad = [line.second for line in lines if line.server == server and line.status != "200"]
         found += [("health", each) for each in outages(server, bad, OPENS, resolves, WINDOW_S)]
     return in_order(
-        each
-        | {"kind": kind, "state": "open" if clock <= each["until"] else "resolved"}
-        | {"merged_into": ""}
+        each | {"kind": kind, "state": state_by(clocks, each)} | {"merged_into": ""}
         for kind, each in found
     )
+
+
+def state_by(clocks, alert):
+    """Open as long as one of its servers is not past it."""
+    past = [clocks[server] > alert["until"] for server in alert["servers"]]
+    return "resolved" if all(past) else "open"
 
 
 def in_order(found):
@@ -294,6 +302,7 @@ def test_every_change_is_reported_once_in_order_and_ends_at_what_is_stored(lines
     assert told_of.keys() == stored.keys()
     for name, changes in told_of.items():
         assert [alert.seq for _, alert in changes] == list(range(1, len(changes) + 1))
+        assert (changes[0][0], changes[0][1].state) == ("open", "open")
         assert changes[-1][1] == stored[name]
         for (_, one), (_, other) in pairwise(changes):
             assert one.content() != other.content()
@@ -310,8 +319,8 @@ def errors(second, n=1, server="weblog1"):
     return [Line(server, BASE + second, f"10.9.9.{host}", "500") for host in range(n)]
 
 
-def clock(second):
-    return [Line("weblog2", BASE + second, "10.8.8.8", "200")]
+def clock(second, server="weblog1"):
+    return [Line(server, BASE + second, "10.8.8.8", "200")]
 
 
 def events(*batches, resolves=OPENS):
@@ -335,9 +344,10 @@ def test_seconds_further_apart_than_the_gap_are_two_attacks():
 def test_a_late_line_joins_two_attacks_and_the_later_one_says_so():
     found = events([*burst(0), *burst(8)], burst(4, LIMIT), burst(4, 1, server="weblog2"))
     assert found == [
-        (0, "resolved", 0, 0, 1),
+        (0, "open", 0, 0, 1),
+        (0, "resolved", 0, 0, 2),
         (0, "open", 8, 8, 1),
-        (2, "open", 0, 8, 2),
+        (2, "open", 0, 8, 3),
         (2, "merged-into", 8, 8, 2),
     ]
 
@@ -351,6 +361,29 @@ def test_requests_of_both_servers_are_one_attack():
     tables = replayed([burst(0, 2), burst(0, 1, server="weblog2")], OPENS)
     (alert,) = tables.live()
     assert (alert["peak"], alert["servers"]) == (3, ("weblog1", "weblog2"))
+
+
+def test_the_clock_of_another_server_resolves_nothing():
+    ahead = clock(7200, "weblog2")
+    assert events(ahead, burst(0), clock(GAP_S)) == [(1, "open", 0, 0, 1)]
+    assert events(ahead, errors(0, OPENS + 1), clock(WINDOW_S - 1)) == [(1, "open", 0, 0, 1)]
+    assert events(burst(0), ahead, clock(GAP_S + 1))[1:] == [(2, "resolved", 0, 0, 2)]
+
+
+def test_an_attack_on_two_servers_is_over_once_both_are_past_it():
+    both = [*burst(0, 2), *burst(0, 1, server="weblog2")]
+    changes = events(both, clock(90), clock(GAP_S, "weblog2"), clock(GAP_S + 1, "weblog2"))
+    assert changes == [(0, "open", 0, 0, 1), (3, "resolved", 0, 0, 2)]
+
+
+def test_an_alert_that_is_over_in_the_batch_that_opens_it_is_reported_as_open_first():
+    changes = events([*burst(0), *errors(1, OPENS + 1), *clock(90)])
+    assert changes == [
+        (0, "open", 0, 0, 1),
+        (0, "resolved", 0, 0, 2),
+        (0, "open", 1, 1, 1),
+        (0, "resolved", 1, 1, 2),
+    ]
 
 
 def test_an_outage_lasts_as_long_as_the_trailing_count_is_above():

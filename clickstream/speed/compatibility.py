@@ -20,7 +20,7 @@ from clickstream.views.realtime import RealTime
 from clickstream.views.realtime.writer import RESET, refuse_other_checkpoint
 
 # Raised when a line counts differently, or is stored differently, than before.
-BUILD = 1
+BUILD = 2
 TOPIC_ID, VHOSTS = "topic id", "servers of format vhost_combined"
 SETTINGS = (
     "window_seconds",

@@ -39,7 +39,7 @@ def late_lines() -> Logs:
 def expected(logs: Logs) -> list[dict[str, Any]]:
     """The rows of `alert list`, without the columns of history."""
     lines = [(server, parse(raw)) for server, own in logs.items() for raw in own]
-    clock = max(each.instant for _, each in lines)
+    clocks = {server: max(each.instant for s, each in lines if s == server) for server in logs}
     found = [("ddos", e) for e in attacks((s, each.instant, each.host) for s, each in lines)]
     for server in logs:
         bad = [each.instant for s, each in lines if s == server and each.status != "200"]
@@ -49,7 +49,8 @@ def expected(logs: Logs) -> list[dict[str, Any]]:
         key = each["key"].decode() if kind == "ddos" else each["key"]
         row = each | {name: iso(each[name]) for name in INSTANTS}
         row |= {"kind": kind, "key": key, "id": f"{kind}/{key}/{row['first']}"}
-        row |= {"state": "open" if clock <= each["until"] else "resolved"}
+        past = all(clocks[server] > each["until"] for server in each["servers"])
+        row |= {"state": "resolved" if past else "open"}
         rows.append(row | {"servers": ",".join(each["servers"]), "merged_into": None})
     return rows
 

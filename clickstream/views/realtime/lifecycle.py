@@ -58,13 +58,13 @@ class Lifecycle:
     def update(
         self,
         batch: int,
-        clock: int,
+        clocks: Mapping[str, int],
         offences: Iterable[Offence],
         touched: Mapping[str, Iterable[int]],
     ) -> list[Change]:
         """The changes by a batch: its offences, and by server its seconds with a non-200 response.
 
-        `clock` is the latest event second over all servers after it. One change per alert at most.
+        `clocks` has each server's latest event second after it. One change per alert at most.
         """
         spans: dict[Key, list[Span]] = defaultdict(list)
         for each in offences:
@@ -72,7 +72,7 @@ class Lifecycle:
             span = alerts.offence(each.second, each.requests, each.servers, gap_s)
             spans[DDOS, each.ip].append(span)
         for alert in self._open.values():
-            if alert.until < clock:
+            if alert.until < alerts.clock_of(alert.servers, clocks):
                 spans[alert.kind, alert.key].append(alerts.span_of(alert))
         self._have([*spans, *((HEALTH, server) for server in touched)])
         for server, seconds in touched.items():
@@ -81,7 +81,7 @@ class Lifecycle:
             change
             for key in sorted(spans)
             if spans[key]
-            for change in self._joined(batch, clock, key, spans[key])
+            for change in self._joined(batch, clocks, key, spans[key])
         ]
 
     def trim(self) -> None:
@@ -102,13 +102,15 @@ class Lifecycle:
         for key in missing:
             self._known[key].sort(key=_first)
 
-    def _joined(self, batch: int, clock: int, key: Key, spans: list[Span]) -> Iterator[Change]:
+    def _joined(
+        self, batch: int, clocks: Mapping[str, int], key: Key, spans: list[Span]
+    ) -> Iterator[Change]:
         stored = self._known[key]
         low = bisect_left(stored, min(span.start for span in spans), key=_until)
         high = bisect_right(stored, max(span.until for span in spans), key=_first)
         live = []
         for span, parts in alerts.join(stored[low:high], spans):
-            alert = alerts.alert_of(*key, span, clock)
+            alert = alerts.alert_of(*key, span, clocks)
             same = next((part for part in parts if part.id == alert.id), None)
             after = _numbered(same, alert, batch)
             live.append(after)
@@ -194,4 +196,5 @@ def _numbered(before: Alert | None, after: Alert, batch: int) -> Alert:
     """The alert with its number; the one before, unchanged, where nothing has changed."""
     if before is not None and before.content() == after.content():
         return before
-    return replace(after, seq=1 + (before.seq if before else 0), batch=batch)
+    steps = len(Change(before, after).steps())
+    return replace(after, seq=steps + (before.seq if before else 0), batch=batch)

@@ -220,8 +220,7 @@ class Writer(Store):
         for each in offences:
             yield self.ddos_row(each.second, each.ip, each.requests, stamp)
         yield from self.latest_rows(stamp)
-        if latest := self._latest():
-            yield from self._alert_rows(batch, latest, offences, stamp)
+        yield from self._alert_rows(batch, offences, stamp)
 
     def _offences(self, batch: Batch) -> Iterator[Offence]:
         limit = self.settings.speed.ddos_requests_per_second
@@ -244,20 +243,21 @@ class Writer(Store):
             counts.add(sums, (leaf for leaf in stored if (leaf[1], leaf[2]) in wanted))
         return sums
 
-    def _alert_rows(
-        self, batch: Batch, clock: int, offences: list[Offence], stamp: int
-    ) -> Iterator[Row]:
+    def _alert_rows(self, batch: Batch, offences: list[Offence], stamp: int) -> Iterator[Row]:
         touched: dict[str, set[int]] = {}
         for (metric, _), partial in batch.minutes.items():
             for server, seconds in partial.items() if metric == counts.NON_200 else ():
                 touched.setdefault(server, set()).update(seconds)
-        changes = self._alerts.update(self._batch, clock, offences, touched)
-        for n, change in enumerate(changes):
-            alert, part = change.after, change_part(self._batch)
-            before = change.before.text() if change.before else None
+        clocks = {name: each["latest"] for name, each in self.servers.items()}
+        changes = self._alerts.update(self._batch, clocks, offences, touched)
+        for change in changes:
+            alert, before = change.after, change.before.text() if change.before else None
             row = (*alert_values(alert), before, self.ttl_s, stamp)
             yield Row(ALERT, ("alerts", alert.kind, alert.key), row)
-            values = (part, self._batch, n, change.event, alert.text(), self.ttl_s)
+        part = change_part(self._batch)
+        steps = (step for change in changes for step in change.steps())
+        for n, (event, alert) in enumerate((step.event, step.after) for step in steps):
+            values = (part, self._batch, n, event, alert.text(), self.ttl_s)
             yield Row(CHANGE, ("alert_changes", part), values)
 
     def _latest(self) -> int:
