@@ -106,9 +106,10 @@ class Home:
         """The temporary files of a Spark job."""
         return self.root / _SCRATCH / job
 
-    def counted(self, job: str) -> Path:
-        """The counts of one batch, on their way from the JVM to Python."""
-        return self.scratch(job) / "counted"
+    @property
+    def counted_batch(self) -> Path:
+        """The counts of one batch of the stream, on their way from the JVM to Python."""
+        return self.scratch("speed") / "counted"
 
     @property
     def _run(self) -> Path:

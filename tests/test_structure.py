@@ -66,6 +66,11 @@ def test_a_client_is_used_in_one_place(path):
         assert places is None or here.startswith(tuple(places)), f"{here} imports {module}"
 
 
+def test_there_is_one_display():
+    users = [ours(path) for path in FILES if any(n.startswith("rich.live") for n in imports(path))]
+    assert users == ["clickstream.console.live"]
+
+
 def paths_made(path: Path) -> Iterator[tuple[str, str]]:
     """Each name that a file puts below a path, in plain text: (the path's expression, the name)."""
     for node in ast.walk(ast.parse(path.read_text())):
@@ -138,6 +143,28 @@ def test_functions_are_short():
     found = (node for path in FILES for node in ast.walk(ast.parse(path.read_text())))
     lengths = [node.end_lineno - node.lineno + 1 for node in found if isinstance(node, kinds)]
     assert median(lengths) <= 9
+
+
+def undocumented(node: ast.AST, inside: str = "") -> Iterator[str]:
+    """Public classes, functions and methods that do not say what they are for."""
+    for each in ast.iter_child_nodes(node):
+        if isinstance(each, (ast.FunctionDef, ast.ClassDef)) and each.name[0] != "_":
+            if not ast.get_docstring(each):
+                yield inside + each.name
+            if isinstance(each, ast.ClassDef):
+                yield from undocumented(each, f"{inside}{each.name}.")
+
+
+def test_what_is_undocumented_is_found():
+    tree = ast.parse("def a(): ...\ndef _b(): ...\nclass C:\n  'c'\n  def d(self): ...")
+    assert list(undocumented(tree)) == ["a", "C.d"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_public_name_is_documented(path):
+    module = ast.parse(path.read_text())
+    assert ast.get_docstring(module)
+    assert list(undocumented(module)) == []
 
 
 def test_every_file_is_read():

@@ -88,7 +88,7 @@ class Stream:
         self._writer = writer
         self._query = ""
         self._started = threading.Event()
-        file = settings.files.counted("speed")
+        file = settings.files.counted_batch
         self._fresh = Prepared(lambda parsed: self._counted(parsed, {}), file)
         self._copying = self._scattered = False
 

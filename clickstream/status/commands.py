@@ -52,12 +52,14 @@ def status(
 def _watch(collector: "Collector", form: str) -> None:
     """Ask again each second: a table in place of the one before on a terminal, else behind it."""
     if form == "table" and sys.stdout.isatty():
-        from rich.live import Live
         from rich.text import Text
 
-        with Live(auto_refresh=False) as live:
+        from clickstream.console import live
+
+        with live.display(sys.stdout, transient=False) as display:
             for found in _repeated(collector):
-                live.update(Text(_text(found, form)), refresh=True)
+                page = _text(found, form)
+                display.show(page, Text(page))
     for found in _repeated(collector):
         print(_text(found, form), end="", flush=True)
 
