@@ -132,6 +132,11 @@ class Home:
         """Held by a batch run."""
         return self._run / "batch.lock"
 
+    @property
+    def undelivered_lock(self) -> Path:
+        """Held while the file of refused messages is written."""
+        return self._run / "undelivered.lock"
+
     def spooler_lock(self, server: str) -> Path:
         """Held by whoever spools lines of a server."""
         return self._run / f"spooler-{server}.lock"
@@ -179,6 +184,11 @@ class Home:
     def speed_stop(self) -> Path:
         """The file that asks the stream's driver to end."""
         return self.root / _SPEED / "stop"
+
+    @property
+    def undelivered(self) -> Path:
+        """The changes of alerts that a sink has refused for good, a line of JSON each."""
+        return self.root / _SPEED / "undelivered.jsonl"
 
     def configured(self, file: str) -> Path:
         """A file that the configuration names: a relative path lies in the home."""
@@ -308,6 +318,32 @@ def write_atomic(path: Path, content: str | bytes, *, private: bool = False) -> 
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+def append_line(path: Path, line: str, *, private: bool = False) -> None:
+    """Append a line, and sync it; a line torn by a crash is cut off first.
+
+    `private`: only its owner may read a file that is made for it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mode = PRIVATE_FILE if private else 0o666
+    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, mode), "r+b") as file:
+        _cut_torn_line(file)
+        file.write(line.encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _cut_torn_line(file: IO[bytes]) -> None:
+    end = file.seek(0, os.SEEK_END)
+    back = 0
+    while back < end:
+        file.seek(end - back - 1)
+        if file.read(1) == b"\n":
+            break
+        back += 1
+    if back:
+        file.truncate(end - back)
 
 
 def _held_by(lock: IO[str]) -> str:

@@ -47,6 +47,28 @@ def list_(
 
 
 @app.command()
+def resend(form: options.Form = "table") -> None:
+    """Send the webhook again what it has refused for good, in order; what arrives is not kept.
+
+    Each has the `id` and `seq` that it had. Exit code 1 where one is refused again.
+
+    Example: clickstream alert resend
+    """
+    from clickstream.console import output
+    from clickstream.errors import ClickstreamError
+    from clickstream.serve import alerting
+
+    rows, problem = alerting.resend(options.settings())
+    output.show(rows, alerting.RESENT, form)
+    refused = sum(row["outcome"] != alerting.DELIVERED for row in rows)
+    if problem or refused:
+        raise ClickstreamError(
+            problem or f"{refused} of {len(rows)} were refused again",
+            "the rest is kept; once the receiver takes it: clickstream alert resend",
+        )
+
+
+@app.command()
 def show(
     name: Annotated[str, typer.Argument(metavar="ID", help="As alert list shows it.")],
     evidence: Annotated[

@@ -51,7 +51,9 @@ def ask(settings: "Settings", report: str, question: Question) -> Answer:
         from clickstream.views.realtime import RealTime
 
         with RealTime.connect(settings) as realtime:
-            return from_realtime(realtime, report, question)
+            answer = from_realtime(realtime, report, question)
+        more = alerting.notes(settings) if report == "alerts" else ()
+        return answer._replace(notes=(*answer.notes, *more))
     with opened(settings, question.layer) as layers:
         if report in traffic.REPORTS:
             return traffic.answer(layers, report, question)

@@ -3,42 +3,44 @@
 The queue is the table of changes: nothing is kept here but each sink's position, which is stored in
 Cassandra, too, once the sink has taken a change. So a sink that was away, or a driver that died,
 goes on where it stopped. Each change comes in order, at least once; a second time it has the same
-`id` and `seq`. Sinks run beside the stream and beside one another; no failure of theirs is the
-stream's.
+`id` and `seq`. What a sink refuses for good is kept aside (`undelivered`), and those behind it
+arrive. Sinks run beside the stream and beside one another; no failure of theirs is the stream's.
 """
 
-import base64
 import json
-import os
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
+from clickstream import undelivered, webhook
 from clickstream.alerts import flat
 from clickstream.config import Settings
 from clickstream.console.escape import printable
+from clickstream.days import instant
 from clickstream.errors import ClickstreamError
+from clickstream.home import append_line
+from clickstream.undelivered import Undelivered
 from clickstream.views.realtime import AlertChange, RealTime
 from clickstream.views.realtime.reader import MAX_CHANGES
+from clickstream.webhook import Refused, Send
 
 PAGE = 100
 POLL_S = 1.0
 FIRST_RETRY_S = 1.0
 LAST_CALL_S = 5
 NOTHING = -1
+WEBHOOK = "webhook"
 
 Position = tuple[int, int]
-Send = Callable[[dict[str, Any]], None]
 
 
 class AlertDispatcher:
-    """Delivers changes to one sink, in order. `send` raises where the sink did not take one.
+    """Delivers changes to one sink, in order. `send` raises where the sink did not take one:
+    Refused where it never will.
 
     `name` is the sink's name in the table of positions; without one no position is stored, and
     delivery begins at the batch after the last.
@@ -61,17 +63,30 @@ class AlertDispatcher:
         self._after = self._after or self._beginning(views)
         changes = views.changes(self._after, PAGE)
         for change in changes:
-            self._send(message(change))
+            self._take(message(change))
             self._after = change.position
             if self._name:
                 views.set_delivered(self._name, change.position)
         return bool(changes)
+
+    @property
+    def position(self) -> Position | None:
+        """The position of the last change that was delivered or kept aside; None at first."""
+        return self._after
 
     def close(self) -> None:
         """Give the connection back; the next delivery makes another."""
         if self._views:
             self._views.close()
             self._views = None
+
+    def _take(self, sent: dict[str, Any]) -> None:
+        try:
+            self._send(sent)
+        except Refused as refusal:
+            reason, now = refusal.message, instant(int(time.time()))
+            undelivered.keep(self._settings.files, Undelivered(self._name, reason, now, sent))
+            _log(self._name, f"{sent['id']} is refused: {reason}; clickstream alert resend")
 
     def _beginning(self, views: RealTime) -> Position:
         if self._name:
@@ -136,41 +151,8 @@ def delivering(settings: Settings) -> Iterator[None]:
 
 
 def to_file(path: Path) -> Send:
-    """A sink that appends a line of JSON; a line torn by a crash is cut off first."""
-
-    def send(change: dict[str, Any]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+b") as file:
-            _cut_torn_line(file)
-            file.write(json.dumps(change).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-
-    return send
-
-
-def to_webhook(url: str, timeout_s: float) -> Send:
-    """A sink that posts JSON and wants a 2xx; credentials in the URL go into a header."""
-    parts = urlsplit(url)
-    headers = {"Content-Type": "application/json"}
-    if parts.username:
-        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
-    target = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    opener = urllib.request.build_opener(_NoRedirect)
-
-    def send(change: dict[str, Any]) -> None:
-        request = urllib.request.Request(target, json.dumps(change).encode(), headers)  # noqa: S310
-        opener.open(request, timeout=timeout_s).close()
-
-    return send
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirected POST would arrive as a GET without its message: so it is no delivery."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
+    """A sink that appends a line of JSON."""
+    return lambda change: append_line(path, json.dumps(change))
 
 
 def _sinks(settings: Settings) -> dict[str, Send]:
@@ -178,38 +160,31 @@ def _sinks(settings: Settings) -> dict[str, Send]:
     if given.file:
         sinks["file"] = to_file(settings.files.configured(given.file))
     if url := given.webhook.get_secret_value():
-        sinks["webhook"] = to_webhook(url, given.timeout_seconds)
+        sinks[WEBHOOK] = webhook.sender(url, given.timeout_seconds)
     return sinks
 
 
 def _serve(settings: Settings, name: str, send: Send, ended: threading.Event) -> None:
     """Deliver until the end, and then what is left; what fails is tried again, ever more slowly."""
     dispatcher, delay_s, last_call = AlertDispatcher(settings, name, send), FIRST_RETRY_S, False
+    failed_at: Position | None = None
     while not last_call:
         last_call = ended.is_set()
         try:
             while dispatcher.deliver():
-                delay_s = FIRST_RETRY_S
+                pass
+            delay_s = FIRST_RETRY_S
             ended.wait(POLL_S)
         except Exception as error:  # Whatever it is: a sink that ended would not catch up.
             dispatcher.close()
-            print(
-                f"alerts: {name}: {printable(str(error))}; next try in {delay_s:g} s",
-                file=sys.stderr,
-                flush=True,
-            )
-            ended.wait(delay_s)
+            if dispatcher.position != failed_at:
+                failed_at, delay_s = dispatcher.position, FIRST_RETRY_S
+            pause_s = max(delay_s, webhook.retry_after_s(error))
+            _log(name, f"{error}; next try in {pause_s:g} s")
+            ended.wait(pause_s)
             delay_s = min(2 * delay_s, settings.alerts.retry_max_seconds)
     dispatcher.close()
 
 
-def _cut_torn_line(file: Any) -> None:
-    end = file.seek(0, os.SEEK_END)
-    back = 0
-    while back < end:
-        file.seek(end - back - 1)
-        if file.read(1) == b"\n":
-            break
-        back += 1
-    if back:
-        file.truncate(end - back)
+def _log(sink: str, text: str) -> None:
+    print(f"alerts: {sink}: {printable(text)}", file=sys.stderr, flush=True)

@@ -5,8 +5,10 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+from clickstream import clocks, undelivered
 from clickstream.clients import kafka
 from clickstream.config import Settings
+from clickstream.days import duration
 from clickstream.errors import ClickstreamError, NotRunning
 from clickstream.runtime import jars
 from clickstream.runtime.process import Child, Running, signals_interrupt, wait_until
@@ -144,13 +146,19 @@ def report(settings: Settings) -> dict[str, Any]:
     `running`, `healthy`, `complaint` (why not; of a driver that failed, its reason), `pid`; of the
     driver `behind`, `batch_ms`, `rows_per_s`, `alerts` (open ones), `notice` (what to know of how
     it counts), all None until it has ended a batch, and `waiting_since` (ISO UTC); `batch` and
-    `servers` of the views, or as the driver knows them while Cassandra is away.
+    `servers` of the views, or as the driver knows them while Cassandra is away. `clocks_behind`:
+    how many seconds a server's clock is behind the latest event, where that is more than a window;
+    `undelivered`: how many changes of alerts a sink has refused for good; `notes`: sentences on
+    both.
     """
     running = child(settings).running()
     status = driver_status.read(settings) if running else None
     complaint = _complaint(settings, running, status)
     figures = asdict(status) if status and status.batch is not None else {}
     since = status.waiting_since if status else 0
+    stored = _stored(settings, status)
+    latest = {name: at for name, each in stored["servers"].items() if (at := each["latest"])}
+    behind = clocks.behind(latest, settings.speed.window_seconds)
     return {
         "running": running is not None,
         "healthy": running is not None and not complaint,
@@ -158,7 +166,10 @@ def report(settings: Settings) -> dict[str, Any]:
         "pid": running.pid if running else None,
         **{key: figures.get(key) for key in DRIVER},
         "waiting_since": driver_status.moment(int(since)) if since else None,
-        **_stored(settings, status),
+        **stored,
+        "clocks_behind": behind,
+        "undelivered": len(undelivered.kept(settings.files)),
+        "notes": [*_clock_notes(behind), *filter(None, [undelivered.note(settings.files)])],
     }
 
 
@@ -173,6 +184,12 @@ def _complaint(settings: Settings, running: Running | None, status: Status | Non
         return "" if driver_status.stop_wanted(settings) else str(last.get("failed", ""))
     status = status or Status(updated_at=running.created, healthy_at=running.created)
     return status.complaint(time.time(), settings.speed.unhealthy_seconds)
+
+
+def _clock_notes(behind: dict[str, int]) -> list[str]:
+    texts = [f"{server} is {duration(lag_s)} behind" for server, lag_s in behind.items()]
+    why = "a wrong clock, no traffic, or lines that are still to come"
+    return [f"the servers' clocks differ: {', '.join(texts)} ({why})"] if texts else []
 
 
 def _events(settings: Settings) -> list[events.Event]:

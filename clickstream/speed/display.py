@@ -64,6 +64,7 @@ def report_text(report: dict[str, Any]) -> str:
         lines.append("stream: no batch since it was started")
     if report["notice"]:
         lines.append(f"note: {report['notice']}")
+    lines += [f"note: {note}" for note in report["notes"]]
     for name, each in sorted(report["servers"].items()):
         line_counts = ", ".join(f"{each[name]} {name.replace('_', ' ')}" for name in LINE_COUNTS)
         lines.append(f"  {name}: {line_counts}; latest {moment(each['latest'])}")

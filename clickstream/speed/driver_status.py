@@ -1,7 +1,7 @@
 """Messages between the driver and the commands: small files in the home."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 
 from clickstream.config import Settings
 from clickstream.days import instant
@@ -20,6 +20,8 @@ class Status:
     `updated_at`, when this was written; `healthy_at`, when a batch ended last, or there was none
     to be made;
     `waiting_since`, the beginning of the outage while Cassandra is away, else 0.
+
+    `missing`: what a reader has not found of all this in a report of another version.
     """
 
     batch: int | None = None
@@ -35,9 +37,15 @@ class Status:
     updated_at: float = 0.0
     healthy_at: float = 0.0
     waiting_since: float = 0.0
+    missing: tuple[str, ...] = ()
 
     def complaint(self, now: float, limit_s: float) -> str:
         """Why the stream is not well; empty where it is."""
+        if self.missing:
+            return (
+                f"it was started by another version (its report has no {', '.join(self.missing)});"
+                " restart the stream: clickstream speed stop, then clickstream speed run"
+            )
         if self.waiting_since:
             return f"waiting for Cassandra since {moment(int(self.waiting_since))}"
         if now - self.updated_at > limit_s:
@@ -53,11 +61,17 @@ def checkpoint(settings: Settings) -> str:
 
 
 def read(settings: Settings) -> Status | None:
-    """The driver's last report; None before its first."""
+    """The driver's last report; None before its first.
+
+    Of a driver of another version what this one does not know is left out.
+    """
     try:
-        return Status(**json.loads(settings.files.speed_status.read_text()))
+        report = json.loads(settings.files.speed_status.read_text())
     except FileNotFoundError:
         return None
+    names = [each.name for each in fields(Status) if each.name != "missing"]
+    known = {name: report[name] for name in names if name in report}
+    return Status(**known, missing=tuple(name for name in names if name not in report))
 
 
 def write(settings: Settings, status: Status) -> None:

@@ -1,17 +1,21 @@
 """Delivery of alerts: in order, nothing lost, whatever the sink or the store does meanwhile."""
 
 import json
+import stat
 import threading
 import time
 from collections import defaultdict
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.error import HTTPError
 
 import pytest
 
-from clickstream import config
+from clickstream import config, undelivered, webhook
 from clickstream.alerts import Alert
-from clickstream.errors import NotRunning
+from clickstream.errors import ClickstreamError, NotRunning
 from clickstream.runtime.process import wait_until
+from clickstream.serve import alerting
 from clickstream.speed import alert_dispatch
 from clickstream.views.realtime import AlertChange
 
@@ -63,10 +67,11 @@ def views(monkeypatch):
 
 
 class Receiver(ThreadingHTTPServer):
-    """Takes posts as `mood` says: an HTTP status, or "hang"."""
+    """Takes posts as `mood` says: an HTTP status, or "hang"; `moods` goes before for a `seq`."""
 
     def __init__(self):
-        self.mood, self.taken, self.asked = 200, [], 0
+        self.mood, self.moods, self.taken, self.asked = 200, {}, [], 0
+        self.times, self.headers = [], {}
         self.free = threading.Event()
         super().__init__(("127.0.0.1", 0), Handler)
 
@@ -79,9 +84,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.asked += 1
-        mood = self.server.mood
+        self.server.times.append(time.monotonic())
+        mood = self.server.moods.get(json.loads(body).get("seq"), self.server.mood)
         if mood == "hang":
             self.server.free.wait(20)
+            return
+        if mood == "nothing":
             return
         if mood == "no http":
             self.wfile.write(b"\x00\xff\n")
@@ -91,6 +99,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(mood)
         if mood == 302:
             self.send_header("Location", "/elsewhere")
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
         self.end_headers()
 
     def do_GET(self):
@@ -130,7 +140,7 @@ def test_a_webhook_that_fails_hangs_and_recovers_gets_everything_in_order(
     views.all = [change(n, seq=n + 1) for n in range(5)]
     with alert_dispatch.delivering(settings):
         wait_until(lambda: len(receiver.taken) == 5, 10, "five messages")
-        for mood in (500, 404, 302, "no http", "hang"):
+        for mood in (500, 408, 429, 503, "nothing", "hang"):
             receiver.mood, asked = mood, receiver.asked
             views.all.append(change(len(views.all), seq=len(views.all) + 1))
             wait_until(lambda asked=asked: receiver.asked >= asked + 2, 10, f"a retry at {mood}")
@@ -145,6 +155,126 @@ def test_a_webhook_that_fails_hangs_and_recovers_gets_everything_in_order(
     said = capfd.readouterr().err
     assert "alerts: webhook: HTTP Error 500" in said
     assert receiver.url not in said
+    assert undelivered.kept(settings.files) == []
+
+
+@pytest.mark.parametrize("mood", [404, 400, 401, 410, 418, 499, 302, "no http"])
+def test_what_is_refused_for_good_is_kept_aside_and_the_alerts_behind_it_arrive(
+    views, receiver, tmp_path, capfd, mood
+):
+    settings = settings_of(tmp_path, webhook=receiver.url)
+    views.all = [change(n, seq=n + 1) for n in range(6)]
+    receiver.moods = {2: mood}
+    with alert_dispatch.delivering(settings):
+        wait_until(lambda: views.positions.get("webhook") == (5, 0), 10, "all six")
+    assert [seq for _, seq in numbers(receiver)] == [1, 3, 4, 5, 6]
+    assert receiver.asked == 6
+    (kept,) = undelivered.kept(settings.files)
+    assert (kept.sink, kept.message["seq"], kept.message["event"]) == ("webhook", 2, "update")
+    assert (f"HTTP {mood}" if mood != "no http" else "no HTTP") in kept.reason
+    assert kept.reason in undelivered.note(settings.files)
+    assert stat.S_IMODE(settings.files.undelivered.stat().st_mode) == 0o600
+    said = capfd.readouterr().err
+    assert kept.message["id"] in said
+    assert receiver.url not in said
+
+
+def test_what_was_refused_can_be_sent_again_and_only_what_arrives_is_forgotten(
+    views, receiver, tmp_path
+):
+    settings = settings_of(tmp_path, webhook=receiver.url)
+    assert alerting.resend(settings) == ([], "")
+    views.all = [change(n, seq=n + 1) for n in range(5)]
+    receiver.mood = 404
+    with alert_dispatch.delivering(settings):
+        wait_until(lambda: views.positions.get("webhook") == (4, 0), 10, "all five refused")
+    assert len(undelivered.kept(settings.files)) == 5
+    assert "5 changes of alerts" in alerting.notes(settings)[0]
+
+    receiver.mood, receiver.moods = 200, {2: 404, 4: 503}
+    rows, problem = alerting.resend(settings)
+    assert [(row["seq"], row["outcome"]) for row in rows] == [
+        (1, "delivered"),
+        (2, "HTTP 404 Not Found"),
+        (3, "delivered"),
+    ]
+    assert "503" in problem
+    assert [each.message["seq"] for each in undelivered.kept(settings.files)] == [2, 4, 5]
+
+    receiver.moods = {}
+    rows, problem = alerting.resend(settings)
+    assert ([row["seq"] for row in rows], problem) == ([2, 4, 5], "")
+    assert [seq for _, seq in numbers(receiver)] == [1, 3, 2, 4, 5]
+    assert receiver.taken[2][0] == alert_dispatch.message(views.all[1])
+    assert undelivered.kept(settings.files) == []
+    assert alerting.notes(settings) == ()
+    assert alerting.resend(settings) == ([], "")
+
+
+def test_without_a_webhook_what_is_kept_cannot_be_sent(views, receiver, tmp_path):
+    receiver.mood, views.all = 404, [change(0)]
+    with alert_dispatch.delivering(settings_of(tmp_path, webhook=receiver.url)):
+        wait_until(lambda: views.positions.get("webhook") == (0, 0), 10, "the refusal")
+    with pytest.raises(ClickstreamError, match="webhook is not set"):
+        alerting.resend(settings_of(tmp_path))
+    assert len(undelivered.kept(settings_of(tmp_path).files)) == 1
+
+
+def test_a_driver_that_dies_before_it_has_passed_on_keeps_a_refusal_once(
+    views, receiver, tmp_path, monkeypatch
+):
+    settings = settings_of(tmp_path, webhook=receiver.url)
+    receiver.mood, views.all = 404, [change(0)]
+    dispatcher = alert_dispatch.AlertDispatcher(
+        settings, "webhook", webhook.sender(receiver.url, 5)
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(views, "set_delivered", lambda *_: pytest.fail("it has died"))
+        with pytest.raises(pytest.fail.Exception):
+            dispatcher.deliver()
+    with settings.files.undelivered.open("a") as file:
+        file.write('{"sink": "torn')
+    assert len(undelivered.kept(settings.files)) == 1
+    again = alert_dispatch.AlertDispatcher(settings, "webhook", webhook.sender(receiver.url, 5))
+    assert again.deliver()
+    assert len(settings.files.undelivered.read_text().splitlines()) == 2
+    assert len(undelivered.kept(settings.files)) == 1
+
+
+@pytest.mark.parametrize("mood", [429, 503])
+def test_the_receiver_says_when_to_come_again(views, receiver, tmp_path, mood):
+    settings = settings_of(tmp_path, webhook=receiver.url)
+    views.all, receiver.mood, receiver.headers = [change(0)], mood, {"Retry-After": "1"}
+    with alert_dispatch.delivering(settings):
+        wait_until(lambda: receiver.asked >= 2, 10, "the second try")
+        receiver.mood = 200
+        wait_until(lambda: receiver.taken, 10, "the message")
+    assert receiver.times[1] - receiver.times[0] >= 1  # FIRST_RETRY_S is 0.05 here
+
+
+@pytest.mark.parametrize(
+    ("header", "low", "high"),
+    [
+        ("7", 7, 7),
+        ("0", 0, 0),
+        ("-5", 0, 0),
+        ("99999999", 3600, 3600),
+        ("9" * 5000, 0, 3600),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0, 0),
+        ("Sun, 09 Sep 2001 02:03:20 GMT", 1000, 1000),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 3600, 3600),
+        ("soon", 0, 0),
+        ("\u0663", 0, 3600),
+    ],
+)
+def test_retry_after_within_bounds(monkeypatch, header, low, high):
+    monkeypatch.setattr(webhook.time, "time", lambda: 1_000_000_000)  # 01:46:40
+    headers = Message()
+    headers["Retry-After"] = header
+    error = HTTPError("http://x", 429, "", headers, None)
+    assert low <= webhook.retry_after_s(error) <= high
+    assert webhook.retry_after_s(HTTPError("http://x", 429, "", Message(), None)) == 0
+    assert webhook.retry_after_s(TimeoutError()) == 0
 
 
 def test_a_server_that_is_not_there_is_caught_up_with_by_the_next_run(views, receiver, tmp_path):
@@ -213,7 +343,7 @@ def test_a_torn_line_of_the_file_is_cut_off(tmp_path):
 
 def test_credentials_in_the_url_become_a_header(receiver):
     url = receiver.url.replace("http://", "http://me:p%40ss@")
-    alert_dispatch.to_webhook(url, 5)({"n": 1})
+    webhook.sender(url, 5)({"n": 1})
     ((_, headers),) = receiver.taken
     assert headers["Authorization"] == "Basic bWU6cEBzcw=="
     assert "@" not in headers["Host"]

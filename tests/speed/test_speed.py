@@ -28,7 +28,7 @@ from clickstream.views.realtime.writer import Batch
 
 COUNTS = {"rows": 9, "copies": 2, "set_aside": 1, "skipped": 3, "latest": 1431939959}
 RUNS = {"running": True, "healthy": True, "complaint": "", "pid": 12}
-RUNS |= {"behind": 7, "batch_ms": 350, "rows_per_s": 990.4, "alerts": 2, "notice": ""}
+RUNS |= {"behind": 7, "batch_ms": 350, "rows_per_s": 990.4, "alerts": 2, "notice": "", "notes": []}
 HOSTILE = "\x1b]0;gone\x07\u202e"
 
 
@@ -284,8 +284,41 @@ def test_until_its_first_batch_a_driver_knows_no_figures(settings, driver, monke
     assert control.report(settings)["alerts"] == 2
 
 
+def test_clocks_that_differ_are_reported(settings, monkeypatch):
+    hour_ago = COUNTS | {"latest": COUNTS["latest"] - 3600}
+    servers = {"a": COUNTS, "b": hour_ago, "c": COUNTS | {"latest": 0}}
+    views = SimpleNamespace(status=lambda: {"batch": 3, "servers": servers})
+    monkeypatch.setattr(control.RealTime, "connect", lambda _: nullcontext(views))
+    report = control.report(settings)
+    assert report["clocks_behind"] == {"b": 3600}
+    assert "note: the servers' clocks differ: b is 1 h behind" in display.report_text(report)
+    hour_ago["latest"] = COUNTS["latest"] - settings.speed.window_seconds
+    assert (control.report(settings)["clocks_behind"], control.report(settings)["notes"]) == (
+        {},
+        [],
+    )
+
+
+def test_a_driver_of_another_version_reports_what_both_know(settings, driver, monkeypatch):
+    views = SimpleNamespace(status=lambda: {"batch": 3, "servers": {"a": COUNTS}})
+    monkeypatch.setattr(control.RealTime, "connect", lambda _: nullcontext(views))
+    driver(SLEEP)
+    now = time.time()
+    driver_status.write(settings, Status(3, alerts=2, updated_at=now, healthy_at=now))
+    file = settings.files.speed_status
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"of_tomorrow": 1}))
+    assert (control.report(settings)["complaint"], control.report(settings)["alerts"]) == ("", 2)
+    older = json.loads(file.read_text())
+    del older["healthy_at"]
+    file.write_text(json.dumps(older))
+    report = control.report(settings)
+    assert not report["healthy"]
+    assert "healthy_at" in report["complaint"]
+    assert "restart the stream" in report["complaint"]
+
+
 def test_the_report_of_nothing():
-    report = dict.fromkeys(RUNS) | {"complaint": "", "batch": None, "servers": {}}
+    report = dict.fromkeys(RUNS) | {"complaint": "", "batch": None, "servers": {}, "notes": []}
     assert display.report_text(report) == "speed: not running\nviews: no batch yet"
     report["complaint"] = "the topic\x1b has lost lines"
     assert "not running; the topic" in display.report_text(report)
