@@ -24,10 +24,14 @@ def show(
     rows: Sequence[Row], columns: Sequence[str], form: Format, *, bar: str = "", footer: str = ""
 ) -> None:
     """Print the rows; when there are none, say so on stderr."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    sys.stdout.write(text(rows, columns, form, bar=bar, footer=footer, width=width))
+    sys.stdout.write(text(rows, columns, form, bar=bar, footer=footer, width=terminal_width()))
     if not rows:
         print("No rows.", file=sys.stderr)
+
+
+def terminal_width() -> int | None:
+    """The width of the terminal that stdout is; None where it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def text(
@@ -46,7 +50,7 @@ def text(
     then no colour, and no cell is folded.
     """
     encoding = _encoding()
-    chosen = [{key: _clean(row[key]) for key in columns} for row in rows]
+    chosen = [{key: clean(row[key]) for key in columns} for row in rows]
     if form == "json":
         return _json(chosen)
     shown = [{key: _shown(value, encoding) for key, value in row.items()} for row in chosen]
@@ -56,7 +60,8 @@ def text(
     return drawn(table, encoding)
 
 
-def _clean(value: Any) -> Any:
+def clean(value: Any) -> Any:
+    """A value on one line, every character of a text printable."""
     return printable(value).replace("\n", "\\n") if isinstance(value, str) else value
 
 
@@ -105,7 +110,7 @@ def _table(rows: Sequence[Row], columns: Sequence[str], bar: str, width: int | N
     if bar:
         table.add_column("", overflow="crop", no_wrap=True)
     for row, shown in zip(rows, _bars(rows, bar), strict=True):
-        cells = [Text(_cell(key, row[key])) for key in columns]
+        cells = [Text(cell(key, row[key])) for key in columns]
         table.add_row(*cells, *([Text(shown)] if bar else []))
     page = io.StringIO()
     Console(file=page, width=width or 1_000_000, force_terminal=width is not None).print(table)
@@ -115,7 +120,8 @@ def _table(rows: Sequence[Row], columns: Sequence[str], bar: str, width: int | N
     return "".join(f"{line}\n" for line in lines)
 
 
-def _cell(key: str, value: Any) -> str:
+def cell(key: str, value: Any) -> str:
+    """A value of a column as a person reads it: amounts in groups of three digits, – for none."""
     if value is None:
         return "–"
     amount = type(value) is int and key not in NAMES

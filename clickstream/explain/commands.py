@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from clickstream.explain.line import Explanation
 
 app = App(
-    help="Why is it so? A line, its way through the stores, or a figure of a report.\n\n"
-    "Example: clickstream explain line '1.2.3.4 - - [18/May/2015:09:05:59 +0200] …'",
+    help="Why is it so? How a line of a log is read.\n\n"
+    "Example: clickstream explain line 'a line of a log' --server weblog1",
 )
 
 Form = Annotated[
@@ -35,7 +35,7 @@ def line(
 
     With - each line of the standard input is explained; json is then an object on each line.
 
-    Example: clickstream explain line - --server weblog1 < access.log
+    Example: clickstream explain line 'h - - [18/May/2015:09:05:59 +0200] "GET / HTTP/1.1" 200 1'
     """
     from clickstream.console import output
     from clickstream.explain import line as lines

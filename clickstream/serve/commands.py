@@ -217,7 +217,10 @@ def hourly(
     """
     days = {"date": date, "first": first, "last": last, "span": span}
     ways = {"by_day": by_day, "by_weekday": by_weekday, "compare": bool(compare)}
-    _answer("hourly", form, **days, server=server, layer=layer, **ways)
+    if by_weekday and not compare and form == "table" and _coloured():
+        _heat_map(**days, server=server, layer=layer, by_weekday=True)
+    else:
+        _answer("hourly", form, **days, server=server, layer=layer, **ways)
 
 
 @app.command()
@@ -242,6 +245,59 @@ def categories(
         raise UsageError("choose one of --other and --compare")
     rest = form == "table" and not compare if other is None else other
     _answer("categories", form, **given, other=rest)
+
+
+@app.command("all")
+def all_(
+    date: Annotated[
+        str | None, typer.Option("--date", help="The day; by default the newest one.")
+    ] = None,
+    compare: Compare = None,
+    form: Annotated[
+        Literal["table", "json", "markdown"],
+        typer.Option("--format", help="How it is printed; markdown for a chat or a ticket."),
+    ] = "table",
+) -> None:
+    """A day on one page: requests, visitors, responses, hours, categories, alerts and health.
+
+    The day is as printed in the logs, for alerts and health the UTC day. A report that cannot be
+    answered says why, and takes no other with it; json is an object with each report by its name.
+
+    Example: clickstream report all --compare previous
+    """
+    from clickstream.console import output
+    from clickstream.days import one_day
+    from clickstream.serve import day_page, day_text
+
+    day = date and one_day("--date", date)
+    page = day_page.page(options.settings(), day, bool(compare))
+    if form == "json":
+        typer.echo(output.json_line(page.as_dict()))
+    elif form == "markdown":
+        typer.echo(day_text.as_markdown(page), nl=False)
+    else:
+        typer.echo(day_text.text(page, output.terminal_width(), _coloured()), nl=False)
+
+
+def _coloured() -> bool:
+    from clickstream.serve import heat_map
+
+    return heat_map.colours()
+
+
+def _heat_map(**given: Any) -> None:
+    """Hours by day of the week in colours, the figures in the cells."""
+    from clickstream.console import output
+    from clickstream.console.escape import printable
+    from clickstream.serve import heat_map, reports
+    from clickstream.serve.when import WEEKDAYS
+
+    settings = options.settings()
+    answer = reports.ask(settings, "hourly", reports.Question.parse(settings, **given))
+    cells = {(f"{row['hour']:02}", row["weekday"]): row["requests"] for row in answer.rows}
+    hours = [f"{hour:02}" for hour in range(24)]
+    grid = heat_map.grid(cells, hours, WEEKDAYS, output.terminal_width(), coloured=True)
+    typer.echo(f"{grid}{printable(answer.footer)}")
 
 
 def _answer(report: str, form: options.Form, **given: Any) -> None:

@@ -10,6 +10,7 @@ MEASURES = {
     "visitors": ("unique_visitors", "requests"),
     "responses": ("success", "failure", "other", "requests"),
     "hourly": ("requests",),
+    "traffic": ("requests",),
     "categories": ("requests",),
 }
 
