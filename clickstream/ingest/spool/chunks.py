@@ -41,11 +41,15 @@ CHUNK_NAME = re.compile(r"[A-Za-z0-9._-]+-[0-9a-f]{16}-[0-9]+-[0-9]+-[0-9]+\.log
 
 
 class Limits(NamedTuple):
-    """The limits of a chunk: lines, stamped bytes, and milliseconds of event time (0 = any)."""
+    """The limits of a chunk: lines, stamped bytes, and seconds of event time (0 = any)."""
 
     lines: int
     bytes: int
     span_s: int = 0
+
+    def reached(self, lines: int, size: int, span_s: int) -> bool:
+        """Tell whether so many lines, stamped bytes and seconds of event time fill a chunk."""
+        return lines >= self.lines or size >= self.bytes or span_s >= self.span_s > 0
 
 
 @dataclass
@@ -71,20 +75,19 @@ class PendingChunk:
 
     def full(self, limits: Limits) -> bool:
         """Tell whether no further line should be added."""
-        long = limits.span_s and self.last - self.first >= limits.span_s
-        many = self.counts.total() >= limits.lines or len(self.body) >= limits.bytes
-        return bool(many or long)
+        return limits.reached(self.counts.total(), len(self.body), self.last - self.first)
 
     def fitting(self, lines: list[bytes], verdicts: list[Verdict], limits: Limits) -> int:
-        """The number of these stamped lines that fill it; the limit of lines is not checked."""
-        if not limits.span_s and len(self.body) + sum(map(len, lines)) < limits.bytes:
+        """The number of these stamped lines that fill it, or of all where they do not."""
+        total, size, first, last = self.counts.total(), len(self.body), self.first, self.last
+        whole = size + sum(map(len, lines))
+        if not limits.span_s and not limits.reached(total + len(lines), whole, 0):
             return len(lines)
-        size, first, last = len(self.body), self.first, self.last
         for count, (line, verdict) in enumerate(zip(lines, verdicts, strict=True), 1):
             size += len(line)
             last = max(last, verdict.instant)
             first = first or last
-            if size >= limits.bytes or last - first >= limits.span_s > 0:
+            if limits.reached(total + count, size, last - first):
                 return count
         return len(lines)
 
@@ -152,7 +155,7 @@ class Chunker:
         """Add lines until the chunk is full (True) or the stream has no more (False)."""
         most = _RUN_LINES
         while not chunk.full(limits):
-            pieces = lookahead.take(min(most, limits.lines - chunk.counts.total()))
+            pieces = lookahead.take(most)
             taken = self._append_common_lines(chunk, pieces, limits)
             most = _RUN_LINES if taken == len(pieces) else _SHORT_RUN_LINES
             lookahead.give_back(pieces[taken:])
