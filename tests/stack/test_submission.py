@@ -3,6 +3,8 @@
 import json
 import os
 from collections.abc import Iterator
+from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 from urllib.request import urlopen
@@ -30,32 +32,38 @@ from tests.stack.test_speed_layer import (
 from tests.stack.test_speed_layer import expected as expected_of_speed
 
 WORKERS = ("worker1", "worker2")
+START_TIMEOUT_S = 180  # a second alone on the machine; JVMs beside it share two cores
 # What a worker finds: none of the environment that this package is installed in.
 PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 class Cluster(NamedTuple):
-    """`url` for spark.master; `web` tells what was submitted."""
+    """`url` for spark.master; `web` lists what was submitted."""
 
     url: str
     web: str
 
-    def told(self) -> dict:
-        with urlopen(f"{self.web}/json/", timeout=10) as answer:
-            return json.load(answer)
+    def state(self) -> dict:
+        """What the master reports; nothing where it does not answer, or not in time or in whole.
 
-    def ready(self) -> bool:
-        """Whether the master answers: its port is open before its pages are there."""
+        Its port is open before its pages are there, and under load an answer may take long.
+        """
         try:
-            return self.told()["status"] == "ALIVE"
-        except OSError:
-            return False
+            with urlopen(f"{self.web}/json/", timeout=10) as answer:
+                return json.load(answer)
+        except (OSError, HTTPException, ValueError):
+            return {}
+
+    def ready(self, workers: int = 0) -> bool:
+        """Whether the master takes applications and has so many workers."""
+        state = self.state()
+        return state.get("status") == "ALIVE" and state["aliveworkers"] == workers
 
     def finished(self) -> list[tuple[str, int, int, str]]:
         """Of each application that has ended: name, cores, MB of an executor, state."""
         return [
             (app["name"], app["cores"], app["memoryperexecutor"], app["state"])
-            for app in self.told()["completedapps"]
+            for app in self.state().get("completedapps", ())
         ]
 
 
@@ -67,23 +75,23 @@ def cluster(tmp_path) -> Iterator[Cluster]:
     daemons = [daemon(tmp_path, "master", "master.Master", *server)]
     made = Cluster(url, f"http://{LOOPBACK}:{ports['web']}")
     try:
-        daemons[0].wait_ready(made.ready, 60)
+        daemons[0].wait_ready(made.ready, START_TIMEOUT_S)
         for name in WORKERS:
-            place = ["--host", LOOPBACK, "--webui-port", 0, "--work-dir", tmp_path / name]
+            address = ["--host", LOOPBACK, "--webui-port", 0, "--work-dir", tmp_path / name]
             share = ["--cores", 1, "--memory", "1g"]
-            daemons.append(daemon(tmp_path, name, "worker.Worker", *place, *share, url))
-        wait_until(lambda: made.told()["aliveworkers"] == len(WORKERS), 60, "two workers")
+            daemons.append(daemon(tmp_path, name, "worker.Worker", *address, *share, url))
+            daemons[-1].wait_ready(partial(made.ready, len(daemons) - 1), START_TIMEOUT_S)
         yield made
     finally:
         for each in reversed(daemons):
             each.stop(10)
 
 
-def daemon(place: Path, name: str, main: str, *arguments: object) -> Child:
+def daemon(directory: Path, name: str, main: str, *arguments: object) -> Child:
     """Start a daemon of Spark's own, from the jars that submit the jobs."""
-    child = Child(Home(place), name)
+    child = Child(Home(directory), name)
     argv = [spark_home() / "bin" / "spark-class", f"org.apache.spark.deploy.{main}", *arguments]
-    env = java_home_env({"PATH": PATH, "HOME": str(place), "SPARK_LOCAL_IP": LOOPBACK})
+    env = java_home_env({"PATH": PATH, "HOME": str(directory), "SPARK_LOCAL_IP": LOOPBACK})
     env |= {"SPARK_HOME": str(spark_home()), "SPARK_DAEMON_MEMORY": "256m"}
     env |= {"SPARK_DAEMON_JAVA_OPTS": " ".join(submit.SHORT_JOB)}
     child.start([*map(str, argv)], env=env | {"USER": os.environ.get("USER", "nobody")})
@@ -105,8 +113,8 @@ def test_both_jobs_run_on_a_cluster(fresh, run, cluster, tmp_path, monkeypatch):
         small += ("--conf", f"{options}={' '.join(submit.SHORT_JOB)}")
     batch = run(*on_cluster, "batch", "run", *small)
     run(*on_cluster, "speed", "run", "--available-now", *small)
-    assert "counting" in batch.stderr
-    wait_until(lambda: len(cluster.finished()) == 2, 30, "the end of both applications")
+    assert "listing the master dataset" in batch.stderr
+    wait_until(lambda: len(cluster.finished()) == 2, 60, "the end of both applications")
     assert sorted(cluster.finished()) == [
         ("clickstream batch", 2, 513, "FINISHED"),
         ("clickstream speed", 2, 513, "FINISHED"),
@@ -123,9 +131,9 @@ def test_both_jobs_run_on_a_cluster(fresh, run, cluster, tmp_path, monkeypatch):
     assert imported(fresh, cluster, tmp_path) == str(sent)
 
 
-def imported(settings: Settings, cluster: Cluster, place: Path) -> str:
+def imported(settings: Settings, cluster: Cluster, directory: Path) -> str:
     """From where a job's driver takes this package."""
-    (place / "asked.py").write_text(
+    (directory / "asked.py").write_text(
         "import clickstream\nfrom clickstream.spark import driver\n"
         "driver.job_main(lambda *_: {'from': clickstream.__path__[0].rpartition('/')[0]})"
     )
