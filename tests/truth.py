@@ -7,17 +7,25 @@ right by hand, after the definitions that stand in the truth files of real logs.
 from calendar import timegm
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
+from ipaddress import IPv6Address
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 ALL = "all"
 MAX_LINE_BYTES = 262_144
 DIGITS = b"0123456789"
+NAME = DIGITS + b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-"
+HEX = DIGITS + b"abcdefABCDEF"
+LEAP_JUNES = (72, 81, 82, 83, 85, 92, 93, 94, 97, 112, 115)
+LEAP_DECEMBERS = (72, 73, 74, 75, 76, 77, 78, 79, 87, 89, 90, 95, 98, 105, 108, 116)
+LEAP_DAYS = {f"{1900 + year}-06-30" for year in LEAP_JUNES}
+LEAP_DAYS |= {f"{1900 + year}-12-31" for year in LEAP_DECEMBERS}
 MONTHS = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 
 class Malformed(Exception):
-    """The line is not strict Common or Combined Log Format."""
+    """The line is not strict Common or Combined Log Format of a client."""
 
 
 class Line(NamedTuple):
@@ -120,6 +128,8 @@ def parse(line: bytes) -> Line:
     ident = cursor.word()
     cursor.expect(b" ")
     user = cursor.up_to(_date_place(line, cursor.at))
+    if not is_client(host) or not _columns(ident, user):
+        raise Malformed("columns")
     cursor.expect(b" [")
     wall, zone, instant = _time(cursor)
     cursor.expect(b"] ")
@@ -132,6 +142,70 @@ def parse(line: bytes) -> Line:
     day = f"{wall.year:04}-{wall.month:02}-{wall.day:02}"
     clock = (day, wall.hour, wall.minute, zone, instant)
     return Line(host, ident, user, *clock, request, status, size, referer, agent)
+
+
+def is_client(host: bytes) -> bool:
+    """Whether it is an address, perhaps with masked digits, or a host name, `-` or `unix:`."""
+    if host in (b"-", b"unix:"):
+        return True
+    if host[:1] == b"[":
+        return host[-1:] == b"]" and _is_address(host[1:-1])
+    return _is_address(host) or _is_name(host)
+
+
+def _is_address(host: bytes) -> bool:
+    masked = host.translate(bytes.maketrans(b"xX*", b"000")).decode("latin-1")
+    parts = host.split(b".")
+    if len(parts) == 4 and all(_is_octet(part) for part in parts):
+        return True
+    try:
+        return bool(IPv6Address(masked)) or True
+    except ValueError:
+        return False
+
+
+def _is_octet(part: bytes) -> bool:
+    digits = part.rstrip(b"xX*")
+    if any(char not in DIGITS for char in digits) or not part:
+        return False
+    if digits == part:
+        return len(part) <= 3 and int(part) <= 255
+    return len(digits) <= 2 and len(part) - len(digits) <= 3
+
+
+def _is_name(host: bytes) -> bool:
+    labels = host.removesuffix(b".").split(b".")
+    if not all(label and all(char in NAME for char in label) for label in labels):
+        return False
+    return any(bytes([char]).isalpha() for char in host)
+
+
+def _columns(ident: bytes, user: bytes) -> bool:
+    """Whether nobody else's columns stand in these two."""
+    words = user.split(b" ")
+    if any(_like_an_address(word) for word in [ident, *words]):
+        return False
+    if len(words) > 1 and b"-" in (words[0], words[-1]):
+        return False
+    return all(b"." not in one or two != b"-" for one, two in pairwise(words))
+
+
+def _like_an_address(word: bytes) -> bool:
+    """Four numbers or two colons, with whatever is glued to an address."""
+    word = word.removeprefix(b"[").removesuffix(b",")
+    head, _, port = word.rpartition(b":")
+    port_cut = head if 1 <= len(port) <= 5 and all(char in DIGITS for char in port) else word
+    for text in (word, port_cut):
+        bare = text.removesuffix(b"]").partition(b"%")[0]
+        parts = bare.split(b".")
+        if len(parts) == 4 and all(
+            1 <= len(part) <= 3 and all(char in DIGITS for char in part) for part in parts
+        ):
+            return True
+        if bare.count(b":") > 1 and all(char in HEX + b":." for char in bare):
+            first, second, _ = bare.split(b":", 2)
+            return b"." not in first + second
+    return False
 
 
 def _date_place(line: bytes, start: int) -> int:
@@ -172,11 +246,16 @@ def _time(cursor: Cursor) -> tuple[datetime, bytes, int]:
         clock.append(cursor.digits(2))
     cursor.expect(b" ")
     zone, offset_s = _zone(cursor)
+    leap = clock[2] == 60
     try:
-        wall = datetime(year, MONTHS.index(month) + 1, day, *clock)
+        wall = datetime(year, MONTHS.index(month) + 1, day, *clock[:2], clock[2] - leap)
     except ValueError:
         raise Malformed("no such time") from None
-    return wall, zone, timegm(wall.timetuple()) - offset_s
+    if leap and f"{wall - timedelta(seconds=offset_s):%Y-%m-%d %T}" not in (
+        f"{day} 23:59:59" for day in LEAP_DAYS
+    ):
+        raise Malformed("no such leap second")
+    return wall, zone, timegm(wall.timetuple()) - offset_s + leap
 
 
 def _zone(cursor: Cursor) -> tuple[bytes, int]:

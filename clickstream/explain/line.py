@@ -18,16 +18,6 @@ from clickstream.weblog import FORMATS, Entry, categories, formats
 
 _TIME = re.compile(rb" \[([0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9:]{1,12} [+-][0-9]{4})\] ")
 COUNTS = ("report", "server", "of", "adds")
-WHY = {
-    "blank": "it holds nothing but blanks",
-    "too-long": f"it is longer than {weblog.MAX_LINE_BYTES:,} bytes",
-    "binary": "it holds control characters and is no log line",
-    "other-format": "it is a valid line of another format than its server's",
-    "impossible-time": "there is no such date or time of day",
-    "bad-quoting": "a quoted field is not closed, or holds a bare quote or backslash",
-    "bad-status": "after the request there must be a status of three digits, and a size or -",
-    "not-a-log-line": "it does not begin as host ident user [time] do",
-}
 
 
 @dataclass(frozen=True)
@@ -78,7 +68,7 @@ def explain(
         server=server,
         format=form.name,
         reason=verdict.reason or "",
-        why=WHY.get(verdict.reason or "", ""),
+        why=weblog.explain(raw, form, verdict.reason) if verdict.reason else "",
         valid_as=[each.name for each in FORMATS.values() if not weblog.judge(raw, each).reason],
         instant=None if verdict.day is None else _utc(verdict.instant),
         printed=_printed(raw),

@@ -71,9 +71,12 @@ BUSY_BUT_LEGAL = "203.0.113.252"
 BAD_LINES = (
     ("blank", ""),
     ("blank", "\r"),
+    ("not-a-client", '{host}, 10.0.9.1 - - [{time}] "GET /a HTTP/1.1" 200 5 "-" "x"'),
+    ("prefix", 'May 18 10:00:00 web1 nginx: {host} - - [{time}] "GET /a HTTP/1.1" 200 5'),
+    ("shifted-columns", '{host} - - 0.005 [{time}] "GET /a HTTP/1.1" 200 5 "-" "x"'),
     ("bad-quoting", '{host} - - [{time}] "GET /a HTTP/1.1" 200 5 "-" "said "hello" twice"'),
     ("bad-quoting", '{host} - - [{time}] "GET /cut/off HTTP/1.1" 200 5 "-" "Mozilla/5.0 (X1'),
-    ("bad-quoting", '{host} - - [{time}] "GET /more HTTP/1.1" 200 5 "-" "x" "y"'),
+    ("more-fields", '{host} - - [{time}] "GET /more HTTP/1.1" 200 5 "-" "x" "y"'),
     ("not-a-log-line", "{host} - - [18/May/2015:1"),
     ("not-a-log-line", "java.lang.OutOfMemoryError: Java heap space"),
     ("not-a-log-line", "[{time}] [error] [client {host}] File does not exist: /var/www/a"),

@@ -25,21 +25,6 @@ _REQUEST = (
     rf'(?P<path>(?:/{_OF_TARGET})?+)[^ "\\\n]*+ HTTP/[0-9](?:\.[0-9])?+"'
 )
 _TARGET = f'(?:{_REQUEST}|(?P<whole>"{QUOTED}"))'
-_NAMES = [
-    "host",
-    "ident",
-    "user",
-    "date",
-    "hour",
-    "minute",
-    "second",
-    "zone",
-    "request",
-    "status",
-    "size",
-    "referer",
-    "agent",
-]
 _NAMED = re.compile(r"{(\w+)}")
 
 
@@ -69,8 +54,7 @@ def category(target: str) -> str:
 
 
 def _replaced(text: str, template: str, form: Format) -> str:
-    names = iter(_NAMES)
-    line = re.sub(r"\((?!\?)", lambda _: f"(?P<{next(names)}>", form.line)
+    line = form.reading
     template = template.replace("{target}", "{path}{whole}")
     if "{whole}" in template:
         line = line.replace(f'"(?P<request>{QUOTED})"', _TARGET)

@@ -164,7 +164,8 @@ def test_spark_agrees(spark, lines, form):
     vhosts = ["virtual"] if form is weblog.VHOST_COMBINED else []
     prefix = f"'{weblog.STAMP_VERSION}:', server, ':{FILE}:', number, '\\t-7\\t2015-05-18\\t'"
     parsed = spark.sql(
-        f"SELECT number, server, f, short, {stamped.category('get(short, 0)')} AS category,"
+        f"SELECT number, server, f, short, stamped RLIKE r'{form.stamped}' AS valid,"
+        f" {stamped.category('get(short, 0)')} AS category,"
         f" {weblog.sql_category(weblog.sql_segment('get(f, 10)'))} AS in_steps FROM"
         f" (SELECT *, {stamped.fields('stamped', MADE, vhosts)} AS f,"
         f" {stamped.fields('stamped', TARGET, vhosts)} AS short"
@@ -180,9 +181,13 @@ def test_spark_agrees(spark, lines, form):
         # The expression says nothing of the calendar: a line without a possible time never gets
         # here, nor does one that is not valid in the server's own format.
         raw, reading = lines[number], read[server]
-        if weblog.judge(raw, reading).reason != "impossible-time":
+        reason = weblog.judge(raw, form).reason
+        assert row.valid == (reason in (None, "impossible-time")), raw
+        if weblog.judge(raw, reading).reason is None:
             assert made == fields(raw, reading), raw
-        if server == "virtual" and weblog.judge(raw, form).reason is None:
+        elif reading.loose.match(raw) is None:
+            assert made is None, raw
+        if server == "virtual" and reason is None:
             assert made == fields(raw, form), raw
         if made is not None:
             assert row.f[:5] == [server, FILE, str(number), "-7", "2015-05-18"]
