@@ -168,6 +168,15 @@ class Home:
         name = hashlib.sha256(os.fsencode(log)).hexdigest()[:8]
         return self.root / _FOLLOW / f"{server}-{name}"
 
+    def follow_record(self, server: str, log: Path) -> Path:
+        """What is kept of a followed log over restarts, and told about it."""
+        followed = self.followed(server, log)
+        return followed.with_name(f"{followed.name}{_STATE}")
+
+    def follow_records(self) -> list[Path]:
+        """The records of all followed logs."""
+        return sorted((self.root / _FOLLOW).glob(f"*{_STATE}"))
+
     # Speed layer
 
     @property

@@ -7,6 +7,7 @@ import typer
 
 from clickstream.console import options
 from clickstream.console.app import App
+from clickstream.console.escape import printable
 
 if TYPE_CHECKING:
     from clickstream.config import Settings
@@ -186,18 +187,26 @@ def status(
 ) -> None:
     """Each agent's components: up or down, events in and out, fill and guarantee of the channels.
 
-    Below the table: the last error of an agent since its start, and a configuration that differs
-    from the settings. The exit code is 0 whatever the answer; --check makes it 1 when a component
-    is down.
+    Below the table: the last error of an agent since its start, a configuration that differs from
+    the settings, and what is wrong with a followed log: refused, mostly invalid, or gone before it
+    was read to its end (with --format these are on stderr). The exit code is 0 whatever the answer;
+    --check makes it 1 when a component is down.
 
     Example: clickstream ingest status agent3
     """
     from clickstream.console.output import show
     from clickstream.ingest.flume import status as agent_status
+    from clickstream.ingest.follow import record
 
-    rows = agent_status.status(options.settings(), agents or [])
+    settings = options.settings()
+    rows = agent_status.status(settings, agents or [])
+    notes = [agent_status.notes(rows), *record.problems(settings)]
     columns = agent_status.TABLE if form == "table" else agent_status.Status._fields
-    show([row._asdict() for row in rows], columns, form, footer=agent_status.notes(rows))
+    footer = "\n".join(filter(None, notes))
+    show([row._asdict() for row in rows], columns, form, footer=footer)
+    if form != "table":
+        for note in notes[1:]:
+            typer.echo(printable(note), err=True)
     if check and not agent_status.all_up(rows):
         raise typer.Exit(1)
 

@@ -50,15 +50,17 @@ class CheckResult(NamedTuple):
     problem: BadInput | None
 
 
-def scan(opener: logs.Opener, name: str, form: Format, start: int = 0) -> Scan:
-    """Judge every line of a log from the byte `start` on, with bounded memory.
+def scan(
+    opener: logs.Opener, name: str, form: Format, start: int = 0, most: int | None = None
+) -> Scan:
+    """Judge every line of a log from the byte `start` on, or the `most` first, in bounded memory.
 
     `start` is where a line begins, or the end of a last line that had no line end yet. Raises
     BadInput for a file that is no text.
     """
     lines, invalid, examples = 0, Counter[str](), dict[str, Example]()
     with logs.plain(opener, name) as stream:
-        for line in logs.lines(stream, _begin(stream, start)):
+        for line in islice(logs.lines(stream, _begin(stream, start)), most):
             lines += 1
             reason = TOO_LONG if line.big else weblog.judge(line.raw, form).reason
             if reason:

@@ -11,6 +11,7 @@ from clickstream.errors import BadInput
 from clickstream.ingest import rejects as quarantine
 from clickstream.ingest import source as sources
 from clickstream.ingest.flume.agent import Agent
+from clickstream.ingest.follow import record
 from clickstream.ingest.spool import logs, unexpected
 from clickstream.ingest.spool.chunks import Spool
 from clickstream.ledger import VALID, Ledger, LogFile
@@ -106,7 +107,9 @@ def spools(settings: Settings) -> Part:
         for row in rows
         if row["chunks"]
     ]
-    return Part("; ".join(texts) or "empty", rows, list(_spool_problems(settings, rows)))
+    followed = [Problem(text, "clickstream ingest status") for text in record.problems(settings)]
+    problems = [*_spool_problems(settings, rows), *followed]
+    return Part("; ".join(texts) or "empty", rows, problems)
 
 
 def _spool(settings: Settings, server: str, lines: list[int]) -> Row:

@@ -13,7 +13,10 @@ from pathlib import Path
 from clickstream.config import Settings
 from clickstream.errors import BadInput, ClickstreamError, NotRunning, ServiceFailed
 from clickstream.ingest.follow import tail
+from clickstream.ingest.follow.guard import Guard
 from clickstream.ingest.follow.log_reader import LogReader, SpoolTarget, Truncated
+from clickstream.ingest.follow.record import RecordFile
+from clickstream.ingest.follow.search import Search
 from clickstream.ingest.follow.tail import FileEntry, Key, TailedFile
 from clickstream.ingest.spool.chunks import Limits
 from clickstream.ingest.spool.spooler import LOCAL, OpenLog, Spooler
@@ -81,9 +84,14 @@ class Follower:
         self._logs: list[LogReader] = []
         self._memory = tail.Memory(settings.files.followed(server, path))
         self._state = _PathState(followed=self._memory.existed or self._in_ledger())
+        self._file = RecordFile(settings.files.follow_record(server, path), server, path)
+        record = self._file.record
+        self._guard = Guard(settings, spooled, server, record, notify)
+        self._search = Search(spooled.ledger, path, record, notify, self._reader)
 
     def close(self) -> None:
         """Let go of all files."""
+        self._save(sizes=True)
         for log in self._logs:
             log.tailed.close()
         self._logs.clear()
@@ -104,9 +112,15 @@ class Follower:
             self.done.waiting_for = f"HDFS ({error.message})"
             return False
         self._let_go()
+        self._save()
         if settled and all(map(self._is_live, self._logs)):
             self._memory.remember(began)
         return settled and not any(log.rest for log in self._logs if self._left(log))
+
+    def _save(self, sizes: bool = False) -> None:
+        if not self._state.stale:
+            self._search.note(self._logs, sizes)
+        self._file.save()
 
     # What has changed at the path.
 
@@ -154,15 +168,17 @@ class Follower:
 
     def _has_new_rotated(self) -> bool:
         """Tell whether there is a rotated log that was not there at the last walk."""
-        return not _identities(tail.rotated(self._path)) <= self._state.rotated
+        return not _identities(tail.rotated(self._path), self._state.live) <= self._state.rotated
 
     def _walk(self, live: FileEntry | None, rotated: list[FileEntry]) -> None:
         """Open what is new at the path, and what was missed before it. Raises FileRemoved."""
         self._state.live = live.key if live else None
-        self._state.rotated = _identities(rotated)
+        self._state.rotated = _identities(rotated, self._state.live)
+        rotated = [entry for entry in rotated if entry.key != self._state.live]
         for log in self._logs:
             if log.tailed.path == self._path and not self._is_live(log):
                 log.tailed.left()
+                self._renamed([*filter(None, [tail.look(log.tailed.real)])])
         newest = self._newest() or (self._opened(live) if live else None)
         missed = self._missed_before(newest, rotated)
         self._renamed(rotated)
@@ -172,12 +188,24 @@ class Follower:
 
     def _missed_before(self, newest: LogReader | None, rotated: list[FileEntry]) -> list[LogReader]:
         """The missed logs, opened; a newest log that was opened for this walk is closed if not."""
+        missed: list[LogReader] = []
         try:
-            return self._missed(newest, rotated) if self._state.followed else []
+            missed += self._missed(newest, rotated) if self._state.followed else []
+            held = [*self._logs, *missed, *([newest] if newest else [])]
+            return missed + self._search.find(held, newest, self._memory.since)
         except BaseException:
-            if newest and newest not in self._logs:
-                newest.tailed.close()
+            for log in (*missed, newest):
+                if log and log not in self._logs:
+                    log.tailed.close()
             raise
+
+    def _reader(self, tailed: TailedFile) -> LogReader:
+        """A reader of a file that was found, recognised."""
+        tailed.first_look()
+        log = LogReader(tailed, self._target)
+        if self._knows(log):
+            self._moved(log.open, tailed.path)
+        return log
 
     def _opened(self, live: FileEntry) -> LogReader:
         log = LogReader(tail.opened(live), self._target)
@@ -222,7 +250,7 @@ class Follower:
             path = paths.get(log.tailed.key)
             if path and path != log.tailed.path:
                 self._notify(f"{log.tailed.path} was rotated, it is {path.name} now")
-                log.tailed.path = path
+                log.tailed.path = log.tailed.real = path
                 self._moved(log.open, path)
 
     def _moved(self, log: OpenLog | None, path: Path) -> None:
@@ -233,6 +261,8 @@ class Follower:
 
     def _truncated(self, log: LogReader) -> None:
         self._notify(f"{log.tailed.path} was truncated; it had been read up to byte {log.offset}")
+        self._search.truncated(log)
+        self._state.stale = True  # a copy of it may lie under another name
         self._drop(log)
 
     # What is read.
@@ -256,6 +286,8 @@ class Follower:
     def _read_log(self, log: LogReader, until: float) -> bool:
         if not self._is_live(log):
             log.tailed.first_look()
+        if not log.admitted and log.recognise(self._final(log)):
+            self._guard.admit(log)
         while log.read(self._final(log)):
             if not self._spool(log):
                 return False
@@ -275,6 +307,7 @@ class Follower:
                 raise
             self.done.waiting_for = f"HDFS, to keep a line over 256 KiB ({error.message})"
             return False
+        self._guard.count(chunk, log.tailed.path)
         lines = chunk.counts.total()
         self.done.lines += lines
         self.done.invalid += lines - chunk.valid
@@ -345,9 +378,12 @@ def _oldest_first(logs: list[LogReader], rotated: list[FileEntry]) -> list[LogRe
     return sorted(logs, key=lambda log: -age.get(log.tailed.key, len(age)))
 
 
-def _identities(entries: list[FileEntry]) -> set[tuple[Key, float]]:
-    """Inode and mtime: a new file may have got the inode of a removed one."""
-    return {(each.key, each.modified) for each in entries}
+def _identities(entries: list[FileEntry], live: Key | None) -> set[tuple[Key, float]]:
+    """Inode and mtime: a new file may have got the inode of a removed one.
+
+    The file to which the path is a link may be named like a rotated one.
+    """
+    return {(each.key, each.modified) for each in entries if each.key != live}
 
 
 def _uri(path: Path) -> str:

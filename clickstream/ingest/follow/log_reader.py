@@ -50,13 +50,16 @@ class _Stage(Enum):
 class LogReader:
     """Chunks of one log, as far as it has whole lines; of all of it when it is `final`.
 
-    `open` is the log as the spooler recognised it, None before.
+    `open` is the log as the spooler recognised it, None before; `file` its identity as it was
+    recognised last. `admitted`: its lines may be taken, whatever they are.
     """
 
     def __init__(self, tailed: TailedFile, target: SpoolTarget) -> None:
         self.tailed = tailed
         self.open: OpenLog | None = None
         self.pending: PendingChunk | None = None
+        self.file = ""
+        self.admitted = False
         self._target = target
         self._size = self._spooled_before = 0
         self._stage = _Stage.NOT_BEGUN
@@ -131,6 +134,7 @@ class LogReader:
     def _recognise(self, size: int, final: bool) -> None:
         opener, path = self.tailed.opener(size), f"{LOCAL}{self.tailed.path}"
         self.open = self._target.spooler.recognise(self._target.server, opener, path, final)
+        self.file = self.open.file
         self._size = size
         self._vouch(self.open.offset)
 

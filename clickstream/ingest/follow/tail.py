@@ -50,11 +50,12 @@ class TailedFile:
     """A log file, held open. Raises OSError where it cannot be opened, BadInput for no file.
 
     `key` is its inode: it distinguishes open files, and says nothing about content. `packed`:
-    it is compressed, so it does not grow any more.
+    it is compressed, so it does not grow any more. `real` is its path without links.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.real = path.resolve()
         self._handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not block us
         status = os.fstat(self._handle)
         if not stat.S_ISREG(status.st_mode):
