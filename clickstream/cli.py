@@ -17,7 +17,7 @@ from clickstream.console.escape import escape_output
 from clickstream.explain import commands as explain_commands
 from clickstream.ingest import commands as ingest_commands
 from clickstream.ingest import ledger_commands
-from clickstream.serve import alert_commands
+from clickstream.serve import alert_commands, prove_commands
 from clickstream.serve import commands as serve_commands
 from clickstream.speed import commands as speed_commands
 from clickstream.stack import commands as stack_commands
@@ -39,6 +39,7 @@ app.add_typer(speed_commands.app, name="speed")
 app.add_typer(serve_commands.app, name="report")
 app.add_typer(config_commands.app, name="config")
 app.command()(audit_commands.audit)
+app.command()(prove_commands.prove)
 app.command()(status_commands.status)
 app.add_typer(alert_commands.app, name="alert")
 app.add_typer(explain_commands.app, name="explain")
@@ -73,6 +74,12 @@ def global_options(
 @app.command()
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running.")] = False,
+    stop_before_batch: Annotated[
+        bool,
+        typer.Option(
+            "--stop-before-batch", help="Leave the batch layer to you; everything keeps running."
+        ),
+    ] = False,
 ) -> None:
     """The whole story: every stage on real services, each figure compared with known answers.
 
@@ -84,7 +91,8 @@ def demo(
     from clickstream.console import program
 
     settings = options.settings()
-    compared = demos.demo(settings, keep, typer.echo)
+    keep = keep or stop_before_batch
+    compared = demos.demo(settings, keep, typer.echo, stop_before_batch)
     for each in compared:
         typer.echo(f"\n$ clickstream report {each.report}\n{each.table}", nl=False)
     typer.echo("")
@@ -95,7 +103,7 @@ def demo(
     typer.echo(f"{right} of {len(compared)} reports match")
     if keep:
         typer.echo("everything is left running; try:")
-        for line in demos.TO_TRY:
+        for line in demos.TO_TRY_BEFORE_BATCH if stop_before_batch else demos.TO_TRY:
             typer.echo(f"  {program.name()} --home {demos.home_of(settings)} {line}")
     raise typer.Exit(0 if right == len(compared) else 1)
 

@@ -32,6 +32,16 @@ TO_TRY = (
     "ingest status",
     "stack status",
 )
+BEFORE_BATCH = ("popularity", "ddos", "health", "responses", "hourly")
+"""The reports that do not need the batch layer."""
+TO_TRY_BEFORE_BATCH = (
+    "report hourly",
+    "prove",
+    "batch run --to 2015-05-17",
+    "report hourly --by-day",
+    "prove",
+    "batch run",
+)
 Progress = Callable[[str], None]
 
 
@@ -52,11 +62,14 @@ def home_of(settings: Settings) -> Path:
     return settings.files.demo.root
 
 
-def demo(settings: Settings, keep: bool, progress: Progress) -> list[Comparison]:
-    """Make, ingest, count, report and compare; a comparison for each of the eight reports.
+def demo(
+    settings: Settings, keep: bool, progress: Progress, before_batch: bool = False
+) -> list[Comparison]:
+    """Make, ingest, count, report and compare; a comparison for each report of the truth.
 
     Everything happens in `home_of(settings)`, which is recreated, and stopped in the end unless
-    `keep`.
+    `keep`. `before_batch`: the batch layer does not run, and only reports are asked that do
+    without it.
     Raises UsageError where the configuration names a store: the demo must not write there.
     """
     own = _own_settings(settings)
@@ -64,7 +77,7 @@ def demo(settings: Settings, keep: bool, progress: Progress) -> list[Comparison]
     own.files.empty()
     kept = False
     try:
-        compared = _story(own, progress)
+        compared = _story(own, progress, before_batch)
         kept = keep
     finally:
         if not kept:
@@ -107,7 +120,7 @@ def _own_settings(settings: Settings) -> Settings:
     return config.load(settings.origin.file, home_of(settings), settings.origin.flags)
 
 
-def _story(settings: Settings, progress: Progress) -> list[Comparison]:
+def _story(settings: Settings, progress: Progress, before_batch: bool) -> list[Comparison]:
     with _step(progress, "Kafka, HDFS, Cassandra and MariaDB"):
         local.up(settings)
     with _step(progress, "two web logs with known answers, put into HDFS"):
@@ -124,8 +137,11 @@ def _story(settings: Settings, progress: Progress) -> list[Comparison]:
         done = replay.replay(settings, replay.Pace(), observe)
         flow.drain(settings, lambda _: None)
     progress(f"    {replay_display.summary(done)}")
-    with _step(progress, "the batch layer (Spark SQL)"):
-        batch.run(settings)
+    if before_batch:
+        truth = {name: truth[name] for name in BEFORE_BATCH}
+    else:
+        with _step(progress, "the batch layer (Spark SQL)"):
+            batch.run(settings)
     with _step(progress, "the speed layer to catch up"):
         _caught_up(settings, driver)
     return list(compare(settings, truth))

@@ -213,7 +213,8 @@ def test_the_contract_of_names():
     speed run, speed status, speed stop, speed reset, speed rebuild, batch run, batch status,
     report popularity, report ddos, report health, report visitors, report responses,
     report distribution, report hourly, report categories, report traffic, config show, audit,
-    report all, alert list, alert show, status, explain line"""
+    report all, alert list, alert show, status, explain line,
+    prove"""
     assert {" ".join(name.split()) for name in wanted.split(",")} <= known
 
 

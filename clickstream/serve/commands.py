@@ -1,12 +1,16 @@
 """`clickstream report ...`: parse, query, print."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from clickstream.console import options
 from clickstream.console.app import App
 from clickstream.errors import UsageError
+
+if TYPE_CHECKING:
+    from clickstream.config import Settings
+    from clickstream.days import DaySelection
 
 app = App(
     help="Answers from the two layers.\n\nExample: clickstream report popularity",
@@ -27,6 +31,9 @@ Compare = Annotated[
 Layer = Annotated[
     Literal["batch", "speed", "merged"],
     typer.Option("--layer", help="Which layer answers; merged: the better row of each minute."),
+]
+Prove = Annotated[
+    bool, typer.Option("--prove", help="Also hold both layers against each other: see prove.")
 ]
 Alerts = Annotated[
     bool, typer.Option("--alerts", help="The alerts: when each began and ended, and its peak.")
@@ -146,6 +153,7 @@ def responses(
     server: Server = None,
     compare: Compare = None,
     layer: Layer = "merged",
+    prove: Prove = False,
     form: options.Form = "table",
 ) -> None:
     """Successful (2xx, 3xx), failed (4xx, 5xx) and other responses per day and server.
@@ -153,7 +161,7 @@ def responses(
     Example: clickstream report responses --date 2015-05-18 --compare previous
     """
     days = {"date": date, "first": first, "last": last, "span": span}
-    _answer("responses", form, **days, server=server, compare=bool(compare), layer=layer)
+    _answer("responses", form, prove, **days, server=server, compare=bool(compare), layer=layer)
 
 
 @app.command()
@@ -167,6 +175,7 @@ def traffic(
         Literal["minute", "hour", "day"], typer.Option("--by", help="The length of a row's time.")
     ] = "hour",
     layer: Layer = "merged",
+    prove: Prove = False,
     form: options.Form = "table",
 ) -> None:
     """Requests by time and class of response, for each server and for all; times as printed.
@@ -174,7 +183,7 @@ def traffic(
     Example: clickstream report traffic --date 2015-05-18 --by minute --server weblog1
     """
     days = {"date": date, "first": first, "last": last, "span": span}
-    _answer("traffic", form, **days, server=server, by=by, layer=layer)
+    _answer("traffic", form, prove, **days, server=server, by=by, layer=layer)
 
 
 @app.command()
@@ -209,6 +218,7 @@ def hourly(
     ] = False,
     compare: Compare = None,
     layer: Layer = "merged",
+    prove: Prove = False,
     form: options.Form = "table",
 ) -> None:
     """Requests per hour of day, over all servers unless one is named.
@@ -217,10 +227,10 @@ def hourly(
     """
     days = {"date": date, "first": first, "last": last, "span": span}
     ways = {"by_day": by_day, "by_weekday": by_weekday, "compare": bool(compare)}
-    if by_weekday and not compare and form == "table" and _coloured():
+    if by_weekday and not compare and form == "table" and not prove and _coloured():
         _heat_map(**days, server=server, layer=layer, by_weekday=True)
     else:
-        _answer("hourly", form, **days, server=server, layer=layer, **ways)
+        _answer("hourly", form, prove, **days, server=server, layer=layer, **ways)
 
 
 @app.command()
@@ -300,15 +310,31 @@ def _heat_map(**given: Any) -> None:
     typer.echo(f"{grid}{printable(answer.footer)}")
 
 
-def _answer(report: str, form: options.Form, **given: Any) -> None:
+def _answer(report: str, form: options.Form, prove: bool = False, /, **given: Any) -> None:
     from clickstream.console import output
     from clickstream.serve import reports
 
     settings = options.settings()
-    answer = reports.ask(settings, report, reports.Question.parse(settings, **given))
+    question = reports.Question.parse(settings, **given)
+    answer = reports.ask(settings, report, question)
     columns = reports.TABLES.get(report, answer.columns) if form == "table" else answer.columns
     output.show(answer.rows, columns, form, bar=answer.bar, footer=answer.footer)
     options.print_notes(answer.notes, form)
+    if prove:
+        _prove(settings, question.days)
+
+
+def _prove(settings: "Settings", days: "DaySelection") -> None:
+    """The proof goes to stderr: stdout is the report's."""
+    from clickstream.console import output
+    from clickstream.serve import proof
+    from clickstream.serve.prove import COLUMNS
+
+    done = proof.of(settings, days)
+    differences = output.text(done.rows, COLUMNS, "table") if done.rows else ""
+    summary = output.printable("\n".join(done.summary))
+    typer.echo(f"{differences}{summary}", err=True)
+    done.check()
 
 
 def _watch(report: str, form: options.Form, **given: Any) -> None:

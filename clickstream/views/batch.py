@@ -230,8 +230,7 @@ class BatchViews:
     def runs(self, days: Days = None) -> Rows:
         """Rows of date, finished (ISO UTC), seconds, files, bytes, lines, copies, final.
 
-        A day is final when its distinct lines are, server by server, the line counts of the logs,
-        and this home's ledger, if it has one, knows of no line more.
+        A day is final when its distinct lines are, server by server, its `valid_lines`.
         """
         runs = batch_runs.c
         columns = (runs.finished, runs.seconds, runs.files, runs.bytes, runs.copies)
@@ -256,21 +255,28 @@ class BatchViews:
                 sets[server].update(digests[at : at + DIGEST_BYTES] for at in offsets)
         return sets
 
+    def valid_lines(self, days: Days = None) -> dict[str, dict[str, int]]:
+        """By day and server: how many valid lines the logs have, as far as that is known.
+
+        The line counts in the database are as of the last time that they were published; this
+        home's ledger, if it has one, knows of lines that have come since.
+        """
+        valid = line_counts.c.valid_lines
+        keys = (line_counts.c.date, line_counts.c.server)
+        query = sa.select(*keys, sa.func.sum(valid).label("n")).where(valid > 0).group_by(*keys)
+        known = _by_day(self._all(_where(query, line_counts, days, None)), "n")
+        for day, servers in self._spooled().items():
+            for server, n in servers.items() if days is None or day in days else ():
+                if n > known.setdefault(day, {}).get(server, 0):
+                    known[day][server] = n
+        return known
+
     def _final(self, days: Days) -> set[str]:
         seen = sa.select(daily_visitors.c.date, daily_visitors.c.server, daily_visitors.c.requests)
         seen = seen.where(daily_visitors.c.server != ALL)
-        valid = line_counts.c.valid_lines
-        keys = (line_counts.c.date, line_counts.c.server)
-        expected = sa.select(*keys, sa.func.sum(valid).label("n")).where(valid > 0).group_by(*keys)
         counted = _by_day(self._all(_where(seen, daily_visitors, days, None)), "requests")
-        present = _by_day(self._all(_where(expected, line_counts, days, None)), "n")
-        spooled = self._spooled()
-        return {
-            day
-            for day, servers in counted.items()
-            if present.get(day) == servers
-            and all(n <= servers.get(name, 0) for name, n in spooled.get(day, {}).items())
-        }
+        valid = self.valid_lines(days)
+        return {day for day, servers in counted.items() if valid.get(day) == servers}
 
     def _all(self, query: Query) -> Rows:
         with self._begin() as connection:

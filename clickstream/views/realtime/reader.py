@@ -78,6 +78,10 @@ class RealTime(Store):
         sums = self._counts(counts.CATEGORY, start + 1, end)
         return dict(counts.of(counts.by_server([sums], start, end), server))
 
+    def category_counts(self, start: int, end: int) -> Counts:
+        """Requests by server, second and category in (start, end]."""
+        return self._counts(counts.CATEGORY, start + 1, end)
+
     def offenders(self, day: str | None) -> list[Offender]:
         """Clients above the threshold over all servers, on a UTC day or ever; by second, ip."""
         days = [day] if day else self.days()
