@@ -23,6 +23,12 @@ def _list(value: Any) -> Any:
     return value.split(",") if isinstance(value, str) else value
 
 
+def _statuses(value: Any) -> Any:
+    """A list, commas, or a number, as one list: in order, since it is compared."""
+    values = _list(str(value) if isinstance(value, int) else value)
+    return sorted({str(each).strip() for each in values}) if isinstance(values, list) else values
+
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[int, Field(gt=0)]
 
@@ -185,6 +191,11 @@ class Speed(Section):
     ddos_requests_per_second: Positive = 100
     health_non_200: Positive = 10
     health_resolve_non_200: Annotated[int, Field(ge=0)] = 10
+    healthy_statuses: Annotated[
+        list[Annotated[str, Field(pattern=r"^[0-9]{3}$")]],
+        BeforeValidator(_statuses),
+        Field(min_length=1),
+    ] = ["200"]
     alert_gap_seconds: Positive = 60
     max_ahead_seconds: Positive = 86_400
     store_timeout_seconds: Positive = 300

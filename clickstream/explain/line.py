@@ -144,8 +144,8 @@ def _realtime(
     windows = (
         f"windows that end at {second} to {instant(entry.instant + limits.window_seconds - 1)}"
     )
-    bad = entry.status != "200"
-    of = f"{windows}, status {entry.status}" if bad else "status 200 is no failure"
+    bad = entry.status not in limits.healthy_statuses
+    of = f"{windows}, status {entry.status}" if bad else f"status {entry.status} is no failure"
     offender = f"1 request; more than {limits.ddos_requests_per_second} are an offence"
     return [
         ("popularity", f"{server} and {ALL}", f"{windows}, category {category}", "1 request"),

@@ -54,6 +54,7 @@ def collect(settings: Settings, alert: Alert, top: int, watch: Watch = lambda _:
         "last": alert.last,
         "host": alert.key if alert.kind == DDOS else None,
         "bad": alert.kind == HEALTH,
+        "healthy": ",".join(settings.speed.healthy_statuses),
         "top": top,
     }
     rows = _submit(settings, files, values, watch) if files else []

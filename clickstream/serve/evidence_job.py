@@ -35,7 +35,8 @@ WITH lines AS (
   FROM chosen
 ), named AS (
   SELECT *, split_part(split_part(request, ' ', 2), '?', 1) AS target FROM once
-  WHERE (:host IS NULL OR {counts.sql_named("host")} = :host) AND (NOT :bad OR status <> '200')
+  WHERE (:host IS NULL OR {counts.sql_named("host")} = :host)
+    AND (NOT :bad OR find_in_set(status, :healthy) = 0)
 ), counted AS (
   SELECT grouping_id(path, user_agent, status) AS g, count(*) AS n,
     coalesce(path, user_agent, status) AS value
@@ -64,7 +65,7 @@ def count(
     """Stamped lines (value, server) -> rows of field, value, n; the field "" counts every line.
 
     `values`: `first` and `last` second, `host` as an alert names it (None: any), `bad` (only
-    non-200), `top`.
+    those whose status is not among `healthy`, between commas), `top`.
     """
     lines.createOrReplaceTempView("master")
     rows = lines.sparkSession.sql(sql(vhosts), values).collect()

@@ -27,6 +27,7 @@ SETTINGS = (
     "ddos_requests_per_second",
     "health_non_200",
     "health_resolve_non_200",
+    "healthy_statuses",
     "alert_gap_seconds",
     "max_ahead_seconds",
 )

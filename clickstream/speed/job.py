@@ -164,7 +164,7 @@ class Stream:
             return None
 
     def _counted(self, parsed: "DataFrame", highest: Mapping[tuple[str, str], int]) -> "DataFrame":
-        return text(count(parsed, highest, self._settings.speed.max_ahead_seconds))
+        return text(count(parsed, highest, self._settings.speed))
 
 
 def failure_of(error: Exception, what: str) -> ClickstreamError:

@@ -124,7 +124,7 @@ def minutes(
 
 
 def _rules(settings: Settings) -> tuple[Any, ...]:
-    return settings.speed.max_ahead_seconds, settings.vhosts, settings.categories
+    return settings.speed, settings.vhosts, settings.categories
 
 
 def _ordered(counted: "DataFrame", first: int) -> "DataFrame":

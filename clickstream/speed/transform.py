@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from clickstream import weblog
+from clickstream.config import Speed
 from clickstream.views.realtime.counts import CATEGORY, IP, MINUTE, MINUTE_S, NON_200, Counts
 from clickstream.views.realtime.writer import Batch
 from clickstream.weblog import categories, stamped
@@ -63,7 +64,9 @@ _COUNTED = (
     ),
     _struct(IP, "second", "host", "outcome = 'counted'"),
     _struct(CATEGORY, "second", "category", "outcome = 'counted'"),
-    _struct(NON_200, "second", "status", "outcome = 'counted' AND status <> '200'"),
+    _struct(
+        NON_200, "second", "status", "outcome = 'counted' AND find_in_set(status, :healthy) = 0"
+    ),
 )
 
 
@@ -139,9 +142,7 @@ def parse(
     return records.sparkSession.sql(parse_sql(vhosts, mapping))
 
 
-def count(
-    parsed: "DataFrame", highest: Mapping[tuple[str, str], int], max_ahead_s: int
-) -> "DataFrame":
+def count(parsed: "DataFrame", highest: Mapping[tuple[str, str], int], speed: Speed) -> "DataFrame":
     """(metric, server, slot, sums) of a batch of parsed records; `sums` is an array of t, k, n.
 
     `highest` is the highest offset of each (server, file) before these records. Rows of OUTCOMES
@@ -149,18 +150,19 @@ def count(
     """
     offsets = json.dumps({f"{server}:{file}": offset for (server, file), offset in highest.items()})
     parsed.createOrReplaceTempView(PARSED)
-    return parsed.sparkSession.sql(COUNT, args={"highest": offsets, "ahead": max_ahead_s})
+    rules = {"ahead": speed.max_ahead_seconds, "healthy": ",".join(speed.healthy_statuses)}
+    return parsed.sparkSession.sql(COUNT, args={"highest": offsets, **rules})
 
 
 def transform(
     records: "DataFrame",
     highest: Mapping[tuple[str, str], int],
-    max_ahead_s: int,
+    speed: Speed,
     vhosts: Collection[str] = (),
     mapping: Categories = PLAIN,
 ) -> "DataFrame":
     """Both steps over a table of records."""
-    return count(parse(records, vhosts, mapping), highest, max_ahead_s)
+    return count(parse(records, vhosts, mapping), highest, speed)
 
 
 def text(counted: "DataFrame") -> "DataFrame":

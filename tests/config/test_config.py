@@ -249,6 +249,27 @@ def test_an_alert_that_would_resolve_above_its_level_is_refused(home: Path) -> N
         config.load(None, home, {"speed.health_resolve_non_200": "11"})
 
 
+@pytest.mark.parametrize(
+    ("given", "statuses"),
+    [
+        ("200", ["200"]),
+        ("304, 200", ["200", "304"]),
+        ("[200, 304, 304]", ["200", "304"]),
+        ('["301"]', ["301"]),
+    ],
+)
+def test_healthy_statuses_are_a_set_however_they_are_written(home, given, statuses) -> None:
+    settings = config.load(None, home, {"speed.healthy_statuses": given})
+    assert settings.speed.healthy_statuses == statuses
+    assert config.load(None, home, {}).speed.healthy_statuses == ["200"]
+
+
+@pytest.mark.parametrize("wrong", ["", "[]", "2xx", "20", "2000", "200,,304", "٢٠٠"])
+def test_what_is_no_status_is_not_healthy(home: Path, wrong: str) -> None:
+    with pytest.raises(UsageError, match="healthy_statuses"):
+        config.load(None, home, {"speed.healthy_statuses": wrong})
+
+
 def test_the_webhook_is_a_secret_web_address(home: Path) -> None:
     settings = config.load(None, home, {"alerts.webhook": "https://h/services/T0/xyz"})
     assert _source(settings, "alerts.webhook") == ("***", "flag")

@@ -62,6 +62,7 @@ def test_the_same_settings_go_on(load):
     ("key", "value"),
     [
         ("speed.max_ahead_seconds", "60"),
+        ("speed.healthy_statuses", "200,304"),
         ("speed.ddos_requests_per_second", "50"),
         ("speed.window_seconds", "60"),
         ("speed.health_non_200", "5"),

@@ -4,7 +4,7 @@ A metric's counts are `{server: {second: {key: n}}}`; seconds are epoch seconds.
 
 ip        requests by client, over every server    key: the host as printed
 category  requests by category                     key: the category
-non_200   requests whose status is not 200         key: the status
+non_200   requests whose status is not healthy (`speed.healthy_statuses`, 200)  key: the status
 minute    requests by printed minute               key: success | failure | other; the "second" is
           the printed wall clock, taken as if it were UTC
 """
