@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --durations=20
-STACK2 := $(wildcard $(addprefix tests/stack/test_,speed_*.py alerts.py audit.py lambda.py))
+STACK2 := $(wildcard $(addprefix tests/stack/test_,speed_*.py alerts.py audit.py clocks.py lambda.py))
 
 .PHONY: install demo check test units stack1 stack2 test-all campaigns faults lock
 

@@ -81,7 +81,7 @@ def show(
     ] = "table",
 ) -> None:
     """One alert; with --evidence what its lines were: paths, user agents and statuses of the IP, or
-    statuses and paths of the server's responses other than 200.
+    statuses and paths of the server's responses of unhealthy status.
 
     Example: clickstream alert show ddos/1.2.3.4/2015-05-18T09:05:59Z --evidence
     """

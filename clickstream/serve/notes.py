@@ -53,11 +53,18 @@ def silent_servers(views: "RealTime", question: "Question") -> Notes:
     start, latest = end - question.window, views.latest_by_server()
     newest = max(latest.values(), default=0)
     asked = latest if question.server in (None, ALL) else {}
+    silent = [each for each in sorted(asked) if not views.categories(each, start, end)]
     return tuple(
-        f"{server} has no line in the window; its clock, at {instant(clock)},"
-        f" is {duration(newest - clock)} behind the latest event"
-        for server, clock in sorted(asked.items())
-        if not views.categories(server, start, end)
+        f"{server} has no line in the window; {_clock(latest[server], start, newest)}"
+        for server in silent
+    )
+
+
+def _clock(latest: int, start: int, newest: int) -> str:
+    if latest > start:
+        return f"its latest event is of {instant(latest)}"
+    return (
+        f"its clock, at {instant(latest)}, is {duration(newest - latest)} behind the latest event"
     )
 
 

@@ -11,7 +11,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -128,22 +128,25 @@ def terminal_printer(settings: Settings) -> Callable[[int | None], None]:
 
 
 @contextmanager
-def delivering(settings: Settings) -> Iterator[None]:
+def delivering(settings: Settings) -> Iterator[Mapping[str, str]]:
     """Deliver to the configured sinks meanwhile, each in a thread of its own.
+
+    The value says, at any time, which sinks take nothing, and why; they are tried again.
 
     In the end, if all went well, they get a moment for what is left; the rest waits for the next
     run.
     """
     ended = threading.Event()
+    failing: dict[str, str] = {}
     threads = [
-        threading.Thread(target=_serve, args=(settings, name, send, ended), daemon=True)
+        threading.Thread(target=_serve, args=(settings, name, send, ended, failing), daemon=True)
         for name, send in _sinks(settings).items()
     ]
     with ExitStack() as stack:
         stack.callback(ended.set)
         for thread in threads:
             thread.start()
-        yield
+        yield failing
         ended.set()
         deadline = time.monotonic() + LAST_CALL_S
         for thread in threads:
@@ -164,7 +167,9 @@ def _sinks(settings: Settings) -> dict[str, Send]:
     return sinks
 
 
-def _serve(settings: Settings, name: str, send: Send, ended: threading.Event) -> None:
+def _serve(
+    settings: Settings, name: str, send: Send, ended: threading.Event, failing: dict[str, str]
+) -> None:
     """Deliver until the end, and then what is left; what fails is tried again, ever more slowly."""
     dispatcher, delay_s, last_call = AlertDispatcher(settings, name, send), FIRST_RETRY_S, False
     failed_at: Position | None = None
@@ -174,12 +179,15 @@ def _serve(settings: Settings, name: str, send: Send, ended: threading.Event) ->
             while dispatcher.deliver():
                 pass
             delay_s = FIRST_RETRY_S
+            failing.pop(name, None)
             ended.wait(POLL_S)
         except Exception as error:  # Whatever it is: a sink that ended would not catch up.
             dispatcher.close()
             if dispatcher.position != failed_at:
                 failed_at, delay_s = dispatcher.position, FIRST_RETRY_S
             pause_s = max(delay_s, webhook.retry_after_s(error))
+            if not isinstance(error, ClickstreamError):  # else it is the views that are away
+                failing[name] = str(error)
             _log(name, f"{error}; next try in {pause_s:g} s")
             ended.wait(pause_s)
             delay_s = min(2 * delay_s, settings.alerts.retry_max_seconds)

@@ -149,7 +149,7 @@ def report(settings: Settings) -> dict[str, Any]:
     `servers` of the views, or as the driver knows them while Cassandra is away. `clocks_behind`:
     how many seconds a server's clock is behind the latest event, where that is more than a window;
     `undelivered`: how many changes of alerts a sink has refused for good; `notes`: sentences on
-    both.
+    both, and on sinks that take nothing now.
     """
     running = child(settings).running()
     status = driver_status.read(settings) if running else None
@@ -169,7 +169,11 @@ def report(settings: Settings) -> dict[str, Any]:
         **stored,
         "clocks_behind": behind,
         "undelivered": len(undelivered.kept(settings.files)),
-        "notes": [*_clock_notes(behind), *filter(None, [undelivered.note(settings.files)])],
+        "notes": [
+            *_clock_notes(behind),
+            *_sink_notes(status),
+            *filter(None, [undelivered.note(settings.files)]),
+        ],
     }
 
 
@@ -190,6 +194,13 @@ def _clock_notes(behind: dict[str, int]) -> list[str]:
     texts = [f"{server} is {duration(lag_s)} behind" for server, lag_s in behind.items()]
     why = "a wrong clock, no traffic, or lines that are still to come"
     return [f"the servers' clocks differ: {', '.join(texts)} ({why})"] if texts else []
+
+
+def _sink_notes(status: Status | None) -> list[str]:
+    failing = status.failing if status else {}
+    return [
+        f"the {sink} takes no alerts now: {why}; it is tried again" for sink, why in failing.items()
+    ]
 
 
 def _events(settings: Settings) -> list[events.Event]:

@@ -19,7 +19,8 @@ class Status:
     the stream counts, else nothing. Epoch seconds of the wall clock:
     `updated_at`, when this was written; `healthy_at`, when a batch ended last, or there was none
     to be made;
-    `waiting_since`, the beginning of the outage while Cassandra is away, else 0.
+    `waiting_since`, the beginning of the outage while Cassandra is away, else 0. `failing`: by sink
+    of alerts that takes nothing now, why.
 
     `missing`: what a reader has not found of all this in a report of another version.
     """
@@ -37,6 +38,7 @@ class Status:
     updated_at: float = 0.0
     healthy_at: float = 0.0
     waiting_since: float = 0.0
+    failing: dict[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
 
     def complaint(self, now: float, limit_s: float) -> str:

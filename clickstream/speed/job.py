@@ -238,12 +238,12 @@ def _stream(
     local = compatibility.local(driver_status.checkpoint(settings)) is not None
     for key, value in (SQL_CONF | (LOCAL_CHECKPOINT if local else {})).items():
         session.conf.set(key, value)
-    with Writer.connect(settings) as writer, alert_dispatch.delivering(settings):
+    with Writer.connect(settings) as writer, alert_dispatch.delivering(settings) as failing:
         writer.retry.cancelled = stop_requested
         stream = Stream(settings, writer)
         records = read(session, settings, plan["max_rows"] or settings.speed.max_rows_per_batch)
         query = start(records, stream, settings, plan["available_now"])
-        reporter = StatusReporter(settings, query, stream, writer.retry)
+        reporter = StatusReporter(settings, query, stream, writer.retry, failing)
         while query.isActive and not stop_requested():
             reporter.report()
             time.sleep(POLL_S)

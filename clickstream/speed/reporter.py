@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -31,15 +32,24 @@ class StreamState(Protocol):
 
 
 class StatusReporter:
-    """Writes the status file. `report` is called a few times each second."""
+    """Writes the status file. `report` is called a few times each second.
+
+    `failing`: by sink of alerts that takes nothing now, why.
+    """
 
     def __init__(
-        self, settings: Settings, query: "StreamingQuery", stream: StreamState, retry: RetryPolicy
+        self,
+        settings: Settings,
+        query: "StreamingQuery",
+        stream: StreamState,
+        retry: RetryPolicy,
+        failing: Mapping[str, str],
     ) -> None:
         self._settings = settings
         self._query = query
         self._stream = stream
         self._retry = retry
+        self._failing = failing
         self._last = Status()
         self._changed = self._healthy_at = time.time()
 
@@ -56,6 +66,7 @@ class StatusReporter:
             updated_at=now,
             healthy_at=self._healthy_at,
             waiting_since=self._retry.since or 0.0,
+            failing=dict(self._failing),
         )
         driver_status.write(self._settings, replace(status, rows_per_s=0.0) if quiet else status)
 

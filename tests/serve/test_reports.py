@@ -398,6 +398,7 @@ def test_a_server_without_a_line_in_the_window_is_named_with_its_lag() -> None:
     )
     assert from_realtime(view, "popularity", Question(server="a")).notes == ()
     earlier = from_realtime(view, "popularity", Question(at=NOON - 7200)).notes
+    assert earlier[0] == "b has no line in the window; its latest event is of 2015-05-18T11:55:01Z"
     assert [note.split()[0] for note in earlier] == ["b", "c"]
 
 

@@ -11,7 +11,7 @@ from urllib.error import HTTPError
 
 import pytest
 
-from clickstream import config, undelivered, webhook
+from clickstream import cli, config, undelivered, webhook
 from clickstream.alerts import Alert
 from clickstream.errors import ClickstreamError, NotRunning
 from clickstream.runtime.process import wait_until
@@ -138,7 +138,7 @@ def test_a_webhook_that_fails_hangs_and_recovers_gets_everything_in_order(
     settings = settings_of(tmp_path, webhook=receiver.url, timeout_seconds=1)
     settings.alerts.retry_max_seconds = 0.1  # the configuration takes whole seconds
     views.all = [change(n, seq=n + 1) for n in range(5)]
-    with alert_dispatch.delivering(settings):
+    with alert_dispatch.delivering(settings) as failing:
         wait_until(lambda: len(receiver.taken) == 5, 10, "five messages")
         for mood in (500, 408, 429, 503, "nothing", "hang"):
             receiver.mood, asked = mood, receiver.asked
@@ -147,6 +147,7 @@ def test_a_webhook_that_fails_hangs_and_recovers_gets_everything_in_order(
         receiver.mood = 200
         receiver.free.set()
         wait_until(lambda: len(receiver.taken) >= len(views.all), 20, "the rest")
+        wait_until(lambda: not failing, 10, "the end of the failure")
     assert numbers(receiver) == [(each.alert.id, each.alert.seq) for each in views.all]
     body, headers = receiver.taken[0]
     assert body["event"] == "open"
@@ -209,6 +210,33 @@ def test_what_was_refused_can_be_sent_again_and_only_what_arrives_is_forgotten(
     assert undelivered.kept(settings.files) == []
     assert alerting.notes(settings) == ()
     assert alerting.resend(settings) == ([], "")
+
+
+def test_the_command_that_sends_again_says_what_became_of_each(
+    views, receiver, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("CLICKSTREAM_ALERTS__WEBHOOK", receiver.url)
+    resend = ["--home", str(tmp_path), "alert", "resend"]
+    assert cli.main([*resend, "--format", "json"]) == 0
+    assert capsys.readouterr().out == "[]\n"
+    receiver.mood, views.all = 404, [change(0), change(1, seq=2)]
+    with alert_dispatch.delivering(config.load(home=tmp_path)):
+        wait_until(lambda: views.positions.get("webhook") == (1, 0), 10, "two refusals")
+    receiver.mood, receiver.moods = 200, {1: 410}
+    assert cli.main([*resend, "--format", "json"]) == 1
+    shown = capsys.readouterr()
+    assert [(row["seq"], row["outcome"]) for row in json.loads(shown.out)] == [
+        (1, "HTTP 410 Gone"),
+        (2, "delivered"),
+    ]
+    assert "1 of 2 were refused again" in shown.err
+    receiver.moods, receiver.mood = {}, 503
+    assert cli.main(resend) == 1
+    assert "takes nothing now" in capsys.readouterr().err
+    receiver.mood = 200
+    assert cli.main(resend) == 0
+    assert cli.main(resend) == 0
+    assert [seq for _, seq in numbers(receiver)] == [2, 1]
 
 
 def test_without_a_webhook_what_is_kept_cannot_be_sent(views, receiver, tmp_path):
@@ -281,8 +309,9 @@ def test_a_server_that_is_not_there_is_caught_up_with_by_the_next_run(views, rec
     views.all = [change(n, seq=n + 1) for n in range(4)]
     receiver.mood = 503
     settings = settings_of(tmp_path, webhook=receiver.url)
-    with alert_dispatch.delivering(settings):
-        wait_until(lambda: receiver.asked, 10, "a try")
+    with alert_dispatch.delivering(settings) as failing:
+        wait_until(lambda: failing, 10, "a try that failed")
+        assert "503" in failing["webhook"]
     assert (receiver.taken, views.positions) == ([], {})
     receiver.mood = 200
     with alert_dispatch.delivering(settings):

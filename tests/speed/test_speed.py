@@ -216,14 +216,15 @@ def reported_at(settings, monkeypatch):
     stream = SimpleNamespace(batch=None, servers={}, alerts=2, parts={}, notice="so")
     now, retry = [0.0], RetryPolicy(60)
     monkeypatch.setattr(reporter.time, "time", lambda: now[0])
-    status_reporter = StatusReporter(settings, query, stream, retry)
+    failing = {}
+    status_reporter = StatusReporter(settings, query, stream, retry, failing)
 
     def at(moment):
         now[0] = moment
         status_reporter.report()
         return driver_status.read(settings)
 
-    return SimpleNamespace(at=at, query=query, stream=stream, retry=retry)
+    return SimpleNamespace(at=at, query=query, stream=stream, retry=retry, failing=failing)
 
 
 def test_a_batch_is_in_the_status_once_spark_has_reported_it(reported_at):
@@ -255,6 +256,20 @@ def test_a_stream_with_nothing_to_do_is_well_and_one_that_hangs_is_not(reported_
     reported_at.retry.since = 250
     status = reported_at.at(300)
     assert (status.updated_at, status.healthy_at, status.waiting_since) == (300, 200, 250)
+
+
+def test_a_sink_that_takes_nothing_is_in_the_status(reported_at, settings, driver, monkeypatch):
+    views = SimpleNamespace(status=lambda: {"batch": None, "servers": {}})
+    monkeypatch.setattr(control.RealTime, "connect", lambda _: nullcontext(views))
+    driver(SLEEP)
+    reported_at.failing["webhook"] = "HTTP Error 503"
+    reported_at.at(1)
+    assert control.report(settings)["notes"] == [
+        "the webhook takes no alerts now: HTTP Error 503; it is tried again"
+    ]
+    reported_at.failing.clear()
+    reported_at.at(2)
+    assert control.report(settings)["notes"] == []
 
 
 def test_the_report_has_a_line_for_each_server_and_obeys_none():
