@@ -169,7 +169,7 @@ class Home:
         return self.root / _FOLLOW / f"{server}-{name}"
 
     def follow_record(self, server: str, log: Path) -> Path:
-        """What is kept of a followed log over restarts, and told about it."""
+        """What is kept of a followed log over restarts, and reported about it."""
         followed = self.followed(server, log)
         return followed.with_name(f"{followed.name}{_STATE}")
 

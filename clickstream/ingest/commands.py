@@ -60,7 +60,7 @@ def put(
 ) -> None:
     """Store logs in HDFS as sources of a replay; a log that is put is final.
 
-    A log is known by its content: what is stored already is told, a log that has grown replaces
+    A log is known by its content: what is stored already is reported, a log that has grown replaces
     what it was, and new content under a name that is in use gets a name of its own. So the same
     command takes the logs of a numbered rotation every night. One that cannot be stored does not
     stop the others; the exit code is 1 then. What comes through a pipe needs --as.

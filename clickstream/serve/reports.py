@@ -65,9 +65,9 @@ def from_batch(layers: Layers, report: str, question: Question) -> Answer:
     if layers.batch is None:
         raise layers.away[BATCH_LAYER]
     present = [run["date"] for run in layers.runs]
-    told: notes.Notes = ()
+    remarks: notes.Notes = ()
     if question.days.needs_newest:
-        present, told = notes.without_strays(present, notes.volumes(layers.batch, layers.runs))
+        present, remarks = notes.without_strays(present, notes.volumes(layers.batch, layers.runs))
     days = _chosen(present, question.days)
     names = columns(report, question)
     rows = BATCH[report](layers.batch, days, question) if days else []
@@ -79,7 +79,7 @@ def from_batch(layers: Layers, report: str, question: Question) -> Answer:
         names, layer = names + compare.columns(report), f"{layer}; {against}"
     bar = "requests" if report in BARS else ""
     contract = [{key: row[key] for key in names} for row in rows]
-    return Answer(contract, names, bar, layer, told)
+    return Answer(contract, names, bar, layer, remarks)
 
 
 def from_realtime(views: "RealTime", report: str, question: Question) -> Answer:
@@ -89,14 +89,14 @@ def from_realtime(views: "RealTime", report: str, question: Question) -> Answer:
         raise NoData("the speed layer has seen no line yet", "run it: clickstream speed run")
     layer = f"speed layer, as of {instant(latest)} (the latest event){notes.left_out(views)}"
     bar = "requests" if report in BARS else ""
-    told: notes.Notes = ()
+    remarks: notes.Notes = ()
     if question.days.needs_newest:
-        latest, told = notes.latest_without_strays(views, latest)
+        latest, remarks = notes.latest_without_strays(views, latest)
     if report == "popularity":
         question = replace(question, at=_window_end(views, latest, question))
-        told = notes.silent_servers(views, question)
+        remarks = notes.silent_servers(views, question)
     rows = REALTIME[report](views, latest, question)
-    return Answer(rows, COLUMNS[report], bar, layer, told)
+    return Answer(rows, COLUMNS[report], bar, layer, remarks)
 
 
 def visitors(views: "BatchViews", days: list[str], question: Question) -> Rows:

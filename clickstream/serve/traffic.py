@@ -45,9 +45,9 @@ def answer(layers: Layers, report: str, question: Question) -> Answer:
     """One of these reports; raises NoData, NotRunning where neither layer answers."""
     days = days_of(layers, question)
     layers.check()
-    told: notes.Notes = ()
+    remarks: notes.Notes = ()
     if question.days.needs_newest:
-        present, told = notes.without_strays(days.present, _volumes(layers, days))
+        present, remarks = notes.without_strays(days.present, _volumes(layers, days))
         days = days._replace(present=present)
     chosen = _chosen(layers, days, question.days)
     rows, parts = _rows(layers, report, days, chosen, question)
@@ -56,7 +56,7 @@ def answer(layers: Layers, report: str, question: Question) -> Answer:
         rows, against = _compared(layers, report, rows, days, question)
         names, layer = names + compare.columns(report), f"{layer}; {against}"
     contract = [{key: row[key] for key in names} for row in rows]
-    return Answer(contract, names, "requests" if report in BARS else "", layer, told)
+    return Answer(contract, names, "requests" if report in BARS else "", layer, remarks)
 
 
 def days_of(layers: Layers, question: Question) -> Days:

@@ -36,8 +36,8 @@ def test_a_log_of_another_format_is_refused_before_a_line_is_taken(home):
     assert "format" in caught.value.hint
     assert home.spooled() == []
     home.end()
-    (told,) = record.problems(home.settings)
-    assert caught.value.message in told
+    (reported,) = record.problems(home.settings)
+    assert caught.value.message in reported
 
 
 def test_a_log_without_a_valid_line_is_refused_with_the_reason(home):
@@ -85,7 +85,7 @@ def test_too_few_lines_to_judge_are_taken_and_told(home):
     ]
 
 
-def test_a_format_that_changes_amid_a_log_is_told_and_so_is_its_end(home):
+def test_a_format_that_changes_amid_a_log_is_reported_and_so_is_its_end(home):
     append(home, good(5000))
     home.begin()
     home.settle()

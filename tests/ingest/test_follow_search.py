@@ -1,4 +1,4 @@
-"""A link that moves on while nobody follows: nothing is lost, or told, whatever the naming."""
+"""A link that moves on while nobody follows: nothing is lost, or reported, whatever the naming."""
 
 import gzip
 import json
@@ -109,7 +109,7 @@ def test_logs_to_which_the_link_pointed_meanwhile_are_read(home, lines):
     home.check(lines)
 
 
-def test_a_log_that_is_gone_is_told_until_it_comes_back(home, lines, tmp_path, capfd):
+def test_a_log_that_is_gone_is_reported_until_it_comes_back(home, lines, tmp_path, capfd):
     begun(home, lines, "access-2024-05-03.log")
     old = home.path.parent / "access-2024-05-03.log"
     offset = len(b"\n".join(lines[:10])) + 1
@@ -119,14 +119,14 @@ def test_a_log_that_is_gone_is_told_until_it_comes_back(home, lines, tmp_path, c
     old.rename(elsewhere)
     again(home)
     home.check(lines[:10] + lines[15:])
-    told = f"{old} was read up to byte {offset:,} and is gone"
-    assert any(told in each for each in home.messages)
+    reported = f"{old} was read up to byte {offset:,} and is gone"
+    assert any(reported in each for each in home.messages)
     home.end()
     words = ["--home", str(home.settings.home), "ingest", "status"]
     assert main(words) == 0
-    assert told in capfd.readouterr().out
+    assert reported in capfd.readouterr().out
     again(home)
-    assert told in record.problems(home.settings)[0]
+    assert reported in record.problems(home.settings)[0]
     home.end()
     elsewhere.rename(old)
     again(home)

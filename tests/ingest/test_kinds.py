@@ -1,4 +1,4 @@
-"""A file that is no plain text is told by what it is, whatever its name."""
+"""A file that is no plain text is reported by what it is, whatever its name."""
 
 import bz2
 import gzip

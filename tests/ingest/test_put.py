@@ -139,18 +139,20 @@ def test_unusual_names(settings, hdfs, tmp_path, name, stored):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("a:b", "colon"), ("a\nb", "cannot be"), ("\udce4.log", "cannot be")]
+    ("name", "reported"), [("a:b", "colon"), ("a\nb", "cannot be"), ("\udce4.log", "cannot be")]
 )
-def test_a_name_that_cannot_be_stored_is_told_with_what_to_do(settings, hdfs, tmp_path, name, told):
+def test_a_name_that_cannot_be_stored_is_refused_with_a_hint(
+    settings, hdfs, tmp_path, name, reported
+):
     path = tmp_path / "access.log"
     path.write_bytes(lines(0, 1))
-    with pytest.raises(UsageError, match=told) as caught:
+    with pytest.raises(UsageError, match=reported) as caught:
         source.put(settings, path, SERVER, name)
     assert "--as" in caught.value.hint
     assert hdfs.files == {}
 
 
-def test_what_cannot_be_stored_is_told_and_does_not_stop_the_rest(hdfs, tmp_path, capfd):
+def test_what_cannot_be_stored_is_reported_and_does_not_stop_the_rest(hdfs, tmp_path, capfd):
     contents = {"a.log": lines(0, 2), "b.log": b"", "c.log": b"junk\n", "d.log": lines(5, 3)}
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
@@ -158,16 +160,16 @@ def test_what_cannot_be_stored_is_told_and_does_not_stop_the_rest(hdfs, tmp_path
     words = ["--home", str(tmp_path / "home"), "weblog", "put", *paths, "--server", SERVER]
     assert main([*words, "--format", "json"]) == 1
     out, err = capfd.readouterr()
-    told = {posixpath.basename(row["file"]): row for row in json.loads(out)}
-    assert {name: row["outcome"] for name, row in told.items()} == {
+    reported = {posixpath.basename(row["file"]): row for row in json.loads(out)}
+    assert {name: row["outcome"] for name, row in reported.items()} == {
         "a.log": "stored",
         "b.log": "not stored",
         "c.log": "not stored",
         "d.log": "stored",
         "nosuch.log": "not stored",
     }
-    assert told["d.log"]["lines"] == 3
-    assert "is empty" in told["b.log"]["reason"]
+    assert reported["d.log"]["lines"] == 3
+    assert "is empty" in reported["b.log"]["reason"]
     assert err.startswith("Error: 3 of 5 logs not stored: ")
     for reason in ("b.log is empty", "c.log are not valid", "nosuch.log cannot be read"):
         assert reason in err
@@ -175,7 +177,7 @@ def test_what_cannot_be_stored_is_told_and_does_not_stop_the_rest(hdfs, tmp_path
     assert capfd.readouterr().out.count("already there") == 2
 
 
-def test_what_was_stored_is_told_when_hdfs_goes(settings, hdfs, tmp_path, capfd, monkeypatch):
+def test_what_was_stored_is_reported_when_hdfs_goes(settings, hdfs, tmp_path, capfd, monkeypatch):
     for name in "ab":
         (tmp_path / name).write_bytes(lines(ord(name), 2))
     write = hdfs.write

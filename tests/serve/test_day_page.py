@@ -75,16 +75,16 @@ def fails(report: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("asked")
 def test_json_has_every_report_by_its_name(settings: Settings) -> None:
-    told = json.loads(json.dumps(day_page.page(settings, DAY).as_dict()))
-    assert told["date"] == DAY
+    reported = json.loads(json.dumps(day_page.page(settings, DAY).as_dict()))
+    assert reported["date"] == DAY
     for name in day_page.REPORTS:
-        assert isinstance(told[name], list), name
-    assert told["visitors"] == ROWS["visitors"]
-    assert told["alerts"] == []
-    assert [row["server"] for row in told["hourly"]] == [*SERVERS, *SERVERS]
-    assert set(told["hourly"][0]) == {"hour", "server", "requests", "state"}
-    assert told["errors"] == {}
-    assert told["layers"]["health"] == "layer of health"
+        assert isinstance(reported[name], list), name
+    assert reported["visitors"] == ROWS["visitors"]
+    assert reported["alerts"] == []
+    assert [row["server"] for row in reported["hourly"]] == [*SERVERS, *SERVERS]
+    assert set(reported["hourly"][0]) == {"hour", "server", "requests", "state"}
+    assert reported["errors"] == {}
+    assert reported["layers"]["health"] == "layer of health"
 
 
 def test_every_question_is_of_that_day(settings: Settings, asked: list[Any]) -> None:

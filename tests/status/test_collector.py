@@ -122,9 +122,9 @@ def test_work_that_is_due_is_not_wrong(
 ) -> None:
     monkeypatch.setattr(collector, "PARTS", {"due": due, "works": works})
     assert _status(settings, "--check", "--format", "json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["healthy"] is True
-    assert [each["part"] for each in told["problems"]] == ["due"]
+    reported = json.loads(capsys.readouterr().out)
+    assert reported["healthy"] is True
+    assert [each["part"] for each in reported["problems"]] == ["due"]
 
 
 def test_watch_and_check_exclude_each_other(

@@ -116,8 +116,8 @@ def test_no_client(host):
     verdict = weblog.judge(raw)
     assert (verdict.day, verdict.instant) == ("2024-03-05", 1709632800)
     if host[-1:].isdigit() and host != "unix:1" and host.endswith(("50000", ":443", ":80", ":1")):
-        told = weblog.explain(raw, weblog.COMBINED, "not-a-client")
-        assert ("port" in told) == (host not in {"203.0.113.20.50000"})
+        reported = weblog.explain(raw, weblog.COMBINED, "not-a-client")
+        assert ("port" in reported) == (host not in {"203.0.113.20.50000"})
 
 
 @pytest.mark.parametrize("host", ["203.0.113.20, 198.51.100.1, 192.0.2.10", "a,b"])
@@ -228,8 +228,8 @@ def test_liberal_columns(columns):
 def test_more_fields(behind):
     raw = LINE % b"203.0.113.1"
     assert reason(raw + behind.encode()) == "more-fields"
-    told = weblog.explain(raw + behind.encode(), weblog.COMBINED, "more-fields")
-    assert "user agent" in told
+    reported = weblog.explain(raw + behind.encode(), weblog.COMBINED, "more-fields")
+    assert "user agent" in reported
     common = raw[: raw.index(b' "-"')]
     assert reason(common + b" 0.123") == "more-fields"
     assert reason(common + b" 0.123", weblog.COMMON) == "more-fields"
