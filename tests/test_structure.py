@@ -16,13 +16,25 @@ from clickstream.cli import app
 
 PACKAGE = Path(clickstream.__file__).parent
 AREAS = {"stack", "ingest", "speed", "batch", "serve"}
-SPANNING = {"audit", "demo", "explain", "status"}
+SPANNING = {"audit", "demo", "explain", "status", "dashboard"}
 """What may import every area, and one another; of the rest only `cli` imports it."""
-HEAVY = {"pyspark", "cassandra", "sqlalchemy", "confluent_kafka", "hdfs", "pydantic", "psutil"}
+HEAVY = {
+    "pyspark",
+    "cassandra",
+    "sqlalchemy",
+    "confluent_kafka",
+    "hdfs",
+    "pydantic",
+    "psutil",
+    "starlette",
+    "uvicorn",
+}
 OWNERS = {
     "hdfs": {"clickstream/clients/hdfs.py"},
     "confluent_kafka": {"clickstream/clients/kafka.py"},
     "cassandra": {"clickstream/views/", "clickstream/stack/cassandra.py"},
+    "starlette": {"clickstream/dashboard/"},
+    "uvicorn": {"clickstream/dashboard/run.py"},
     "pymysql": {"clickstream/stack/mariadb.py", "clickstream/views/batch"},
 }
 JOINING = (".joinpath", ".with_name")

@@ -22,6 +22,7 @@ from clickstream.config.sections import (
     Alerts,
     Batch,
     Cassandra,
+    Dashboard,
     Database,
     Flume,
     Follow,
@@ -77,6 +78,7 @@ class Settings(Section):
     batch: Batch = Batch()
     speed: Speed = Speed()
     alerts: Alerts = Alerts()
+    dashboard: Dashboard = Dashboard()
 
     _origin: Origin = PrivateAttr(default=Origin(None, {}, ()))
 

@@ -226,3 +226,15 @@ class Alerts(Section):
         if url.get_secret_value() and not WEB_URL.match(url.get_secret_value()):
             raise ValueError("the webhook is not an http:// or https:// URL")
         return url
+
+
+class Dashboard(Section):
+    """Where the dashboard listens, and who may ask it.
+
+    `names`: further values of the Host header that are ours; `metrics_token` opens /metrics alone.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    names: list[str] = []
+    metrics_token: SecretStr = SecretStr("")

@@ -5,7 +5,7 @@ from logs made printable. Days of the batch reports are as printed in the log; t
 reports (`popularity`, `ddos`, `health`) go by UTC.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -138,16 +138,29 @@ def popularity(views: "RealTime", latest: int, question: Question) -> Rows:
     end = latest if question.at is None else question.at
     start = end - question.window
     server = question.server or ALL
-    counts = views.categories(server, start, end)
-    ranked = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
-    window = {"server": server, "window_start": instant(start), "window_end": instant(end)}
+    return ranked(
+        views.categories(server, start, end), question.top, server, (start, end), question.other
+    )
+
+
+def ranked(
+    counts: Mapping[str, int],
+    top: int | None,
+    server: str,
+    window: tuple[int, int],
+    other: bool = False,
+) -> Rows:
+    """Rows of `popularity` from the requests by category of a window (start, end], epoch s."""
+    start, end = window
+    same = {"server": server, "window_start": instant(start), "window_end": instant(end)}
+    ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
     rows: Rows = [
-        {"rank": rank, "category": show_bytes(category), "requests": requests} | window
-        for rank, (category, requests) in enumerate(ranked[: question.top], 1)
+        {"rank": rank, "category": show_bytes(category), "requests": requests} | same
+        for rank, (category, requests) in enumerate(ordered[:top], 1)
     ]
-    rest = sum(requests for _, requests in ranked[question.top :])
-    if question.other and rest:
-        rows.append({"rank": None, "category": OTHER, "requests": rest} | window)
+    rest = sum(requests for _, requests in ordered[top:]) if top else 0
+    if other and rest:
+        rows.append({"rank": None, "category": OTHER, "requests": rest} | same)
     return rows
 
 

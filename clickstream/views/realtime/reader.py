@@ -108,6 +108,15 @@ class RealTime(Store):
         sums = self._counts(counts.NON_200, max(first - window, NEVER), last)
         return counts.peak(counts.per_second(sums, server), window, first)
 
+    def traffic(self, start: int, end: int) -> tuple[Counts, Counts]:
+        """The requests by category and the responses counted by health, in (start, end].
+
+        Whole minutes: seconds before `start` and behind `end` may be among them.
+        """
+        return self._counts(counts.CATEGORY, start + 1, end), self._counts(
+            counts.NON_200, start + 1, end
+        )
+
     def alerts(self) -> list[Alert]:
         """Every alert, merged ones too; by first second, kind, key."""
         stored = [alert_of(row) for row in self.run("SELECT * FROM alerts")]

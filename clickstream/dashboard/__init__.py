@@ -1,0 +1,1 @@
+"""The dashboard: one page on loopback that answers from both layers, and its saved copy."""

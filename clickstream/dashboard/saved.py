@@ -1,0 +1,121 @@
+"""The page, its scripts and its answers in one file that opens from disk and asks nobody.
+
+Its policy allows the scripts and the style by their hashes, and no connection at all.
+"""
+
+import base64
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from clickstream import alerts
+from clickstream.console import output
+from clickstream.dashboard.assets import ASSETS
+from clickstream.dashboard.snapshot import snapshot
+from clickstream.days import instant
+from clickstream.errors import ClickstreamError, NoData
+from clickstream.serve import reports
+
+if TYPE_CHECKING:
+    from clickstream.config import Settings
+
+SCRIPTS = ("echarts.js", "charts.js", "app.js")
+STYLE = "style.css"
+PANELS: dict[str, dict[str, Any]] = {
+    "visitors": {"server": reports.ALL},
+    "responses": {"server": reports.ALL},
+    "hourly": {"server": reports.ALL, "by_weekday": True},
+    "distribution": {},
+    "categories": {"server": reports.ALL, "top": 10},
+}
+"""The reports of the page's panels, with their options."""
+
+
+def page(settings: "Settings", last: str, now: int, addresses: bool = True) -> str:
+    """The HTML of the last days (`7d`, or `all`) as of now (epoch s).
+
+    Where not `addresses`, each client address becomes `address 1`, `address 2`, ... A layer that
+    cannot be asked is said on the page. Raises UsageError for a span that is none.
+    """
+    content = {
+        "as_of": instant(now),
+        "last": last,
+        "servers": [reports.ALL],
+        "now": _now(settings, addresses),
+        "reports": {name: _report(settings, name, last) for name in PANELS},
+    }
+    return assembled(content)
+
+
+def assembled(content: dict[str, Any]) -> str:
+    """The page with this content; see `page`."""
+    style = _text(STYLE)
+    scripts = [_text(name).replace("</script", "<\\/script") for name in SCRIPTS]
+    data = json.dumps(content, ensure_ascii=False).replace("<", "\\u003c")
+    html = _text("")
+    html = html.replace('<link rel="stylesheet" href="style.css">\n', f"<style>{style}</style>\n")
+    for name in SCRIPTS:
+        html = html.replace(f'<script src="{name}" defer></script>\n', "")
+    html = html.replace("<head>\n", f"<head>\n{_policy(style, scripts)}\n", 1)
+    # The data stand before the scripts: the charts' text holds an end of body, too.
+    block = f'<script type="application/json" id="data">{data}</script>'
+    inlined = "\n".join(f"<script>{script}</script>" for script in scripts)
+    head, end = html.rsplit("</body>", 1)
+    return f"{head}{block}\n{inlined}\n</body>{end}"
+
+
+def _policy(style: str, scripts: list[str]) -> str:
+    allowed = " ".join(_hash(script) for script in scripts)
+    policy = (
+        f"default-src 'none'; script-src {allowed}; style-src {_hash(style)}; img-src data:;"
+        " base-uri 'none'; form-action 'none'"
+    )
+    return f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+
+
+def _hash(text: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return f"'sha256-{digest}'"
+
+
+def _text(name: str) -> str:
+    return ASSETS[name].content().decode()
+
+
+def _now(settings: "Settings", addresses: bool) -> dict[str, Any] | None:
+    from clickstream.views.realtime import RealTime
+
+    try:
+        with RealTime.connect(settings) as views:
+            batch = views.status()["batch"]
+            content = {} if batch is None else snapshot(settings, views, batch)
+    except ClickstreamError:
+        return None
+    if content and not addresses:
+        content["alerts"] = without_addresses(content["alerts"])
+    return content or None
+
+
+def without_addresses(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of alerts whose clients are numbered instead of named, the same one alike."""
+    numbers: dict[str, str] = {}
+    masked = []
+    for row in rows:
+        key = row["key"]
+        if row["kind"] == alerts.DDOS:
+            key = numbers.setdefault(key, f"address {len(numbers) + 1}")
+        masked.append(row | {"key": key, "id": f"{row['kind']}/{key}/{row['first']}"})
+    return masked
+
+
+def _report(settings: "Settings", name: str, last: str) -> dict[str, Any]:
+    span = {} if last == "all" else {"span": "1d" if name == "categories" else last}
+    question = reports.Question.parse(settings, **span, **PANELS[name])
+    try:
+        answer = reports.ask(settings, name, question)
+    except NoData as nothing:
+        return {"rows": [], "layer": f"{nothing.message}; {nothing.hint}"}
+    except ClickstreamError as error:
+        return {"rows": [], "layer": error.message}
+    rows = json.loads(output.text(answer.rows, answer.columns, "json"))
+    return {"rows": rows, "layer": answer.footer}
