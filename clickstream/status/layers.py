@@ -25,6 +25,7 @@ LEFT_OUT = {"set_aside": "set aside by the speed layer", "skipped": "skipped by 
 BATCH_HINT = "clickstream batch run"
 ALERT_HINT = "clickstream alert list --state open"
 SPEED_HINT = "clickstream speed run --detach"
+SPEED_STATUS = "clickstream speed status"
 NOTHING = Part("")
 
 
@@ -105,11 +106,11 @@ def speed(settings: Settings) -> Part:
     ]
     latest = max((each["latest"] for each in report["servers"].values()), default=0)
     as_of = f"as of {instant(latest)} (the latest event)" if latest else "nothing counted yet"
-    problems = [Problem(f"the speed layer: {driver['complaint']}", "clickstream speed status")]
+    problems = [Problem(note, SPEED_STATUS, wrong=False) for note in report["notes"]]
+    if driver["complaint"]:
+        problems.insert(0, Problem(f"the speed layer: {driver['complaint']}", SPEED_STATUS))
     return Part(
-        f"{_driver_text(driver)}; {as_of}",
-        [driver | row for row in rows] or [driver],
-        problems if driver["complaint"] else [],
+        f"{_driver_text(driver)}; {as_of}", [driver | row for row in rows] or [driver], problems
     )
 
 

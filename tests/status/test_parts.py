@@ -4,14 +4,14 @@ import gzip
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from clickstream import config, master
+from clickstream import config, master, undelivered
 from clickstream.clients.hdfs import Entry, Stored, stored_in
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError
@@ -19,10 +19,11 @@ from clickstream.ingest import rejects as quarantine
 from clickstream.ingest.flume import status as flume
 from clickstream.ingest.spool import logs
 from clickstream.ledger import VALID, Ledger, LogFile
-from clickstream.speed import position
+from clickstream.speed import control, position
 from clickstream.stack import local
 from clickstream.status import ingest, layers, processes
 from clickstream.status.part import Part
+from clickstream.undelivered import Undelivered
 
 LOG = b"".join(b"line %d\n" % n for n in range(1000))
 
@@ -335,6 +336,27 @@ def test_channels_with_and_without_a_fill(
     assert "agent2 not running, may hold lines" in part.summary
     (problem,) = part.problems
     assert problem.text == "agent1/file is 90 % full"
+
+
+def test_clocks_that_differ_and_refused_alerts_are_due_and_no_failure(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = {"rows": 9, "copies": 0, "set_aside": 0, "skipped": 0}
+    servers = {"a": counts | {"latest": 8000}, "b": counts | {"latest": 800}}
+
+    class Views:
+        def status(self) -> dict[str, Any]:
+            return {"batch": 3, "servers": servers}
+
+    monkeypatch.setattr(control.RealTime, "connect", lambda _: nullcontext(Views()))
+    message = {"id": "ddos/x/y", "seq": 1}
+    refused = Undelivered("webhook", "HTTP 404 Not Found", "2026-01-01T00:00:00Z", message)
+    undelivered.keep(settings.files, refused)
+    clocks, alert = layers.speed(settings).problems
+    assert "b is 2 h behind" in clocks.text
+    assert "HTTP 404 Not Found" in alert.text
+    assert not clocks.wrong
+    assert not alert.wrong
 
 
 def test_what_is_not_counted() -> None:
