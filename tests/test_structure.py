@@ -241,6 +241,9 @@ def test_the_wheel_renders_an_agent(tmp_path):
     packed = set(zipfile.ZipFile(wheel).namelist())
     about = f"clickstream-{clickstream.__version__}.dist-info"
     assert {"clickstream/py.typed", f"{about}/licenses/LICENSE"} <= packed
+    queries = {str(path.relative_to(root)) for path in PACKAGE.rglob("*.sql")}
+    assert queries
+    assert queries <= packed
     target = tmp_path / "installed"
     subprocess.run([*pip, "install", *common, "--target", target, wheel], check=True)
     code = (

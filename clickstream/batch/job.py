@@ -17,7 +17,7 @@ from clickstream.config import Settings
 from clickstream.config.sections import HOST, HOST_AND_AGENT
 from clickstream.errors import BadInput
 from clickstream.master import File
-from clickstream.spark import driver, events
+from clickstream.spark import driver, events, sql
 from clickstream.views.batch import DIGEST_BYTES, BatchViews
 from clickstream.weblog import categories, stamped
 from clickstream.weblog.categories import PLAIN, Categories
@@ -39,73 +39,34 @@ FIELDS = {
 """By `batch.visitor`; the request, or only its target, is to follow."""
 
 
-# `fields`: the text source hands on a line's bytes as they are; read as UTF-8 they would merge
-# categories.
-# `day_rows`: the digests of a server's visitors as one value. A visitor of two servers is found by
-# them, in the driver: to collect here each visitor's servers took a quarter of the whole CPU time.
-def _query(counted: str, vhosts: Collection[str], mapping: Categories, visitor: str) -> str:
-    """The query over `master` that counts by `counted`; the other arguments are those of `count`.
-
-    `counted` gives `ds` (day TAB server), `g` (what is counted), `k` (which of it), `n`, `cells`.
-    """
+def query(counted: str, vhosts: Collection[str], mapping: Categories, visitor: str) -> str:
+    """The query over `master` with its step `counted`; the other arguments are those of `count`."""
     plain = mapping == PLAIN
     template = FIELDS[visitor] + ("{target}" if plain else "{request}")
-    digits, in_chunk = 2 * DIGEST_BYTES, CHUNK // BLOCK
-    return rf"""
-WITH fields AS (
-    SELECT {stamped.fields("text", template, vhosts)} AS f
-    FROM (SELECT decode(cast(value AS binary), 'ISO-8859-1') AS text FROM master)
-), requests AS (
-    SELECT *, {weblog.sql_segment("request")} AS segment
-    FROM (SELECT *, get(f, 5) AS request FROM fields)
-), keyed AS (
-    SELECT if(get(f, 1) IS NULL, NULL, f[0]) AS ds, get(f, 1) AS visitor, get(f, 2) AS traffic,
-        {"request" if plain else categories.sql("segment", "request", mapping)} AS category,
-        get(f, 3) AS file, get(f, 4) AS text, try_cast(get(f, 4) AS bigint) AS at
-    FROM requests
-), counted AS (
-    {counted}
-), day_rows AS (
-    SELECT ds, g,
-        CASE g WHEN 'traffic' THEN k
-            WHEN 'category' THEN {stamped.category("k") if plain else "k"} END AS k,
-        sum(n) AS n,
-        base64(listagg(CASE WHEN g = 'visitor' THEN unhex(left(sha2(k, 256), {digits})) END))
-            AS digests,
-        collect_set(CASE WHEN g = 'block' THEN
-            coalesce(split_part(k, ':', 1) || ':' || split_part(k, ':', 2) div {in_chunk}, '')
-            END) AS chunks
-    FROM counted GROUP BY ALL
-)
-SELECT split_part(ds, '\t', 1) AS date, to_json(collect_list(struct(
-    g, split_part(ds, '\t', 2) AS server, if(g = 'traffic', left(k, 5), NULL) AS minute,
-    if(g = 'traffic', right(k, 3), NULL) AS status, if(g = 'category', k, NULL) AS category,
-    n, greatest(n, 0) AS seen, digests, chunks))) AS counts
-FROM day_rows GROUP BY date
-"""  # noqa: S608 (constants of ours, and servers whose names are checked)
+    return sql.query(
+        "clickstream.batch",
+        "day_counts",
+        fields=stamped.fields("text", template, vhosts),
+        segment=weblog.sql_segment("request"),
+        category_key="request" if plain else categories.sql("segment", "request", mapping),
+        category=stamped.category("k") if plain else "k",
+        digest_digits=2 * DIGEST_BYTES,
+        blocks_of_a_chunk=CHUNK // BLOCK,
+        counted=counted,
+    )
 
 
-# Two lines with one id have one cell: there can be copies only where fewer cells are taken than
-# lines were read, and only those blocks stay. To look for copies by id everywhere is dear.
-COUNTED = f"""
-    SELECT ds, g, k, count(*) AS n, bit_or(cell) AS cells
-    FROM (SELECT ds, visitor, traffic, category, concat(file, ':', at div {BLOCK}) AS block,
-        shiftleft(1L, cast(at div {CELL} % {BLOCK // CELL} AS int)) AS cell FROM keyed)
-    UNPIVOT INCLUDE NULLS (k FOR g IN (visitor, traffic, category, block))
-    GROUP BY ds, g, k HAVING g <> 'block' OR n <> coalesce(bit_count(cells), 0)
-"""  # noqa: S608 (constants of ours)
+def lines_once() -> str:
+    """The `counted` of each line once."""
+    cells = BLOCK // CELL
+    return sql.query(
+        "clickstream.batch", "lines_once", block=BLOCK, cell=CELL, cells_of_a_block=cells
+    )
 
-# A copy's fields are those of its line, so they are all keys beside the id. Who came is the same
-# with copies and without.
-COPIES = f"""
-    SELECT ds, g, k, -sum(extra) AS n, NULL AS cells
-    FROM (SELECT ds, traffic, category, count(*) - 1 AS extra FROM keyed
-        WHERE coalesce(concat(file, ':', at div {CHUNK}), '') IN (
-            SELECT explode(from_json(:chunks, 'array<string>')))
-        GROUP BY ds, file, text, visitor, traffic, category HAVING count(*) > 1)
-    UNPIVOT (k FOR g IN (traffic, category))
-    GROUP BY ds, g, k
-"""  # noqa: S608 (constants of ours)
+
+def copies() -> str:
+    """The `counted` of what copies have counted."""
+    return sql.query("clickstream.batch", "copies", chunk=CHUNK)
 
 
 def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> dict[str, Any]:
@@ -158,15 +119,15 @@ def count(
     lines.createOrReplaceTempView("master")
 
     def ask(counted: str, **values: str) -> Counts:
-        query = _query(counted, vhosts, mapping, visitor)
-        rows = lines.sparkSession.sql(query, values).collect()
+        text = query(counted, vhosts, mapping, visitor)
+        rows = lines.sparkSession.sql(text, values).collect()
         return {row.date: json.loads(row.counts) for row in rows}
 
-    counts = ask(COUNTED)
+    counts = ask(lines_once())
     chunks = {chunk for day in counts.values() for each in day for chunk in each["chunks"]}
     if chunks:
-        for day, copies in ask(COPIES, chunks=json.dumps(sorted(chunks))).items():
-            counts[day] += copies
+        for day, extra in ask(copies(), chunks=json.dumps(sorted(chunks))).items():
+            counts[day] += extra
     return counts
 
 

@@ -32,10 +32,7 @@ GROUPS = ("reason", "server", "file", "log", "lines", "first_offset", "example")
 LINES = ("reason", "server", "file", "log", "offset", "line")
 NOW_VALID, UNSTAMPED = "valid-now", "unstamped"
 REASONS = (NOW_VALID, *weblog.REASONS, UNSTAMPED)
-_STAMP = re.compile(
-    rb"%s:[A-Za-z0-9._-]+:(?P<file>[0-9a-f]{16}):(?P<offset>[0-9]{1,18})"
-    rb"\t(?:-?[0-9]+|-)\t(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2}|-)\t" % weblog.STAMP_VERSION.encode()
-)
+_STAMP = re.compile(rf"{weblog.STORED_STAMP}\t".encode())
 _HEAD_BYTES = 4096
 _UNFINISHED = ("_", ".")
 _LISTED = "rejects.listed"
@@ -251,7 +248,7 @@ def read(stream: BinaryIO, server: str, path: str, form: weblog.Format) -> Itera
             server,
             stamp["file"].decode() if stamp else path,
             int(stamp["offset"]) if stamp else at,
-            stamp["day"].decode() if stamp else UNDATED,
+            stamp["day"].decode() if stamp and stamp["day"] else UNDATED,
             reason if stamp else UNSTAMPED,
             raw[:_HEAD_BYTES] if long else raw,
             size - begin - 1,

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from clickstream.config import Settings
-from clickstream.spark import driver, stored_lines
+from clickstream.spark import driver, sql, stored_lines
 from clickstream.views.realtime import counts
 from clickstream.weblog import stamped
 
@@ -20,34 +20,14 @@ TEMPLATE = r"{host}\n{status}\n{request}\n{agent}"
 FIELDS = ("path", "user_agent", "status")
 
 
-# `request` stands for the path where there is none: a bad request line is worth seeing.
-def sql(vhosts: Collection[str]) -> str:
+def query(vhosts: Collection[str]) -> str:
     """The query over `master`; `vhosts` are the servers read as vhost_combined."""
-    return rf"""
-WITH lines AS (
-  SELECT decode(CAST(value AS BINARY), 'ISO-8859-1') AS text FROM master
-), chosen AS (
-  SELECT split_part(text, '\t', 1) AS id, {stamped.fields("text", TEMPLATE, vhosts)} AS f FROM lines
-  WHERE try_cast(split_part(text, '\t', 2) AS BIGINT) BETWEEN 1000L * :first AND 1000L * :last + 999
-), once AS (
-  SELECT DISTINCT id, get(f, 0) AS host, get(f, 1) AS status, get(f, 2) AS request,
-    get(f, 3) AS user_agent
-  FROM chosen
-), named AS (
-  SELECT *, split_part(split_part(request, ' ', 2), '?', 1) AS target FROM once
-  WHERE (:host IS NULL OR {counts.sql_named("host")} = :host)
-    AND (NOT :bad OR find_in_set(status, :healthy) = 0)
-), counted AS (
-  SELECT grouping_id(path, user_agent, status) AS g, count(*) AS n,
-    coalesce(path, user_agent, status) AS value
-  FROM (SELECT if(target = '', request, target) AS path, user_agent, status FROM named)
-  GROUP BY GROUPING SETS ((path), (user_agent), (status), ())
-), ranked AS (
-  SELECT *, row_number() OVER (PARTITION BY g ORDER BY n DESC, value) AS position FROM counted
-)
-SELECT CASE g WHEN 3 THEN 'path' WHEN 5 THEN 'user_agent' WHEN 6 THEN 'status' ELSE '' END AS field,
-  value, n FROM ranked WHERE position <= :top ORDER BY g, position
-"""  # noqa: S608 (constants of ours, and servers whose names are checked)
+    return sql.query(
+        "clickstream.serve",
+        "evidence",
+        fields=stamped.fields("text", TEMPLATE, vhosts),
+        named_host=counts.sql_named("host"),
+    )
 
 
 def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> dict[str, Any]:
@@ -68,7 +48,7 @@ def count(
     those whose status is not among `healthy`, between commas), `top`.
     """
     lines.createOrReplaceTempView("master")
-    rows = lines.sparkSession.sql(sql(vhosts), values).collect()
+    rows = lines.sparkSession.sql(query(vhosts), values).collect()
     return [row.asDict() for row in rows]
 
 

@@ -4,21 +4,26 @@ import posixpath
 from typing import TYPE_CHECKING, Any
 
 from clickstream import weblog
-from clickstream.clients.hdfs import Entry
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-HEAD = (
-    rf"^{weblog.STAMP_VERSION}:[A-Za-z0-9._-]++:[0-9a-f]{{16}}:[0-9]{{1,18}}\t"
-    r"(?:-?[0-9]{1,18}\t[0-9]{4}-[0-9]{2}-[0-9]{2}|-\t-)\z"
-)
+    from clickstream.clients.hdfs import Entry
+
+ID = weblog.grouped(weblog.STORED_ID, ["server"]) + r"(?![^\t])"
+"""The id that a stored line begins with; group 1 is the server."""
+HEAD = weblog.grouped(weblog.STORED_STAMP, []) + r"\z"
 """The head of a stored line: id, time and day; nothing else matches."""
 
 PARTITIONS = "dt STRING, server STRING"
 
 
-def directories(root: str, path: str, entries: list[Entry]) -> dict[str, Any]:
+def stamp(head: str) -> str:
+    """Spark SQL: version, server, file, offset, ms and day, of a column of heads."""
+    return rf"split({head}, '[:\t]')"
+
+
+def directories(root: str, path: str, entries: "list[Entry]") -> dict[str, Any]:
     """The part of a job's plan that names a directory in HDFS: those below it with closed files."""
     paths = sorted({posixpath.dirname(entry.path) for entry in entries})
     return {"root": root + path, "directories": [root + each for each in paths]}

@@ -79,10 +79,10 @@ def submit_argv(
 
 
 def package_zip(directory: Path) -> Path:
-    """Zip the sources of this package into a directory: the same sources, the same bytes."""
+    """Zip this package's Python and SQL into a directory: the same sources, the same bytes."""
     path = directory / f"{PACKAGE.name}.zip"
     with ZipFile(path, "w") as archive:
-        for file in sorted(PACKAGE.rglob("*.py")):
+        for file in sorted([*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.sql")]):
             entry = ZipInfo(file.relative_to(PACKAGE.parent).as_posix())
             archive.writestr(entry, file.read_bytes(), ZIP_DEFLATED)
     return path

@@ -15,7 +15,7 @@ from clickstream.config import Settings
 from clickstream.days import DAY_SECONDS
 from clickstream.errors import ClickstreamError
 from clickstream.ledger import Ledger
-from clickstream.spark import driver, stored_lines
+from clickstream.spark import driver, sql, stored_lines
 from clickstream.speed import driver_status
 from clickstream.speed.transform import batch_of, transform
 from clickstream.views.realtime import counts
@@ -29,19 +29,6 @@ if TYPE_CHECKING:
 
 PIECE_BYTES = 16 * 2**20
 
-# `offset` and `timestamp` are what a record of the topic has: here the offset in the log, by which
-# only an equal id counts as a copy, and when the file was closed.
-LINES = r"""
-SELECT value, timestamp, get(id, 1) AS server, get(id, 2) AS file, get(p, 2) AS day,
-  try_cast(get(id, 3) AS BIGINT) AS offset, try_cast(get(p, 1) AS BIGINT) DIV 1000 AS second
-FROM (SELECT *, split(p[0], ':', 4) AS id FROM (
-  SELECT *, split(decode(value, 'ISO-8859-1'), '\t', 4) AS p FROM master))
-"""
-READ = """
-SELECT value, timestamp, offset FROM lines
-WHERE (second BETWEEN :first AND :last OR day = :day) AND offset <= try_element_at(
-  from_json(:highest, 'MAP<STRING, BIGINT>'), concat(server, ':', file))
-"""
 LINE_COUNTS = "SELECT server, file, day, count(DISTINCT offset) AS n FROM lines GROUP BY ALL"
 
 
@@ -107,7 +94,9 @@ def lines(session: "SparkSession", source: Mapping[str, Any]) -> None:
     reader.text(source["directories"]).selectExpr(
         "CAST(value AS BINARY) AS value", "_metadata.file_modification_time AS timestamp"
     ).createOrReplaceTempView("master")
-    session.sql(LINES).createOrReplaceTempView("lines")
+    stamp = stored_lines.stamp("substring_index(decode(value, 'ISO-8859-1'), '\\t', 3)")
+    text = sql.query("clickstream.speed", "master_lines", stamp=stamp)
+    session.sql(text).createOrReplaceTempView("lines")
 
 
 def minutes(
@@ -117,7 +106,8 @@ def minutes(
     first = day_start(day)
     offsets = json.dumps({f"{server}:{file}": at for (server, file), at in highest.items()})
     args = {"first": first, "last": first + DAY_SECONDS - 1, "day": day, "highest": offsets}
-    rows_by_minute = _ordered(transform(session.sql(READ, args), {}, *_rules(settings)), first)
+    records = session.sql(sql.query("clickstream.speed", "read_lines"), args)
+    rows_by_minute = _ordered(transform(records, {}, *_rules(settings)), first)
     for _, group in groupby(rows_by_minute.toLocalIterator(), lambda row: (row.slot, row.metric)):
         rows = ((row.metric, row.server, row.slot, json.loads(row.sums)) for row in group)
         yield from batch_of(rows).minutes.items()

@@ -5,20 +5,18 @@ A record is one of: `skipped` (no stamped valid line; it says nothing of a file 
 before the epoch, or too far ahead of the record's own timestamp), `counted`. "Earlier" goes by the
 topic's order, in this batch and before it, so where a batch is cut changes nothing.
 
-A record with a line feed is no line: fields are split at line feeds (`stamped.fields`).
-
-It has two steps: the fields are parsed in the stream's own query, which Spark analyses once; what
-Spark cannot do in a stream, windows over a batch, is a query of each batch (see `prepared_query`).
-
-ANSI mode kills the query at a bad cast or index: only `get`, `try_cast`, `split` with a limit.
+It has two steps: the fields are parsed in the stream's own query (parse.sql); what Spark cannot do
+in a stream, windows over a batch, is a query of each batch (count.sql; see `prepared_query`).
 """
 
 import json
 from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from clickstream import weblog
 from clickstream.config import Speed
+from clickstream.spark import sql, stored_lines
 from clickstream.views.realtime.counts import CATEGORY, IP, MINUTE, MINUTE_S, NON_200, Counts
 from clickstream.views.realtime.writer import Batch
 from clickstream.weblog import categories, stamped
@@ -37,98 +35,44 @@ RECORDS, PARSED = "records", "parsed"
 FIRST, LAST = -62_135_596_800, 253_402_300_799
 """The seconds of the years 1 to 9999; a reader has no name for others."""
 
-# A longer server or offset is none: a row's key has no room for it, nor a number.
-_SERVER_CHARS, _OFFSET_DIGITS = 255, 18
-_ID = (
-    rf"^{weblog.STAMP_VERSION}:([A-Za-z0-9._-]{{1,{_SERVER_CHARS}}}+):[0-9a-f]{{16}}"
-    rf":[0-9]{{1,{_OFFSET_DIGITS}}}+(?![^\t])"
-)
 _FIELDS = r"{server}\n{file}\n{offset}\n{ms}\n{day}\n{host}\n{hour}\n{minute}\n{status}\n"
-
-_CLASS = (
-    "CASE WHEN left(status, 1) IN ('2', '3') THEN 'success'"
-    " WHEN left(status, 1) IN ('4', '5') THEN 'failure' ELSE 'other' END"
-)
-
-
-def _struct(metric: str, second: str, key: str, when: str = "true") -> str:
-    key = f"if({when}, {key}, NULL)"
-    return f"struct('{metric}' AS metric, {second} AS second, {key} AS key)"
-
-
-_COUNTED = (
-    _struct(
-        OUTCOMES,
-        "if(outcome = 'counted', clock, 0L)",
-        f"concat(outcome, ' ', if(outcome = 'counted', {_CLASS}, ''), ' ', coalesce(file, ''))",
-    ),
-    _struct(IP, "second", "host", "outcome = 'counted'"),
-    _struct(CATEGORY, "second", "category", "outcome = 'counted'"),
-    _struct(
-        NON_200, "second", "status", "outcome = 'counted' AND find_in_set(status, :healthy) = 0"
-    ),
-)
 
 
 def parse_sql(vhosts: Collection[str], mapping: Categories) -> str:
     """The query over RECORDS; arguments as of `parse`."""
     plain = mapping == PLAIN
-    line = stamped.fields("text", _FIELDS + ("{target}" if plain else "{request}"), vhosts)
+    template = _FIELDS + ("{target}" if plain else "{request}")
     mapped = categories.sql("segment", "request", mapping)
-    return f"""
-SELECT kafka_offset, received, second, host, status,
-  {stamped.category("request") if plain else mapped}
-    AS category, clock,
-  coalesce(if(valid, get(f, 0), nullif(regexp_extract(text, r'{_ID}', 1), '')), '{UNKNOWN_SERVER}')
-    AS server, if(valid, get(f, 1), NULL) AS file, if(valid, position, NULL) AS position
-FROM (
-  SELECT *, {weblog.sql_segment("request")} AS segment, coalesce(position IS NOT NULL
-    AND second IS NOT NULL AND clock BETWEEN {FIRST} AND {LAST}, false) AS valid
-  FROM (
-    SELECT *, if(length(get(f, 0)) <= {_SERVER_CHARS} AND length(get(f, 2)) <= {_OFFSET_DIGITS},
-        try_cast(get(f, 2) AS BIGINT), NULL) AS position,
-      if(string(try_cast(get(f, 3) AS BIGINT)) = get(f, 3), try_cast(get(f, 3) AS BIGINT), NULL)
-        DIV 1000 AS second,
-      86400L * unix_date(try_cast(get(f, 4) AS DATE)) + 3600 * try_cast(get(f, 6) AS INT)
-        + 60 * try_cast(get(f, 7) AS INT) AS clock,
-      get(f, 5) AS host, get(f, 8) AS status, get(f, 9) AS request
-    FROM (
-      SELECT *, {line} AS f
-      FROM (
-        SELECT offset AS kafka_offset, unix_seconds(timestamp) AS received,
-          if(contains(value, X'0A'), NULL, decode(value, 'ISO-8859-1')) AS text
-        FROM {RECORDS}
-))))
-"""  # noqa: S608 (constants of ours, and servers whose names are checked)
+    return sql.query(
+        "clickstream.speed",
+        "parse",
+        records=RECORDS,
+        fields=stamped.fields("text", template, vhosts),
+        segment=weblog.sql_segment("request"),
+        category=stamped.category("request") if plain else mapped,
+        id=stored_lines.ID,
+        server_chars=weblog.MAX_SERVER_CHARS,
+        offset_digits=weblog.MAX_OFFSET_DIGITS,
+        unknown_server=UNKNOWN_SERVER,
+        first=FIRST,
+        last=LAST,
+    )
 
 
-COUNT = f"""
-SELECT metric, server, second DIV {MINUTE_S} * {MINUTE_S} AS slot,
-  collect_list(struct(second AS t, key AS k, n, lowest, highest)) AS sums
-FROM (
-  SELECT metric, server, second, key, count(*) AS n,
-    if(metric = '{OUTCOMES}', min(new), NULL) AS lowest,
-    if(metric = '{OUTCOMES}', max(new), NULL) AS highest
-  FROM (
-    SELECT server, if(position > coalesce(known, -1), position, NULL) AS new,
-      inline(array({", ".join(_COUNTED)}))
-    FROM (
-      SELECT *, CASE
-        WHEN position IS NULL THEN 'skipped'
-        WHEN position <= greatest(before, known) THEN 'copies'
-        WHEN second <= 0 OR second > least(received + :ahead, {LAST}) THEN 'set_aside'
-        ELSE 'counted' END AS outcome
-      FROM (
-        SELECT *, max(position) OVER (PARTITION BY server, file ORDER BY kafka_offset
-          ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before,
-          try_element_at(from_json(:highest, 'MAP<STRING, BIGINT>'), concat(server, ':', file))
-            AS known
-        FROM {PARSED}
-  )))
-  WHERE key IS NOT NULL GROUP BY metric, server, second, key
-)
-GROUP BY metric, server, slot
-"""  # noqa: S608 (constants of ours)
+@cache
+def count_sql() -> str:
+    """The query over PARSED."""
+    return sql.query(
+        "clickstream.speed",
+        "count",
+        parsed=PARSED,
+        outcomes=OUTCOMES,
+        ip=IP,
+        category=CATEGORY,
+        non_200=NON_200,
+        minute_s=MINUTE_S,
+        last=LAST,
+    )
 
 
 def parse(
@@ -151,7 +95,7 @@ def count(parsed: "DataFrame", highest: Mapping[tuple[str, str], int], speed: Sp
     offsets = json.dumps({f"{server}:{file}": offset for (server, file), offset in highest.items()})
     parsed.createOrReplaceTempView(PARSED)
     rules = {"ahead": speed.max_ahead_seconds, "healthy": ",".join(speed.healthy_statuses)}
-    return parsed.sparkSession.sql(COUNT, args={"highest": offsets, **rules})
+    return parsed.sparkSession.sql(count_sql(), args={"highest": offsets, **rules})
 
 
 def transform(

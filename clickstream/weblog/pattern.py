@@ -17,11 +17,24 @@ END = r"(?![\s\S])"
 # what a line's time is spent in: 1.5 instead of 2.1 us per line of 260 bytes.
 QUOTED = r'[^"\\\n]*+(?:\\[\s\S][^"\\\n]*+)*+'
 """The text that may stand between quotes."""
-STAMP = (
-    rf"^(?P<version>{STAMP_VERSION}):(?P<server>[A-Za-z0-9._-]++):(?P<file>[0-9a-f]{{16}})"
-    r":(?P<offset>[0-9]++)\t(?P<ms>-?[0-9]++)\t(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})\t"
-)
-"""The stamp before the log line of a stamped line; its groups are named (see `grouped`)."""
+
+
+def _id(server_size: str, offset_size: str) -> str:
+    return (
+        rf"^(?P<version>{STAMP_VERSION}):(?P<server>[A-Za-z0-9._-]{server_size})"
+        rf":(?P<file>[0-9a-f]{{16}}):(?P<offset>[0-9]{offset_size})"
+    )
+
+
+_DAY = r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+STAMP = rf"{_id('++', '++')}\t(?P<ms>-?[0-9]++)\t{_DAY}\t"
+"""The stamp before the log line of a valid stamped line; its groups are named (see `grouped`)."""
+MAX_SERVER_CHARS, MAX_OFFSET_DIGITS = 255, 18
+"""A longer server or offset is none: a row's key has no room for it, nor a number."""
+STORED_ID = _id(f"{{1,{MAX_SERVER_CHARS}}}+", f"{{1,{MAX_OFFSET_DIGITS}}}+")
+"""The id of any stored line, valid or not."""
+STORED_STAMP = rf"{STORED_ID}\t(?:(?P<ms>-?[0-9]{{1,18}}+)\t{_DAY}|-\t-)"
+"""The stamp of any stored line, up to the TAB before the log line; dated or not."""
 
 _DATE = r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}"
 _AT = rf"\[{_DATE}:"

@@ -15,6 +15,7 @@ from zipfile import ZipFile
 import pytest
 
 from clickstream import config
+from clickstream.batch import job
 from clickstream.errors import BadInput, ClickstreamError, NotRunning, ServiceFailed
 from clickstream.runtime.process import wait_until
 from clickstream.spark import driver, events, submit
@@ -31,8 +32,6 @@ def settings(tmp_path):
 
 
 def test_the_command_line(settings):
-    from clickstream.batch import job
-
     argv = submit.submit_argv(settings, JOB, Path("/t/plan"), Path("/t/p"))
     assert Path(argv[0]).name == "spark-submit"
     assert argv[1:] == [
@@ -49,15 +48,16 @@ def test_the_package_is_zipped_to_the_same_bytes_and_python_imports_it(tmp_path)
         (tmp_path / name).mkdir()
     first, second = (submit.package_zip(tmp_path / name) for name in ("a", "b"))
     assert first.read_bytes() == second.read_bytes()
-    assert not [name for name in ZipFile(first).namelist() if not name.endswith(".py")]
+    assert {Path(name).suffix for name in ZipFile(first).namelist()} == {".py", ".sql"}
+    code = "from clickstream.batch import job; print(job.__file__); print(job.copies(), end='')"
     done = subprocess.run(
-        [sys.executable, "-c", "from clickstream.batch import job; print(job.__file__)"],
+        [sys.executable, "-c", code],
         env=os.environ | {"PYTHONPATH": str(first), "PYTHONSAFEPATH": "1"},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == f"{first}/clickstream/batch/job.py"
+    assert done.stdout == f"{first}/clickstream/batch/job.py\n{job.copies()}"
 
 
 def test_what_is_configured_wins_and_java_options_add_up(settings):

@@ -168,6 +168,35 @@ def test_stamp_keeps_the_line():
     assert re.match(weblog.COMBINED.stamped, stamped.decode("latin-1"))
 
 
+@pytest.mark.parametrize("line", [LINE, b"", b"\t\n", LINE.replace(b"18/May", b"31/Feb")])
+def test_every_stamp_is_read_from_a_stored_line(line):
+    stamped = weblog.stamp("web.log-1", "0123456789abcdef", 10**18 - 1, line)
+    found = re.match(weblog.STORED_STAMP, stamped.decode("latin-1"))
+    _, ms, day, _ = stamped.decode("latin-1").split("\t", 3)
+    dated = (ms, day) if day != "-" else (None, None)
+    assert found.group("server", "file", "offset", "ms", "day") == (
+        *("web.log-1", "0123456789abcdef", "999999999999999999"),
+        *dated,
+    )
+    assert found[0] == stamped[: -len(line) - 1 or None].decode("latin-1")
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        "v2:w:0123456789abcdef:1\t1\t2015-05-18",
+        "v1:w:0123456789abcde:1\t1\t2015-05-18",
+        "v1:w:0123456789abcdef:1000000000000000000\t1\t2015-05-18",
+        f"v1:{'w' * 256}:0123456789abcdef:1\t1\t2015-05-18",
+        "v1:w:0123456789abcdef:1\t1\t-",
+        "v1:w:0123456789abcdef:1\t-\t2015-05-18",
+        "v1:w:0123456789abcdef:1",
+    ],
+)
+def test_what_is_no_stamp_of_a_stored_line(stamp):
+    assert not re.match(weblog.STORED_STAMP, stamp)
+
+
 def test_stamp_of_a_line_without_a_possible_time():
     line = with_(b"18/May", b"31/Feb")
     stamped = weblog.stamp("weblog1", "0123456789abcdef", 0, line)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from clickstream.config import Settings
 from clickstream.ingest.ledger_rebuild.record import MASTER, QUARANTINE, Record, Stored, record
 from clickstream.ledger import Ledger, LogFile
-from clickstream.spark import driver, events, stored_lines
+from clickstream.spark import driver, events, sql, stored_lines
 from clickstream.weblog import formats
 
 if TYPE_CHECKING:
@@ -21,18 +21,17 @@ if TYPE_CHECKING:
 PIECE_BYTES = 16 * 2**20
 NO_PATH = "(not known)"
 
-SQL = rf"""
-WITH lines AS (
-  SELECT '{MASTER}' AS store, value, substring_index(value, '\t', 3) AS head FROM master
-  UNION ALL SELECT '{QUARANTINE}', value, substring_index(value, '\t', 3) FROM quarantine
-), cut AS (
-  SELECT store, split(head, '[:\t]') AS h,
-    substring(cast(value AS BINARY), octet_length(head) + 2) AS raw
-  FROM lines WHERE octet_length(value) > octet_length(head) AND head RLIKE r'{stored_lines.HEAD}'
-)
-SELECT store, h[1] AS server, h[2] AS file, cast(h[3] AS BIGINT) AS offset, h[5] AS day, raw
-FROM cut ORDER BY server, file, offset, store
-"""  # noqa: S608 (constants of ours only)
+
+def query() -> str:
+    """The query over the views `master` and `quarantine`."""
+    return sql.query(
+        "clickstream.ingest.ledger_rebuild",
+        "sorted_lines",
+        master=MASTER,
+        quarantine=QUARANTINE,
+        head=stored_lines.HEAD,
+        stamp=stored_lines.stamp("head"),
+    )
 
 
 def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> dict[str, Any]:
@@ -82,7 +81,7 @@ def row_of(log: LogFile, rebuilt: Record) -> dict[str, Any]:
 
 
 def _sorted(session: "SparkSession") -> Iterator[Stored]:
-    for row in session.sql(SQL).toLocalIterator():
+    for row in session.sql(query()).toLocalIterator():
         yield Stored(row.store, row.server, row.file, row.offset, row.day, bytes(row.raw))
 
 
