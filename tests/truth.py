@@ -122,12 +122,12 @@ def parse(line: bytes) -> Line:
     """One line without its end; raises Malformed."""
     if len(line) > MAX_LINE_BYTES:
         raise Malformed("too long")
-    cursor = Cursor(line)
+    cursor = Cursor(line.removeprefix(b"\xef\xbb\xbf"))  # a byte order mark is in no column
     host = cursor.word()
     cursor.expect(b" ")
     ident = cursor.word()
     cursor.expect(b" ")
-    user = cursor.up_to(_date_place(line, cursor.at))
+    user = cursor.up_to(_date_place(cursor.text, cursor.at))
     if not is_client(host) or not _columns(ident, user):
         raise Malformed("columns")
     cursor.expect(b" [")

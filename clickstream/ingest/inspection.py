@@ -110,9 +110,10 @@ def refuse(
     if scanned.invalid and invalid * 100 > settings.replay.max_invalid_percent * lines:
         key = f"servers.{server}.format" if server else "the format of its server"
         reason, example = min(scanned.examples.items(), key=lambda item: item[1].offset)
+        why = weblog.explain(example.raw, scanned.form, reason)
         raise BadInput(
             f"{invalid:,} of the {lines:,} lines of {name} are not valid {scanned.form.name} lines"
-            f" (the first one: {reason}, {example})",
+            f" (the first one: {reason}, {why}; {example})",
             f"{look}set {key}{_better(scanned)}, or take it as it is with a higher"
             " replay.max_invalid_percent: rejects are kept in the quarantine",
         )
@@ -237,7 +238,8 @@ def _fields(line: logs.Line, form: Format, mapping: Categories) -> dict[str, str
             raise weblog.InvalidLine(TOO_LONG)
         entry = weblog.parse(line.raw, form)
     except weblog.InvalidLine as error:
-        return {"reject": f"{error.reason}, {_example(line)}"}
+        why = weblog.explain(line.raw, form, error.reason)
+        return {"reject": f"{error.reason}, {why}; {_example(line)}"}
     fields = entry._asdict() | {"category": categories.of(entry.request, mapping)}
     order = dict.fromkeys(["vhost", *fields])
     return {key: _shown(fields[key]) for key in order if fields[key] is not None}
@@ -249,6 +251,9 @@ def _shown(value: str | int) -> str:
 
 def _rejects(scanned: Scan) -> Rows:
     return [
-        _row("rejects", reason, n, str(scanned.examples[reason]))
+        _row(
+            "rejects", reason, n, f"{weblog.explain(example.raw, scanned.form, reason)}; {example}"
+        )
         for reason, n in scanned.invalid.most_common()
+        for example in [scanned.examples[reason]]
     ]

@@ -28,10 +28,14 @@ from clickstream.ledger import UNDATED, VALID, Ledger
 from clickstream.rows import Rows
 from clickstream.weblog import formats
 
-GROUPS = ("reason", "server", "file", "log", "lines", "first_offset", "example")
+GROUPS = ("reason", "server", "file", "log", "lines", "first_offset", "why", "example")
 LINES = ("reason", "server", "file", "log", "offset", "line")
 NOW_VALID, UNSTAMPED = "valid-now", "unstamped"
 REASONS = (NOW_VALID, *weblog.REASONS, UNSTAMPED)
+_OUR_WORDS = {
+    NOW_VALID: "it is valid in the format of now",
+    UNSTAMPED: "no spooler of ours has put it there",
+}
 _STAMP = re.compile(rf"{weblog.STORED_STAMP}\t".encode())
 _HEAD_BYTES = 4096
 _UNFINISHED = ("_", ".")
@@ -83,7 +87,7 @@ def _select(settings: Settings, chosen: Chosen) -> Iterator[RejectedLine]:
 
 
 def grouped(settings: Settings, chosen: Chosen) -> Rows:
-    """Rejects by reason, server and file: how many, the first one's offset, and that line."""
+    """Rejects by reason, server and file: how many, the first one's offset, why, and that line."""
     count: dict[tuple[str, str, str], int] = {}
     first: dict[tuple[str, str, str], RejectedLine] = {}
     for reject in select(settings, chosen):
@@ -91,10 +95,11 @@ def grouped(settings: Settings, chosen: Chosen) -> Rows:
         count[group] = count.get(group, 0) + 1
         first[group] = min(first.get(group, reject), reject, key=lambda each: each.offset)
     path = _paths(settings)
-    return [
-        dict(zip(GROUPS, (*group, path(group), count[group], at.offset, _line(at)), strict=True))
+    rows = (
+        (*group, path(group), count[group], at.offset, _why(settings, at), _line(at))
         for group, at in sorted(first.items())
-    ]
+    )
+    return [dict(zip(GROUPS, row, strict=True)) for row in rows]
 
 
 def listed(settings: Settings, chosen: Chosen) -> Rows:
@@ -302,6 +307,12 @@ def _paths(settings: Settings) -> Callable[[tuple[str, str, str]], str]:
     with Ledger.open(settings.files.ledger) as ledger:
         known = {(log.server, log.file): log.path for log in ledger.files()}
     return lambda group: known.get(group[1:], "")
+
+
+def _why(settings: Settings, reject: RejectedLine) -> str:
+    if reject.reason in _OUR_WORDS:
+        return _OUR_WORDS[reject.reason]
+    return weblog.explain(reject.raw, formats.of(settings, reject.server), reject.reason)
 
 
 def _line(reject: RejectedLine) -> str:

@@ -36,6 +36,8 @@ STORED_ID = _id(f"{{1,{MAX_SERVER_CHARS}}}+", f"{{1,{MAX_OFFSET_DIGITS}}}+")
 STORED_STAMP = rf"{STORED_ID}\t(?:(?P<ms>-?[0-9]{{1,18}}+)\t{_DAY}|-\t-)"
 """The stamp of any stored line, up to the TAB before the log line; dated or not."""
 
+MARK = r"(?:\xef\xbb\xbf)?+"
+"""A byte order mark, with which some editors begin a file; no column holds it."""
 _DATE = r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}"
 _AT = rf"\[{_DATE}:"
 # No alternation here: a possessive group that backtracks inside is wrong in Python before 3.11.5.
@@ -96,6 +98,8 @@ def _format(name: str, line: str, reading: str, longer: str) -> Format:
     # user has a space in his name: 0.5 instead of 1.3 us per line of 260 bytes.
     simple = timed.replace(QUOTED, '[^"]*+').replace(_USER, f"(?:-|{NO_ADDRESS}[^ ]++)")
     simple = simple.replace(_IDENT, "[^ .:]++").replace(END, "\r?+\n")
+    # Without the mark: to look for one costs 1 us per line, and hardly any line has one.
+    line, timed, reading, longer = (MARK + each for each in (line, timed, reading, longer))
     stamped = grouped(STAMP, ("version", "day")) + grouped(line, ())
     expressions = (line, timed, simple, reading, longer)
     return Format(

@@ -3,15 +3,14 @@
 import gzip
 import json
 import os
-from pathlib import Path
 
 import pytest
 
 from clickstream.cli import main
 from clickstream.ingest.follow import record, search
+from tests.cases import log, needs_cases
 from tests.ingest.test_follow import SERVER, Home
 
-CASE = Path(__file__).resolve().parents[3] / "shared" / "cases" / "symlink-rotation" / "input.log"
 NAMINGS = [
     ("access-2024-05-03.log", "access-2024-05-04.log"),
     ("access.log-20240503", "access.log-20240504"),
@@ -30,6 +29,9 @@ NAMINGS = [
 ]
 
 
+pytestmark = needs_cases
+
+
 @pytest.fixture
 def home(tmp_path):
     made = Home(tmp_path)
@@ -39,7 +41,7 @@ def home(tmp_path):
 
 @pytest.fixture
 def lines():
-    return CASE.read_bytes().splitlines()
+    return log("symlink-rotation").read_bytes().splitlines()
 
 
 def write(path, lines):

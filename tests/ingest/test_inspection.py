@@ -95,7 +95,8 @@ def test_more_than_the_share_is_refused(tmp_path, bad, good, percent, refused):
         return
     with pytest.raises(BadInput, match=f"{bad} of the {bad + good} lines of log") as caught:
         inspection.refuse(settings, "weblog1", "log", found)
-    assert "not-a-log-line, byte 0: x" in caught.value.message
+    words = weblog.REASONS["not-a-log-line"]
+    assert f"not-a-log-line, {words}; byte 0: x" in caught.value.message
     for named in ("servers.weblog1.format", "max_invalid_percent"):
         assert named in caught.value.hint
 
@@ -186,8 +187,9 @@ def test_the_first_lines_are_shown_field_by_field_and_obeyed_by_none(settings, t
     safe = r"\x1b]0;gone\x07\xff"
     assert ("line 1", "agent", None, safe) in shown
     at = len(VHOST) - len(b"agent") + len(HOSTILE) + 1
-    assert shown[-2] == ("line 2", "reject", None, f"binary, byte {at}: {safe}")
-    assert shown[-1] == ("rejects", "binary", 1, f"byte {at}: {safe}")
+    said = f"{weblog.REASONS['binary']}; byte {at}: {safe}"
+    assert shown[-2] == ("line 2", "reject", None, f"binary, {said}")
+    assert shown[-1] == ("rejects", "binary", 1, said)
     assert all(value.isprintable() for *_, value in shown)
     assert found.problem is None
 

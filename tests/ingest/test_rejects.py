@@ -132,7 +132,7 @@ def test_groups(quarantine):
     put(quarantine, "a.2", stamped(0, b"x", OTHER), stamped(100, COMBINED))
     put(quarantine, "too-long", too_long(200, LONG))
     rows = rejects.grouped(quarantine(), Chosen())
-    assert [tuple(row.values())[:-1] for row in rows] == [
+    assert [tuple(row.values())[:-2] for row in rows] == [
         ("binary", "weblog1", FILE, "", 1, 4),
         ("not-a-log-line", "weblog1", FILE, "", 2, 7),
         ("not-a-log-line", "weblog1", OTHER, "", 1, 0),
@@ -140,6 +140,8 @@ def test_groups(quarantine):
         ("valid-now", "weblog1", FILE, "", 1, 100),
     ]
     assert [row["example"] for row in rows][:3] == [r"\x1b]0;gone\x07\xff\t\r", "more junk", "x"]
+    assert rows[1]["why"] == weblog.REASONS["not-a-log-line"]
+    assert "valid" in rows[4]["why"]
     assert rows[3]["example"].endswith(f"({LONG:,} bytes)")
     assert len(rows[3]["example"]) < 200
     strict = rejects.grouped(quarantine(**{"servers.weblog1.format": "common"}), Chosen())

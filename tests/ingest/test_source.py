@@ -33,7 +33,7 @@ def log(tmp_path):
         (b"", "is empty"),
         (
             b"no log\n\nat all\n",
-            "3 of the 3 lines .* not valid combined lines .*not-a-log-line, byte 0: no log",
+            "3 of the 3 lines .* not valid combined lines .*not-a-log-line, .*; byte 0: no log",
         ),
         (VHOST * 10, "vhost_combined"),
         (gzip.compress(VHOST * 10), "vhost_combined"),

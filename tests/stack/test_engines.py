@@ -63,7 +63,13 @@ OTHERS = (
     b'h - - [26/Feb/9999:00:00:00 +0000] "GET / HTTP/1.1" 200 -',
 )
 VHOST = b"www.example.org:443 "
+MARK = b"\xef\xbb\xbf"
 OTHER_SHAPES = (
+    MARK + FORMAT % (b"GET /x HTTP/1.1", b"x"),
+    MARK + VHOST + FORMAT % (b"GET /x HTTP/1.1", b"x"),
+    VHOST + MARK + FORMAT % (b"GET /x HTTP/1.1", b"x"),
+    MARK + MARK + FORMAT % (b"GET /x HTTP/1.1", b"x"),
+    MARK[:2] + FORMAT % (b"GET /x HTTP/1.1", b"x"),
     VHOST + FORMAT % (b"GET /x HTTP/1.1", b"x"),
     b"[2001:db8::1]:80 " + FORMAT % (b"GET /x HTTP/1.1", b"x"),
     b"2001:db8::1 - u" + (FORMAT % (b"GET /x HTTP/1.1", b"x"))[9:],

@@ -103,7 +103,8 @@ def test_a_client(host):
         "h\x1b[31m",
         "h\x00",
         "\x7f",
-        "\xef\xbb\xbf203.0.113.50",
+        "\xef\xbb203.0.113.50",
+        "\xef\xbb\xbf\xef\xbb\xbf203.0.113.50",
         "h\xe4user.example",
         "=1+1",
         "a@b",
@@ -118,6 +119,17 @@ def test_no_client(host):
     if host[-1:].isdigit() and host != "unix:1" and host.endswith(("50000", ":443", ":80", ":1")):
         reported = weblog.explain(raw, weblog.COMBINED, "not-a-client")
         assert ("port" in reported) == (host not in {"203.0.113.20.50000"})
+
+
+@pytest.mark.parametrize("form", weblog.FORMATS.values(), ids=weblog.FORMATS)
+def test_a_byte_order_mark_belongs_to_no_column(form):
+    raw = LINE % b"203.0.113.50"
+    raw = raw[: raw.index(b' "-"')] if form is weblog.COMMON else raw
+    raw = b"www.example.org:80 " + raw if form is weblog.VHOST_COMBINED else raw
+    marked = b"\xef\xbb\xbf" + raw
+    assert weblog.parse(marked, form) == weblog.parse(raw, form)
+    with pytest.raises(weblog.InvalidLine):
+        weblog.parse(b" " + marked, form)
 
 
 @pytest.mark.parametrize("host", ["203.0.113.20, 198.51.100.1, 192.0.2.10", "a,b"])
