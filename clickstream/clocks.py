@@ -13,7 +13,7 @@ from clickstream.days import instant
 
 MOST_AHEAD = timedelta(days=1)
 """Zones are less than a day apart: a day may be so far ahead of the clock that stored it."""
-QUIET = timedelta(days=7)
+QUIET = timedelta(days=3)
 FEW = 10
 
 
@@ -33,7 +33,7 @@ def newest_day(days: Mapping[str, DayVolume]) -> str | None:
     """The newest day that is no stray one; None where every day is.
 
     A day is a stray one where it is more than MOST_AHEAD ahead of the clock that stored it. So are
-    the newest days where they follow on more than QUIET without a line, were not of the time at
+    the newest days where they come more than QUIET after the day before, were not of the time at
     which they were stored, and hold together at most one in FEW of the lines of a usual day: the
     smallest of the largest days that hold half of all lines together.
     """

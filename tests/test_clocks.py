@@ -49,7 +49,7 @@ def test_a_few_lines_long_after_an_archive_are_of_a_wrong_clock_as_well():
     "more",
     [
         {"d2024_03_29": 1},  # a day that has just begun
-        {"d2024_04_03": 1},  # after some days without a visit
+        {"d2024_03_31": 1},  # after a weekend without a visit
         {"d2024_06_01": 5},  # traffic begins again
         {"d2024_06_01": 1, "d2024_06_02": 1},
         {"d2026_11_28": 1},  # of its time: a live log beside an archive

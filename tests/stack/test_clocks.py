@@ -81,6 +81,8 @@ def healthy_is_what_is_configured(tolerant: Settings, run: Command) -> None:
     expected = sum(s == 301 for n, s in enumerate(statuses) if end - 300 < 10 * n <= end)
     (row,) = ask(run, "report", "health", "--server", "weblog1")
     assert (row["non_200"], row["state"]) == (expected, "ok")
+    attacks = [ask(run, "report", "ddos", "--last", days) for days in ("1d", "2d")]
+    assert [len(rows) for rows in attacks] == [0, 1]
     assert expected <= 10 < sum(s != 200 for s in statuses[-30:])
 
 
