@@ -136,6 +136,20 @@ def test_a_log_that_is_gone_is_reported_until_it_comes_back(home, lines, tmp_pat
     assert record.problems(home.settings) == []
 
 
+def test_a_log_that_was_put_and_replayed_is_missing_no_more(home, lines, tmp_path):
+    write(home.path, lines[:10])
+    home.begin()
+    home.settle()
+    home.end()
+    elsewhere = tmp_path / "elsewhere"
+    home.path.rename(elsewhere)
+    write(home.path, lines[15:])
+    again(home)
+    assert "is gone" in record.problems(home.settings)[0]
+    home.follower._spooler.recognise(SERVER, lambda: elsewhere.open("rb"), "/source/access.log")
+    assert record.problems(home.settings) == []
+
+
 def test_how_much_of_it_was_not_seen(home, lines):
     write(home.path, lines[:10])
     with home.path.open("ab") as file:

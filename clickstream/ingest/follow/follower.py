@@ -203,8 +203,12 @@ class Follower:
         """A reader of a file that was found, recognised."""
         tailed.first_look()
         log = LogReader(tailed, self._target)
-        if self._knows(log):
-            self._moved(log.open, tailed.path)
+        try:
+            if self._knows(log):
+                self._moved(log.open, tailed.path)
+        except BaseException:
+            tailed.close()
+            raise
         return log
 
     def _opened(self, live: FileEntry) -> LogReader:

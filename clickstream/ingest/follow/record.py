@@ -20,8 +20,8 @@ class Reading(NamedTuple):
 class Missing(NamedTuple):
     """A log that was not read to its end and is not there any more.
 
-    It was read up to the byte `offset`; `size` is what it was last seen to hold, `source` where
-    the ledger had it then.
+    It was read up to the byte `offset`; `size` is what it was last seen to hold, `source` its
+    path in the ledger since.
     """
 
     path: str

@@ -14,6 +14,7 @@ from clickstream.ingest.follow.log_reader import LogReader
 from clickstream.ingest.follow.record import Missing, Reading, Record, unresolved
 from clickstream.ingest.follow.tail import FileEntry, FileRemoved, Key, TailedFile, look, opened
 from clickstream.ingest.spool import logs
+from clickstream.ingest.spool.spooler import LOCAL
 from clickstream.ledger import Ledger, LogFile, line_end_checksum
 
 _FIRST_LINE_BYTES = 1 << 20
@@ -126,7 +127,10 @@ class Search:
         for file in lost:
             reading, log = self._record.reading.pop(file, None), known.get(file)
             if reading and file not in self._reported:
-                offset, source = (log.bytes, log.path) if log else (0, "")
+                source = f"{LOCAL}{reading.path} (gone)"  # whatever may stand at the path by now
+                if log:
+                    self._ledger.moved(log, source)
+                offset = log.bytes if log else 0
                 self._record.missing[file] = Missing(reading.path, offset, reading.size, source)
             if file in self._record.missing and file not in self._reported:
                 self._notify(str(self._record.missing[file]))
