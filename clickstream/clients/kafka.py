@@ -3,7 +3,7 @@
 One partition per server, in the order of `servers`, so each server's lines keep their order.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
@@ -20,11 +20,12 @@ MAX_MESSAGE_BYTES = 2 * 2**20
 
 
 class Record(NamedTuple):
-    """A record of the topic; `value` is a stamped line."""
+    """A record of the topic; `value` is a stamped line, written at an epoch ms."""
 
     partition: int
     offset: int
     value: bytes
+    written_ms: int = 0
 
 
 def answers(bootstrap: str, timeout_s: float) -> bool:
@@ -119,11 +120,13 @@ def topic_id(settings: Settings) -> str:
     return str(found.topic_id)
 
 
-def consume(settings: Settings) -> Iterator[Record]:
-    """Every record up to the present end, partition by partition."""
+def consume(settings: Settings, partitions: Collection[int] | None = None) -> Iterator[Record]:
+    """Every record up to the present end, partition by partition; None: of all partitions."""
     consumer = _consumer(settings)
     try:
         for partition, (first, end) in offsets(settings).items():
+            if partitions is not None and partition not in partitions:
+                continue
             consumer.assign([TopicPartition(settings.kafka.topic, partition, first)])
             yield from _until(consumer, first, end)
     finally:
@@ -140,7 +143,8 @@ def _until(consumer: Consumer, first: int, end: int) -> Iterator[Record]:
         for message in messages:
             if message.error():
                 raise ClickstreamError(f"Kafka: {message.error()}")
-            record = Record(message.partition() or 0, message.offset() or 0, message.value() or b"")
+            place = message.partition() or 0, message.offset() or 0
+            record = Record(*place, message.value() or b"", message.timestamp()[1])
             position = record.offset + 1
             yield record
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from clickstream.explain.line import Explanation
 
 app = App(
-    help="Why is it so? How a line of a log is read.\n\n"
+    help="Why is it so? How a line of a log is read, and its way through the stores.\n\n"
     "Example: clickstream explain line 'a line of a log' --server weblog1",
 )
 
@@ -48,6 +48,36 @@ def line(
         else:
             typer.echo("\n" * bool(number), nl=False)
             _show_line(found)
+
+
+@app.command("id")
+def id_(
+    name: Annotated[str, typer.Argument(metavar="ID", help="As v1:server:file:offset.")],
+    form: Form = "table",
+) -> None:
+    """A line's way through ledger, spool, channels, topic, files, batch views and speed layer.
+
+    Its server's partition of the topic, and the files of its day, are read from end to end. A stage
+    that cannot be asked says so.
+
+    Example: clickstream explain id v1:weblog1:0123456789abcdef:1234
+    """
+    from clickstream.console import output
+    from clickstream.explain import identity
+
+    settings, wanted = options.settings(), identity.parse(name)
+    with options.stages(form) as watch:
+        way = identity.trace(settings, wanted, watch)
+    if form == "json":
+        typer.echo(output.json_line(way.as_dict()))
+        return
+    if way.raw is not None:
+        typer.echo(way.raw)
+    if way.line is not None:
+        reason = way.line.reason and f": {way.line.reason}, {way.line.why}"
+        typer.echo(f"{'invalid' if reason else 'valid'}{reason}; {way.line.instant or 'no time'}")
+    rows = [stage._asdict() for stage in way.stages]
+    output.show(rows, identity.STAGES, "table")
 
 
 def _given(raw: str) -> Iterator[bytes]:

@@ -25,9 +25,9 @@ class Explanation:
     """A line as it would be read. Text is made printable.
 
     `reason` is empty for a valid line, else one of weblog.REASONS, and `why` says it in words;
-    `valid_as` names the formats in which it is valid. `instant` (UTC) and `day` are None where the
-    time is impossible, `printed`, the wall clock with its zone, where the line shows none. `fields`
-    are those of a valid line; `counts` are rows of COUNTS.
+    `valid_as` names the formats in which it is valid. `instant` (UTC), `epoch` (the same in s)
+    and `day` are None where the time is impossible, `printed`, the wall clock with its zone, where
+    the line shows none. `fields` are those of a valid line; `counts` are rows of COUNTS.
     """
 
     server: str | None
@@ -36,6 +36,7 @@ class Explanation:
     why: str
     valid_as: list[str]
     instant: str | None
+    epoch: int | None
     printed: str | None
     day: str | None
     category: str | None
@@ -71,6 +72,7 @@ def explain(
         why=weblog.explain(raw, form, verdict.reason) if verdict.reason else "",
         valid_as=[each.name for each in FORMATS.values() if not weblog.judge(raw, each).reason],
         instant=None if verdict.day is None else _utc(verdict.instant),
+        epoch=None if verdict.day is None else verdict.instant,
         printed=_printed(raw),
         day=verdict.day,
         category=_shown(categories.of(entry.request, settings.categories)) if entry else None,
@@ -138,7 +140,7 @@ def _realtime(
     settings: Settings, entry: Entry, server: str, category: str, now: float
 ) -> list[tuple[str, str, str, str]]:
     limits = settings.speed
-    if aside := _set_aside(entry.instant, now, limits.max_ahead_seconds):
+    if aside := set_aside(entry.instant, now, limits.max_ahead_seconds):
         return [(name, "", aside, "nothing") for name in ("popularity", "ddos", "health")]
     second = instant(entry.instant)
     windows = (
@@ -154,7 +156,7 @@ def _realtime(
     ]
 
 
-def _set_aside(second: int, now: float, max_ahead_s: int) -> str:
+def set_aside(second: int, now: float, max_ahead_s: int) -> str:
     """Why the speed layer would not count a line of this second; empty where it would."""
     if second <= 0:
         return "set aside by the speed layer: its instant is not after 1970"

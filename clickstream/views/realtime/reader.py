@@ -181,6 +181,13 @@ class RealTime(Store):
                 days[day] = DayVolume(before.lines + lines, max(before.stored, written))
         return days
 
+    def highest(self, server: str, file: str) -> int | None:
+        """The highest offset of a log that was counted; None where none was."""
+        row = self.run(
+            "SELECT highest FROM files WHERE server = ? AND file = ?", server, file
+        ).one()
+        return None if row is None else int(row.highest)
+
     def status(self) -> dict[str, Any]:
         """How far the stream came.
 
