@@ -11,10 +11,11 @@ from clickstream.console import options
 from clickstream.console.app import App
 
 if TYPE_CHECKING:
+    from clickstream.explain.figure import Figure
     from clickstream.explain.line import Explanation
 
 app = App(
-    help="Why is it so? How a line of a log is read, and its way through the stores.\n\n"
+    help="Why is it so? A line, its way through the stores, or a figure of a report.\n\n"
     "Example: clickstream explain line 'a line of a log' --server weblog1",
 )
 
@@ -78,6 +79,57 @@ def id_(
         typer.echo(f"{'invalid' if reason else 'valid'}{reason}; {way.line.instant or 'no time'}")
     rows = [stage._asdict() for stage in way.stages]
     output.show(rows, identity.STAGES, "table")
+
+
+@app.command()
+def report(
+    name: Annotated[
+        Literal["hourly", "responses", "categories", "popularity", "visitors"],
+        typer.Argument(metavar="REPORT", help="Which report the figure is of."),
+    ],
+    date: Annotated[str | None, typer.Option("--date", help="The day of the figure.")] = None,
+    hour: Annotated[int | None, typer.Option(min=0, max=23, help="The hour (hourly).")] = None,
+    server: Annotated[str, typer.Option(help="One server's name, or all.")] = "all",
+    category: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="As the report shows it (categories, popularity)."),
+    ] = None,
+    at: Annotated[str | None, typer.Option("--at", help="End of the window (popularity).")] = None,
+    lines: Annotated[
+        int, typer.Option(min=0, help="So many of the lines behind it, by a Spark job.")
+    ] = 0,
+    conf: options.Conf = None,
+    form: Form = "table",
+) -> None:
+    """A figure of a report: which layer counted which minutes of it, up to where, and the sum.
+
+    With --lines the first lines behind it, each with its id, from the master dataset.
+
+    Example: clickstream explain report hourly --date 2015-05-18 --hour 14 --server weblog1
+    """
+    from clickstream.console import output
+    from clickstream.explain import figure
+
+    asked = figure.Asked(name, date, server, hour, category, at)
+    with options.stages(form) as watch:
+        found = figure.explain(options.settings(conf), asked, lines, watch)
+    if form == "json":
+        typer.echo(output.json_line(found.as_dict()))
+    else:
+        _show_figure(found)
+
+
+def _show_figure(found: "Figure") -> None:
+    from clickstream.console import output
+    from clickstream.explain.figure import LINES, PARTS
+
+    answer = found.answer
+    output.show(answer.rows, answer.columns, "table", footer=answer.footer)
+    output.show(found.parts, PARTS, "table", footer=f"sum: {found.sum:,} requests")
+    if found.lines is not None:
+        number = f"{found.lines.found:,} distinct lines of {found.lines.visitors:,} visitors"
+        where = "in closed files of the master dataset"
+        output.show(found.lines.rows, LINES, "table", footer=f"{number} {where}")
 
 
 def _given(raw: str) -> Iterator[bytes]:
