@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from clickstream.errors import ClickstreamError, NoData, NotRunning
 from clickstream.rows import Rows
@@ -72,9 +72,16 @@ class Layers:
             return None
 
 
+class Connections(NamedTuple):
+    """The connections of a home to both databases, each made when it is first asked for."""
+
+    batch: Callable[[], "BatchViews"]
+    realtime: Callable[[], "RealTime"]
+
+
 @contextmanager
-def opened(settings: "Settings", chosen: Layer = MERGED) -> Iterator[Layers]:
-    """The layers of a home; what was opened is closed again."""
+def connected(settings: "Settings") -> Iterator[Connections]:
+    """The connections of a home; what was opened is closed again."""
     with ExitStack() as stack:
 
         def batch() -> "BatchViews":
@@ -87,7 +94,7 @@ def opened(settings: "Settings", chosen: Layer = MERGED) -> Iterator[Layers]:
 
             return stack.enter_context(RealTime.connect(settings))
 
-        yield Layers(cache(batch), cache(realtime), chosen)
+        yield Connections(cache(batch), cache(realtime))
 
 
 def _runs(views: "BatchViews") -> Rows:

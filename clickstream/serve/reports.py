@@ -14,7 +14,7 @@ from clickstream.days import DAY_SECONDS, DaySelection, instant
 from clickstream.errors import ClickstreamError, NoData
 from clickstream.rows import ALL, Row, Rows
 from clickstream.serve import alerting, compare, notes, traffic
-from clickstream.serve.layers import Layers, opened
+from clickstream.serve.layers import Connections, Layers, connected
 from clickstream.serve.question import (
     BARS,
     COLUMNS,
@@ -47,17 +47,20 @@ def ask(settings: "Settings", report: str, question: Question) -> Answer:
     Raises NotRunning or ClickstreamError when the layer's database cannot be reached, NoData
     when the layer, or the one day asked for, is empty.
     """
-    if report in REALTIME:
-        from clickstream.views.realtime import RealTime
+    with connected(settings) as connections:
+        found = answer(connections, report, question)
+    more = alerting.notes(settings) if report == "alerts" else ()
+    return found._replace(notes=(*found.notes, *more))
 
-        with RealTime.connect(settings) as realtime:
-            answer = from_realtime(realtime, report, question)
-        more = alerting.notes(settings) if report == "alerts" else ()
-        return answer._replace(notes=(*answer.notes, *more))
-    with opened(settings, question.layer) as layers:
-        if report in traffic.REPORTS:
-            return traffic.answer(layers, report, question)
-        return from_batch(layers, report, question)
+
+def answer(connections: Connections, report: str, question: Question) -> Answer:
+    """As `ask`, over connections that stay open."""
+    if report in REALTIME:
+        return from_realtime(connections.realtime(), report, question)
+    layers = Layers(*connections, question.layer)
+    if report in traffic.REPORTS:
+        return traffic.answer(layers, report, question)
+    return from_batch(layers, report, question)
 
 
 def from_batch(layers: Layers, report: str, question: Question) -> Answer:

@@ -25,6 +25,7 @@ from clickstream.views.batch import BatchViews, LineCount
 from clickstream.views.realtime.reader import Minute
 from tests.examples import examples
 
+WITH = {"visitor": "host", "categories": ""}
 ZONES = {"a": 0, "b": -7 * 3600}
 MIDNIGHT = int(datetime(2015, 5, 18, tzinfo=UTC).timestamp())
 DAYS = ["2015-05-16", "2015-05-17", "2015-05-18", "2015-05-19"]
@@ -118,7 +119,9 @@ def counted(views, lines, days=DAYS, published=None, ledger=None):
     """
     for day in DAYS:
         own = [each for each in lines if each.date == day]
-        rows = view_rows.rows(view_rows.Run(day, [], MIDNIGHT, 1, {}, "r"), list(jobs_counts(own)))
+        rows = view_rows.rows(
+            view_rows.Run(day, [], MIDNIGHT, 1, WITH, "r"), list(jobs_counts(own))
+        )
         views.replace_day(day, rows if own and day in days else {})
     known = Counter((each.server, each.date) for each in published or lines)
     views.publish_line_counts(

@@ -1,6 +1,7 @@
 """The layers held against each other: what differs, why, and what has no cause."""
 
 from collections import Counter
+from contextlib import nullcontext
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,6 @@ from clickstream.serve.causes import (
     SKIPPED,
     Causes,
 )
-from clickstream.serve.layers import Layers
 from tests.examples import examples
 from tests.serve.test_merge import (
     DAYS,
@@ -50,7 +50,7 @@ class Both(Speed):
         return found
 
     def compatibility(self):
-        return {"categories": None}
+        return {"categories": ""}
 
 
 def proven(views, lines, speed, causes=None, category="/"):  # noqa: F811
@@ -135,23 +135,21 @@ def away():
     raise NotRunning("it does not answer")
 
 
-def opened(monkeypatch, layers):
-    from contextlib import nullcontext
-
-    monkeypatch.setattr(proof, "opened", lambda _: nullcontext(layers))
+def connected(monkeypatch, *readers):
+    monkeypatch.setattr(proof, "connected", lambda _: nullcontext(readers))
 
 
 def test_a_layer_that_never_ran_leaves_nothing_to_compare(views, monkeypatch):  # noqa: F811
-    opened(monkeypatch, Layers(lambda: counted(views, []), lambda: Speed(TODAY)))
+    connected(monkeypatch, lambda: counted(views, []), lambda: Speed(TODAY))
     done = proof.of(None, DaySelection())
     assert done.summary == ["nothing to compare: the batch layer has not run yet"]
     done.check()
 
 
 def test_a_layer_that_does_not_answer_proves_nothing(views, monkeypatch):  # noqa: F811
-    opened(monkeypatch, Layers(lambda: counted(views, TODAY), away))
+    connected(monkeypatch, lambda: counted(views, TODAY), away)
     with pytest.raises(NotRunning):
         proof.of(None, DaySelection())
-    opened(monkeypatch, Layers(lambda: counted(views, TODAY), lambda: Speed(TODAY)))
+    connected(monkeypatch, lambda: counted(views, TODAY), lambda: Speed(TODAY))
     with pytest.raises(NoData, match="2015-05-19"):
         proof.of(None, DaySelection(only="2015-05-19"))

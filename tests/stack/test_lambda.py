@@ -217,3 +217,37 @@ def test_a_second_batch_run_gives_the_same_rows(world):
     assert "nothing to do" in runner(world.settings)("batch", "run").stderr
     runner(world.settings)("batch", "run", "--all")
     assert before == [world.ask(n) for n in ("visitors", "responses", "hourly", "categories")]
+
+
+def minutes(world):
+    """Every server's counts by printed minute, as both layers answer them together."""
+    rows = world.ask("traffic", "--by", "minute")
+    keys = ("success", "failure", "other")
+    return {
+        (row["server"], row["date"], row["minute"]): Counter({key: row[key] for key in keys})
+        for row in rows
+        if row["server"] != "all"
+    }
+
+
+def test_both_layers_are_one_answer_whatever_the_batch_layer_has_counted(world):
+    """Nothing, half of the days, all of them: the same figures, and each difference explained."""
+    run, truth = runner(world.settings), world.independent()
+    expected = {
+        (server, *when): Counter(classes)
+        for server in world.logs
+        for when, classes in truth.minutes(server).items()
+    }
+    days = sorted({date for _, date, _ in expected})
+    hours = [(row["hour"], row["requests"]) for row in world.ask("hourly")]
+    run("batch", "drop", "--yes")
+    for batch in (None, ("--to", days[len(days) // 2]), ()):
+        if batch is not None:
+            run("batch", "run", *batch)
+        assert minutes(world) == expected
+        assert [(row["hour"], row["requests"]) for row in world.ask("hourly")] == hours
+        proof = run("prove", "--format", "json")
+        assert json.loads(proof.stdout) == []
+        assert ("nothing to compare" in proof.stderr) == (batch is None)
+    states = {row["state"] for row in world.ask("responses")}
+    assert states == {"final"}
