@@ -52,6 +52,8 @@ def test_a_kind_that_is_no_text_is_refused_by_name(home):
     home.begin()
     with pytest.raises(BadInput, match="is UTF-16 text"):
         home.settle()
+    home.end()
+    assert "is UTF-16 text" in record.problems(home.settings)[0]
 
 
 def test_a_log_that_is_right_again_is_admitted_from_its_start(home):

@@ -111,6 +111,9 @@ class Follower:
         except NotRunning as error:  # a log replayed from HDFS before is looked up there
             self.done.waiting_for = f"HDFS ({error.message})"
             return False
+        except BadInput as refused:
+            self._file.record.refused = refused.message
+            raise
         self._let_go()
         self._save()
         if settled and all(map(self._is_live, self._logs)):

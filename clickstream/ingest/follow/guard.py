@@ -10,7 +10,6 @@ from pathlib import Path
 
 from clickstream import weblog
 from clickstream.config import Settings
-from clickstream.errors import BadInput
 from clickstream.ingest import inspection
 from clickstream.ingest.follow.log_reader import LogReader
 from clickstream.ingest.follow.record import Record
@@ -49,11 +48,7 @@ class Guard:
         """
         if log.admitted or log.open is None:
             return
-        try:
-            log.admitted = self._admitted(log.tailed, log.open)
-        except BadInput as refused:
-            self._record.refused = refused.message
-            raise
+        log.admitted = self._admitted(log.tailed, log.open)
         if log.admitted:
             self._record.refused = ""
 
