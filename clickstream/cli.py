@@ -1,6 +1,8 @@
 """The `clickstream` command: the tree of commands, and the only place where errors are printed."""
 
+import os
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -132,8 +134,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run() -> None:
-    """The console script."""
-    sys.exit(main())
+    """The console script.
+
+    It does not wait for a service that hangs: the clients' own threads would, until they give up.
+    """
+    code = main()
+    if any(thread.name.startswith(program.LEFT_ALONE) for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _usage(error: TyperException) -> int:

@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 NAME = "clickstream"
+LEFT_ALONE = "clickstream left alone: "
+"""The beginning of the name of a thread that may hang, and for which the program does not wait."""
 _COMMAND = re.compile(rf"(?<![\w./-]){NAME}(?= [a-z-])")
 
 

@@ -121,9 +121,13 @@ def report(
 
 def _show_figure(found: "Figure") -> None:
     from clickstream.console import output
+    from clickstream.console.escape import printable
     from clickstream.explain.figure import LINES, PARTS
 
-    answer = found.answer
+    answer, asked = found.answer, found.asked
+    said = {"hour": asked.hour, "server": asked.server, "category": asked.category}
+    named = (f"{key} {value}" for key, value in said.items() if value is not None)
+    typer.echo(printable(" ".join([asked.report, asked.date or "", *named]).replace("  ", " ")))
     output.show(answer.rows, answer.columns, "table", footer=answer.footer)
     output.show(found.parts, PARTS, "table", footer=f"sum: {found.sum:,} requests")
     if found.lines is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from clickstream.config import Settings
+from clickstream.console.program import LEFT_ALONE
 from clickstream.days import instant
 from clickstream.errors import ClickstreamError
 from clickstream.status import ingest, layers, processes
@@ -94,7 +95,9 @@ class Collector:
     def _started(self, name: str, read: Read) -> tuple[threading.Thread, list[Part]]:
         answer: list[Part] = []
         target = threading.Thread(
-            target=lambda: answer.append(_read(read, self._settings)), name=name, daemon=True
+            target=lambda: answer.append(_read(read, self._settings)),
+            name=f"{LEFT_ALONE}{name}",
+            daemon=True,
         )
         target.start()
         return target, answer

@@ -1,6 +1,9 @@
 """The status as a whole: no part waits for another, none takes another with it."""
 
 import json
+import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -63,6 +66,24 @@ def test_a_part_that_hangs_is_left_to_itself_and_not_asked_twice(settings: Setti
     assert calls == [1]
     assert collected.collect(60).parts["hangs"].summary == "back"
     assert calls == [1, 1]
+
+
+def test_the_program_does_not_wait_for_what_hangs(tmp_path: Path) -> None:
+    """A service that takes connections and never answers, as a stopped process does."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        address = f"127.0.0.1:{port}"
+        sets = [f"hdfs.web=http://{address}", f"hdfs.url=hdfs://{address}"]
+        sets += [f"kafka.bootstrap={address}", f"database.url=mysql+pymysql://u:p@{address}/d"]
+        sets += ["cassandra.hosts=127.0.0.1", f"cassandra.port={port}"]
+        flags = [word for each in sets for word in ("--set", each)]
+        words = ["--home", str(tmp_path), *flags, "status", "--format", "json"]
+        command = [sys.executable, "-m", "clickstream", *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+    told = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    for name in ("source", "topic", "speed", "files", "days", "alerts"):
+        assert "answer" in told[name]["error"], name
 
 
 def test_as_json(settings: Settings) -> None:
