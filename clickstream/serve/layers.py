@@ -97,6 +97,13 @@ def connected(settings: "Settings") -> Iterator[Connections]:
         yield Connections(cache(batch), cache(realtime))
 
 
+@contextmanager
+def opened(settings: "Settings") -> Iterator[Layers]:
+    """The layers of a home, for one question; what was opened is closed again."""
+    with connected(settings) as connections:
+        yield Layers(*connections)
+
+
 def _runs(views: "BatchViews") -> Rows:
     runs = [run for run in views.runs(None) if run["lines"]]
     if not runs:

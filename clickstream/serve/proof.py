@@ -7,7 +7,7 @@ from clickstream.days import DAY_SECONDS, DaySelection
 from clickstream.errors import ClickstreamError, NoData
 from clickstream.rows import ALL, Rows
 from clickstream.serve import causes, prove
-from clickstream.serve.layers import Layers, connected
+from clickstream.serve.layers import opened
 from clickstream.serve.prove import Categories, Key
 from clickstream.serve.question import BATCH, SPEED, no_data
 from clickstream.serve.when import utc_start
@@ -46,8 +46,7 @@ def of(settings: "Settings", selection: DaySelection) -> Proof:
 
     Raises NotRunning where one of them does not answer, NoData for a single day without data.
     """
-    with connected(settings) as connections:
-        layers = Layers(*connections)
+    with opened(settings) as layers:
         if layers.batch is None or layers.realtime is None:
             return _of_one(layers.away)
         present = [run["date"] for run in layers.runs]

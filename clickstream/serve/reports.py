@@ -188,6 +188,9 @@ def health(views: "RealTime", _: int, question: Question) -> Rows:
     one = question.server if question.server != ALL else None
     servers = [one] if one else sorted(views.servers())
     moments = [(server, _moment(views, server, question)) for server in servers]
+    if question.peak:
+        peaks = views.non_200_peaks(servers, question.days.only)
+        moments = [(server, moment and (peaks[server] or moment)) for server, moment in moments]
     if question.days.only and not any(moment for _, moment in moments):
         raise no_data(question.days.only)
     return [
@@ -270,14 +273,12 @@ def _window_end(views: "RealTime", latest: int, question: Question) -> int:
 
 
 def _moment(views: "RealTime", server: str, question: Question) -> tuple[int, int] | None:
-    """The second a health row speaks of and its count; None for a server without a line then."""
+    """The latest second and its count, of a peak 0; None for a server without a line then."""
     day = question.days.only
     last = _last_second(views, server, day) if day else views.latest_by_server().get(server)
     if last is None:
         return None
-    if question.peak:
-        return views.non_200_peak(server, day) or (last, 0)
-    return last, views.non_200(server, last)
+    return last, 0 if question.peak else views.non_200(server, last)
 
 
 def _health_row(server: str, end: int, count: int, limit: int) -> Row:

@@ -17,6 +17,7 @@ from clickstream.serve.causes import (
     SKIPPED,
     Causes,
 )
+from clickstream.serve.layers import Layers
 from tests.examples import examples
 from tests.serve.test_merge import (
     DAYS,
@@ -135,21 +136,21 @@ def away():
     raise NotRunning("it does not answer")
 
 
-def connected(monkeypatch, *readers):
-    monkeypatch.setattr(proof, "connected", lambda _: nullcontext(readers))
+def opened(monkeypatch, *readers):
+    monkeypatch.setattr(proof, "opened", lambda _: nullcontext(Layers(*readers)))
 
 
 def test_a_layer_that_never_ran_leaves_nothing_to_compare(views, monkeypatch):  # noqa: F811
-    connected(monkeypatch, lambda: counted(views, []), lambda: Speed(TODAY))
+    opened(monkeypatch, lambda: counted(views, []), lambda: Speed(TODAY))
     done = proof.of(None, DaySelection())
     assert done.summary == ["nothing to compare: the batch layer has not run yet"]
     done.check()
 
 
 def test_a_layer_that_does_not_answer_proves_nothing(views, monkeypatch):  # noqa: F811
-    connected(monkeypatch, lambda: counted(views, TODAY), away)
+    opened(monkeypatch, lambda: counted(views, TODAY), away)
     with pytest.raises(NotRunning):
         proof.of(None, DaySelection())
-    connected(monkeypatch, lambda: counted(views, TODAY), lambda: Speed(TODAY))
+    opened(monkeypatch, lambda: counted(views, TODAY), lambda: Speed(TODAY))
     with pytest.raises(NoData, match="2015-05-19"):
         proof.of(None, DaySelection(only="2015-05-19"))

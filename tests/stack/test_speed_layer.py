@@ -98,7 +98,7 @@ def answers(settings: Settings, servers: list[str]) -> dict[str, object]:
         return {
             "latest": views.latest_by_server(),
             "offenders": {(o.second, o.ip): o.requests for o in views.offenders(None)},
-            "peaks": {server: views.non_200_peak(server, None) for server in [*servers, ALL]},
+            "peaks": views.non_200_peaks([*servers, ALL], None),
             "windows": {
                 (server, end): views.categories(server, end - 300, end)
                 for server in [*servers, ALL]

@@ -97,16 +97,20 @@ class RealTime(Store):
         sums = self._counts(counts.NON_200, start + 1, end)
         return counts.of(counts.by_server([sums], start, end), server).total()
 
-    def non_200_peak(self, server: str, day: str | None) -> tuple[int, int] | None:
-        """(second, count) of the highest trailing count on a UTC day or ever, earliest on a tie.
-
-        None where no answer was other than 200.
+    def non_200_peaks(
+        self, servers: Iterable[str], day: str | None
+    ) -> dict[str, tuple[int, int] | None]:
+        """(second, count) of each one's highest trailing count on a UTC day or ever, the earliest
+        on a tie; None where no answer was other than 200. A server may be `all`.
         """
         window = self.settings.speed.window_seconds
         first = day_start(day) if day else NEVER
         last = first + DAY_SECONDS - 1 if day else EVER
         sums = self._counts(counts.NON_200, max(first - window, NEVER), last)
-        return counts.peak(counts.per_second(sums, server), window, first)
+        return {
+            server: counts.peak(counts.per_second(sums, server), window, first)
+            for server in servers
+        }
 
     def traffic(self, start: int, end: int) -> tuple[Counts, Counts]:
         """The requests by category and the responses counted by health, in (start, end].
