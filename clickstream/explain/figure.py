@@ -19,7 +19,7 @@ from clickstream.errors import NoData, UsageError
 from clickstream.explain import lines_job
 from clickstream.rows import ALL, Row, Rows
 from clickstream.serve import reports, traffic
-from clickstream.serve.layers import Layers, opened
+from clickstream.serve.layers import Layers, connected
 from clickstream.serve.question import Answer, Question
 from clickstream.serve.when import second
 from clickstream.spark import stored_lines, submit
@@ -92,7 +92,8 @@ def explain(
     """
     question = _question(settings, asked)
     if asked.report in traffic.REPORTS:
-        with opened(settings) as layers:
+        with connected(settings) as connections:
+            layers = Layers(*connections)
             answer = traffic.answer(layers, asked.report, question)
             parts = list(_of_traffic(layers, asked, question))
     else:

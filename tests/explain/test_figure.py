@@ -15,7 +15,7 @@ from clickstream.config import Settings
 from clickstream.errors import NoData, UsageError
 from clickstream.explain import figure
 from clickstream.explain.figure import Asked
-from clickstream.serve.layers import Layers
+from clickstream.serve.layers import Connections
 from clickstream.serve.question import Answer
 from tests.serve.test_merge import Line, Speed, counted, line, views  # noqa: F401
 
@@ -42,10 +42,10 @@ def layers(views: Any, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: F811
         made = counted(views, batch, published=batch if final else LINES)
 
         @contextmanager
-        def opened(*_: object) -> Any:
-            yield Layers(lambda: made, lambda: Speed(speed))
+        def connected(*_: object) -> Any:
+            yield Connections(lambda: made, lambda: Speed(speed))
 
-        monkeypatch.setattr(figure, "opened", opened)
+        monkeypatch.setattr(figure, "connected", connected)
 
     return seen
 
