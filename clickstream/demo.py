@@ -158,7 +158,7 @@ def _logs(settings: Settings) -> dict[str, Rows]:
 def _caught_up(settings: Settings, driver: Child) -> None:
     """Wait until the real-time views have counted every record of the topic."""
     records = sum(end - first for first, end in kafka.offsets(settings).values())
-    with RealTime.connect(settings) as views:
+    with RealTime.connect(settings, reader=True) as views:
         wait_until(
             lambda: records == sum(s["rows"] for s in views.status()["servers"].values()),
             CATCH_UP_S,

@@ -43,3 +43,8 @@ class BadInput(ClickstreamError):
 
 class NoData(ClickstreamError):
     """There is nothing to answer from."""
+
+
+def no_line_yet() -> NoData:
+    """The error of a speed layer that has counted nothing."""
+    return NoData("the speed layer has seen no line yet", "run it: clickstream speed run")

@@ -86,7 +86,7 @@ def _now(settings: "Settings", addresses: bool) -> dict[str, Any] | None:
     from clickstream.views.realtime import RealTime
 
     try:
-        with RealTime.connect(settings) as views:
+        with RealTime.connect(settings, reader=True) as views:
             batch = views.status()["batch"]
             content = {} if batch is None else snapshot(settings, views, batch)
     except ClickstreamError:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from clickstream.dashboard.snapshot import snapshot
-from clickstream.errors import ClickstreamError, NoData, NotRunning
+from clickstream.errors import ClickstreamError, NoData, NotRunning, no_line_yet
 
 if TYPE_CHECKING:
     from clickstream.config import Settings
@@ -21,7 +21,6 @@ INTERVAL_S = 1.0
 RECONNECT_S = 2.0
 REST_S = 10.0  # after so long without a question
 SILENT_S = 3.0  # an answer that takes longer is missed aloud
-NOTHING = NoData("the speed layer has seen no line yet", "run it: clickstream speed run")
 
 
 class Now(NamedTuple):
@@ -107,7 +106,7 @@ class Watcher:
             return self._state._replace(error=None)
         content = {} if batch is None else snapshot(self._settings, views, batch)
         if not content:
-            raise NOTHING
+            raise no_line_yet()
         body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
         return _State(batch, content["as_of"], body)
 
@@ -120,7 +119,7 @@ class Watcher:
 def _connect(settings: "Settings") -> "RealTime":
     from clickstream.views.realtime import RealTime
 
-    return RealTime.connect(settings)
+    return RealTime.connect(settings, reader=True)
 
 
 def _answer(state: _State, seen: int | None) -> Now:

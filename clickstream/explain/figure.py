@@ -199,7 +199,7 @@ def _as_stored(settings: Settings, figure: Figure) -> str:
     if asked.report == "popularity":
         window = figure.answer.rows[0]
         first, last = (second("--at", window[f"window_{end}"]) for end in ("start", "end"))
-        with RealTime.connect(settings) as views:
+        with RealTime.connect(settings, reader=True) as views:
             found = list(views.categories(asked.server, first, last))
     else:
         with BatchViews.connect(settings, reader=True) as batch:

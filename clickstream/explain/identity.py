@@ -251,7 +251,7 @@ class _Tracer:
         return [_batch_stage(path, inputs.get(path[3:13]), runs.get(path[3:13])) for path in paths]
 
     def _speed(self) -> list[Stage]:
-        with RealTime.connect(self._settings) as views:
+        with RealTime.connect(self._settings, reader=True) as views:
             highest = views.highest(self._id.server, self._id.file)
             second = None if self.line is None else self.line.epoch
             kept = second is None or bool(views.parts(IP, second, second))

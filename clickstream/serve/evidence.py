@@ -31,7 +31,7 @@ class Evidence(NamedTuple):
 
 def find(settings: Settings, name: str) -> Alert:
     """The alert of an id as it is shown; raises NoData."""
-    with RealTime.connect(settings) as views:
+    with RealTime.connect(settings, reader=True) as views:
         for alert in views.alerts():
             if name in (alert.id, alerts.flat(alert)["id"]):
                 return alert

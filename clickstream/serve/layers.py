@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from clickstream.errors import ClickstreamError, NoData, NotRunning
+from clickstream.errors import ClickstreamError, NoData, NotRunning, no_line_yet
 from clickstream.rows import Rows
 from clickstream.serve.question import BATCH, MERGED, SPEED, Layer
 
@@ -92,7 +92,7 @@ def connected(settings: "Settings") -> Iterator[Connections]:
         def realtime() -> "RealTime":
             from clickstream.views.realtime import RealTime
 
-            return stack.enter_context(RealTime.connect(settings))
+            return stack.enter_context(RealTime.connect(settings, reader=True))
 
         yield Connections(cache(batch), cache(realtime))
 
@@ -114,5 +114,5 @@ def _runs(views: "BatchViews") -> Rows:
 def _latest(views: "RealTime") -> int:
     latest = views.latest()
     if latest is None:
-        raise NoData("the speed layer has seen no line yet", "run it: clickstream speed run")
+        raise no_line_yet()
     return latest

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 COLUMNS = {
-    "visitors": ("date", "server", "unique_visitors", "requests"),
+    "visitors": ("date", "server", "unique_visitors", "requests", "state"),
     "responses": ("date", "server", "success", "failure", "other", "requests", "state"),
     "traffic": ("server", "success", "failure", "other", "requests", "state"),
-    "distribution": ("date", "unique_visitors", "requests", "change"),
+    "distribution": ("date", "unique_visitors", "requests", "change", "state"),
     "hourly": ("hour", "server", "requests", "state"),
     "categories": ("date", "server", "category", "requests"),
     "popularity": ("rank", "category", "requests", "server", "window_start", "window_end"),

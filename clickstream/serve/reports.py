@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from clickstream.console.escape import show_bytes
 from clickstream.days import DAY_SECONDS, DaySelection, instant
-from clickstream.errors import ClickstreamError, NoData
+from clickstream.errors import ClickstreamError, no_line_yet
 from clickstream.rows import ALL, Row, Rows
 from clickstream.serve import alerting, compare, notes, traffic
 from clickstream.serve.layers import Connections, Layers, connected
+from clickstream.serve.merge import FINAL, PROVISIONAL
 from clickstream.serve.question import (
     BARS,
     COLUMNS,
@@ -74,6 +75,8 @@ def from_batch(layers: Layers, report: str, question: Question) -> Answer:
     days = _chosen(present, question.days)
     names = columns(report, question)
     rows = BATCH[report](layers.batch, days, question) if days else []
+    if "state" in names:
+        rows = _with_state(rows, layers.runs)
     layer = _batch_layer(layers.runs, days)
     if report in OF_A_MOMENT and (since := traffic.come_since(layers, question, days)):
         layer = f"{layer}; {since}"
@@ -89,7 +92,7 @@ def from_realtime(views: "RealTime", report: str, question: Question) -> Answer:
     """One of the real-time reports; raises NoData."""
     latest = views.latest()
     if latest is None:
-        raise NoData("the speed layer has seen no line yet", "run it: clickstream speed run")
+        raise no_line_yet()
     layer = f"speed layer, as of {instant(latest)} (the latest event){notes.left_out(views)}"
     bar = "requests" if report in BARS else ""
     remarks: notes.Notes = ()
@@ -227,6 +230,12 @@ def _check_visitors(views: "BatchViews", days: list[str]) -> None:
             f"in some of these days a visitor is one {', in others one '.join(sorted(kinds))}",
             "count the days in one way: clickstream batch run",
         )
+
+
+def _with_state(rows: Rows, runs: Rows) -> Rows:
+    """The rows of days, each with the state of its day."""
+    final = {run["date"] for run in runs if run["final"]}
+    return [row | {"state": FINAL if row["date"] in final else PROVISIONAL} for row in rows]
 
 
 def _compared(

@@ -27,7 +27,7 @@ def answers(settings: "Settings", report: str, question: Question) -> Iterator[A
     """
     from clickstream.views.realtime import RealTime
 
-    with RealTime.connect(settings) as views:
+    with RealTime.connect(settings, reader=True) as views:
         while True:
             began = time.monotonic()
             try:

@@ -9,7 +9,7 @@ from clickstream import clocks, undelivered
 from clickstream.clients import kafka
 from clickstream.config import Settings
 from clickstream.days import duration
-from clickstream.errors import ClickstreamError, NotRunning
+from clickstream.errors import ClickstreamError, NoData, NotRunning
 from clickstream.runtime import jars
 from clickstream.runtime.process import Child, Running, signals_interrupt, wait_until
 from clickstream.spark import events, submit
@@ -209,8 +209,10 @@ def _events(settings: Settings) -> list[events.Event]:
 
 def _stored(settings: Settings, status: Status | None) -> dict[str, Any]:
     try:
-        with RealTime.connect(settings) as views:
+        with RealTime.connect(settings, reader=True) as views:
             stored = views.status()
+    except NoData:
+        stored = {"batch": None, "servers": {}}
     except NotRunning:
         if status is None:
             raise

@@ -130,7 +130,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(identity.Hdfs, "connect", lambda _: made)
     monkeypatch.setattr(identity.kafka, "consume", lambda *_: iter(made.records))
     monkeypatch.setattr(identity.position, "read", lambda _: made.read)
-    monkeypatch.setattr(identity.RealTime, "connect", lambda _: made)
+    monkeypatch.setattr(identity.RealTime, "connect", lambda _, reader: made)
     monkeypatch.setattr(identity.BatchViews, "connect", lambda *_, **__: Batch(made))
     return made
 

@@ -16,7 +16,7 @@ DAY = "2015-05-18"
 SERVERS = ("weblog1", "weblog2", "all")
 ROWS: dict[str, list[dict[str, Any]]] = {
     "visitors": [
-        {"date": DAY, "server": name, "unique_visitors": n, "requests": 10 * n}
+        {"date": DAY, "server": name, "unique_visitors": n, "requests": 10 * n, "state": "final"}
         for n, name in enumerate(SERVERS, 1)
     ],
     "responses": [

@@ -47,6 +47,7 @@ def test_json() -> None:
     result = _run(commands.app, "visitors --date 2015-05-18 --server all --format json")
     assert json.loads(result.stdout) == [
         {"date": "2015-05-18", "server": "all", "unique_visitors": 2, "requests": 3}
+        | {"state": "provisional"}
     ]
     assert result.stderr == ""
 

@@ -61,7 +61,9 @@ def test_each_second_is_asked_for_over_one_connection(monkeypatch, tmp_path):
         def __exit__(self, *_):
             slept.append("closed")
 
-    monkeypatch.setattr("clickstream.views.realtime.RealTime.connect", lambda _: Connected())
+    monkeypatch.setattr(
+        "clickstream.views.realtime.RealTime.connect", lambda _, reader: Connected()
+    )
     monkeypatch.setattr(watch.time, "sleep", slept.append)
     asked = watch.answers(None, "popularity", watch.Question())
     assert next(asked).rows == []

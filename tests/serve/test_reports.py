@@ -157,7 +157,8 @@ def _realtime(report: str, view: Memory, **question: Any) -> list[dict[str, Any]
 
 
 def test_distribution_has_the_change_against_the_day_before() -> None:
-    assert [tuple(row.values()) for row in _batch("distribution")] == [
+    keys = ("date", "unique_visitors", "requests", "change")
+    assert [tuple(row[key] for key in keys) for row in _batch("distribution")] == [
         ("2015-05-17", 341, 341, None),
         ("2015-05-18", 627, 627, 286),
         ("2015-05-20", 600, 600, -27),
@@ -244,6 +245,21 @@ def test_the_answer_names_its_layer(final: bool, said: str) -> None:
     assert answer.layer == f"batch layer, as of 2026-01-01T00:00:00Z, {said}"
 
 
+@pytest.mark.parametrize("report", ["visitors", "distribution"])
+def test_each_day_says_whether_its_figures_are_final(report: str) -> None:
+    class Views(FakeBatchViews):
+        def runs(self, days: list[str] | None) -> list[dict[str, Any]]:
+            return [run | {"final": run["date"] < "2015-05-18"} for run in super().runs(days)]
+
+    views = Views({"2015-05-17": 3, "2015-05-18": 1})
+    rows = _batch(report, views)
+    assert {row["date"]: row["state"] for row in rows} == {
+        "2015-05-17": "final",
+        "2015-05-18": "provisional",
+    }
+    assert all(list(row) == list(reports.COLUMNS[report]) for row in rows)
+
+
 def test_the_batch_views_answer(tmp_path: Path) -> None:
     settings = config.load(None, tmp_path, {"database.url": f"sqlite:///{tmp_path}/views.db"})
     keys = {"date": "2015-05-18", "server": "all"}
@@ -263,9 +279,10 @@ def test_the_batch_views_answer(tmp_path: Path) -> None:
             },
         )
     asked = Question.parse(settings, date="2015-05-18", server="all", top=1)
+    visited = {"unique_visitors": 2, "requests": 3}
     assert [reports.ask(settings, name, asked).rows for name in reports.BATCH] == [
-        [keys | {"unique_visitors": 2, "requests": 3}],
-        [{"date": "2015-05-18", "unique_visitors": 2, "requests": 3, "change": None}],
+        [keys | visited | {"state": "provisional"}],
+        [{"date": "2015-05-18"} | visited | {"change": None, "state": "provisional"}],
         [keys | {"category": "/\\xe9", "requests": 3}],
     ]
     rest = Question.parse(settings, top=1, other=True)

@@ -17,7 +17,13 @@ from clickstream import config
 from clickstream.cli import app
 from clickstream.clients import kafka
 from clickstream.console import live
-from clickstream.errors import BadInput, ClickstreamError, NotRunning, ServiceFailed
+from clickstream.errors import (
+    BadInput,
+    ClickstreamError,
+    NotRunning,
+    ServiceFailed,
+    no_line_yet,
+)
 from clickstream.speed import control, display, driver_status, reporter
 from clickstream.speed.driver_status import Status
 from clickstream.speed.job import Stream, failure_of
@@ -260,7 +266,7 @@ def test_a_stream_with_nothing_to_do_is_well_and_one_that_hangs_is_not(reported_
 
 def test_a_sink_that_takes_nothing_is_in_the_status(reported_at, settings, driver, monkeypatch):
     views = SimpleNamespace(status=lambda: {"batch": None, "servers": {}})
-    monkeypatch.setattr(control.RealTime, "connect", lambda _: nullcontext(views))
+    monkeypatch.setattr(control.RealTime, "connect", lambda _, reader: nullcontext(views))
     driver(SLEEP)
     reported_at.failing["webhook"] = "HTTP Error 503"
     reported_at.at(1)
@@ -286,7 +292,7 @@ def test_the_report_has_a_line_for_each_server_and_obeys_none():
 
 def test_until_its_first_batch_a_driver_knows_no_figures(settings, driver, monkeypatch):
     views = SimpleNamespace(status=lambda: {"batch": 3, "servers": {"a": COUNTS}})
-    monkeypatch.setattr(control.RealTime, "connect", lambda _: nullcontext(views))
+    monkeypatch.setattr(control.RealTime, "connect", lambda _, reader: nullcontext(views))
     driver(SLEEP)
     driver_status.write(settings, Status(updated_at=time.time(), healthy_at=time.time()))
     report = control.report(settings)
@@ -303,7 +309,7 @@ def test_clocks_that_differ_are_reported(settings, monkeypatch):
     hour_ago = COUNTS | {"latest": COUNTS["latest"] - 3600}
     servers = {"a": COUNTS, "b": hour_ago, "c": COUNTS | {"latest": 0}}
     views = SimpleNamespace(status=lambda: {"batch": 3, "servers": servers})
-    monkeypatch.setattr(control.RealTime, "connect", lambda _: nullcontext(views))
+    monkeypatch.setattr(control.RealTime, "connect", lambda _, reader: nullcontext(views))
     report = control.report(settings)
     assert report["clocks_behind"] == {"b": 3600}
     assert "note: the servers' clocks differ: b is 1 h behind" in display.report_text(report)
@@ -316,7 +322,7 @@ def test_clocks_that_differ_are_reported(settings, monkeypatch):
 
 def test_a_driver_of_another_version_reports_what_both_know(settings, driver, monkeypatch):
     views = SimpleNamespace(status=lambda: {"batch": 3, "servers": {"a": COUNTS}})
-    monkeypatch.setattr(control.RealTime, "connect", lambda _: nullcontext(views))
+    monkeypatch.setattr(control.RealTime, "connect", lambda _, reader: nullcontext(views))
     driver(SLEEP)
     now = time.time()
     driver_status.write(settings, Status(3, alerts=2, updated_at=now, healthy_at=now))
@@ -498,8 +504,18 @@ def test_lost_lines_are_reported_with_what_to_do():
     assert "speed reset" in failure.hint
 
 
+def test_a_status_before_the_first_run_makes_nothing(settings, monkeypatch):
+    def connect(_, reader):
+        assert reader
+        raise no_line_yet()
+
+    monkeypatch.setattr(control.RealTime, "connect", connect)
+    report = control.report(settings)
+    assert (report["running"], report["batch"], report["servers"]) == (False, None, {})
+
+
 def test_the_report_goes_without_cassandra_while_the_driver_runs(settings, driver, monkeypatch):
-    def away(_):
+    def away(_, reader):
         raise NotRunning("Cassandra does not answer")
 
     monkeypatch.setattr(control.RealTime, "connect", away)

@@ -348,7 +348,7 @@ def test_clocks_that_differ_and_refused_alerts_are_due_and_no_failure(
         def status(self) -> dict[str, Any]:
             return {"batch": 3, "servers": servers}
 
-    monkeypatch.setattr(control.RealTime, "connect", lambda _: nullcontext(Views()))
+    monkeypatch.setattr(control.RealTime, "connect", lambda _, reader: nullcontext(Views()))
     message = {"id": "ddos/x/y", "seq": 1}
     refused = Undelivered("webhook", "HTTP 404 Not Found", "2026-01-01T00:00:00Z", message)
     undelivered.keep(settings.files, refused)

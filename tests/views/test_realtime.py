@@ -2,14 +2,16 @@
 
 import random
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.errors import ClickstreamError, NotRunning
+from clickstream import config
+from clickstream.errors import ClickstreamError, NoData, NotRunning
 from clickstream.rows import ALL
-from clickstream.views.realtime import counts, recent, retry, statements, writer
+from clickstream.views.realtime import counts, recent, retry, statements, store, writer
 from clickstream.views.realtime.recent import Recent
 from clickstream.views.realtime.retry import RetryPolicy
 from clickstream.views.realtime.statements import Row
@@ -283,3 +285,51 @@ def test_what_will_never_be_answered_is_not_asked_again(clock):
     with pytest.raises(ClickstreamError, match="refuses"):
         RetryPolicy(60).call(refused)
     assert clock[0] == 1000
+
+
+class Keyspaces:
+    """A cluster with these tables in its keyspace (None: there is no keyspace), and what was run
+    there."""
+
+    def __init__(self, tables):
+        known = {} if tables is None else {"clickstream": SimpleNamespace(tables=tables)}
+        self.metadata = SimpleNamespace(keyspaces=known)
+        self.ran, self.ended, self.execute = [], False, lambda cql: self.ran.append(cql)
+
+    def connect(self):
+        return self
+
+    def set_keyspace(self, name):
+        self.ran.append(f"USE {name}")
+
+    def shutdown(self):
+        self.ended = True
+
+
+def opened(monkeypatch, tmp_path, tables, reader):
+    cluster = Keyspaces(tables)
+    monkeypatch.setattr(store, "_cluster", lambda _: cluster)
+    try:
+        settings = config.load(home=tmp_path, flags={"cassandra.hosts": "db.example"})
+        store.Store.connect(settings, reader)
+    except NoData as nothing:
+        return cluster, nothing
+    return cluster, None
+
+
+@pytest.mark.parametrize("tables", [None, {}, dict.fromkeys(list(store.TABLES)[1:])])
+def test_a_reader_makes_no_tables(monkeypatch, tmp_path, tables):
+    cluster, nothing = opened(monkeypatch, tmp_path, tables, reader=True)
+    assert "has seen no line yet" in nothing.message
+    assert cluster.ended
+    assert cluster.ran == []
+    cluster, nothing = opened(monkeypatch, tmp_path, tables, reader=False)
+    assert nothing is None
+    made = [cql for cql in cluster.ran if cql.startswith("CREATE TABLE")]
+    assert len(made) == len(store.TABLES.keys() - set(tables or ()))
+
+
+def test_a_reader_uses_tables_that_are_there(monkeypatch, tmp_path):
+    cluster, nothing = opened(monkeypatch, tmp_path, store.TABLES, reader=True)
+    assert nothing is None
+    assert cluster.ran == ["USE clickstream"]

@@ -37,7 +37,7 @@ from cassandra.query import PreparedStatement
 from clickstream.alerts import Alert
 from clickstream.clients import endpoints
 from clickstream.config import Settings
-from clickstream.errors import ClickstreamError, NotRunning
+from clickstream.errors import ClickstreamError, NoData, NotRunning, no_line_yet
 
 PART_S = 600
 CONCURRENCY = 64
@@ -73,22 +73,27 @@ logging.getLogger("cassandra").addHandler(logging.NullHandler())
 class Store:
     """A connection to the keyspace. A context manager; made by `connect`."""
 
-    def __init__(self, settings: Settings, cluster: Cluster) -> None:
+    def __init__(self, settings: Settings, cluster: Cluster, reader: bool = False) -> None:
         self.settings = settings
         self._cluster = cluster
         self._session = cluster.connect()
         self._prepared: dict[str, PreparedStatement] = {}
-        self._create()
+        self._open(reader)
 
     @classmethod
-    def connect(cls, settings: Settings) -> Self:
+    def connect(cls, settings: Settings, reader: bool = False) -> Self:
         """Connect, and make keyspace and tables where they are missing.
 
-        Raises NotRunning where nothing answers, ClickstreamError where the login is refused.
+        A `reader` makes nothing, so that a user who may only SELECT suffices.
+        Raises NotRunning where nothing answers, ClickstreamError where the login is refused, NoData
+        where a reader finds keyspace or tables missing.
         """
         cluster = _cluster(settings)
         try:
-            return cls(settings, cluster)
+            return cls(settings, cluster, reader)
+        except NoData:
+            cluster.shutdown()
+            raise
         except NoHostAvailable as error:
             cluster.shutdown()
             raise _unreachable(settings, error) from error
@@ -159,19 +164,25 @@ class Store:
         for table in TABLES:
             self.run(f"TRUNCATE {table}")
 
-    def _create(self) -> None:
-        keyspace, given = self.settings.cassandra.keyspace, self.settings.cassandra
+    def _open(self, reader: bool) -> None:
+        keyspace = self.settings.cassandra.keyspace
         existing = self._cluster.metadata.keyspaces.get(keyspace)
+        missing = TABLES.keys() - (existing.tables.keys() if existing else set())
+        if reader and missing:
+            raise no_line_yet()
         if existing is None:
-            datacenter = endpoints.cassandra(self.settings).datacenter
-            self._session.execute(
-                f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication ="
-                f" {{'class': 'NetworkTopologyStrategy',"
-                f" '{datacenter}': {given.replication_factor}}}"
-            )
+            self._create_keyspace(keyspace)
         self._session.set_keyspace(keyspace)
-        for table in TABLES.keys() - (existing.tables.keys() if existing else set()):
+        for table in missing:
             self._session.execute(f"CREATE TABLE IF NOT EXISTS {table} ({TABLES[table]})")
+
+    def _create_keyspace(self, keyspace: str) -> None:
+        datacenter = endpoints.cassandra(self.settings).datacenter
+        copies = self.settings.cassandra.replication_factor
+        self._session.execute(
+            f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication ="
+            f" {{'class': 'NetworkTopologyStrategy', '{datacenter}': {copies}}}"
+        )
 
 
 def epoch(moment: datetime.datetime) -> int:
