@@ -28,6 +28,7 @@ HEAVY = {
     "psutil",
     "starlette",
     "uvicorn",
+    "prometheus_client",
 }
 OWNERS = {
     "hdfs": {"clickstream/clients/hdfs.py"},
@@ -35,6 +36,7 @@ OWNERS = {
     "cassandra": {"clickstream/views/", "clickstream/stack/cassandra.py"},
     "starlette": {"clickstream/dashboard/"},
     "uvicorn": {"clickstream/dashboard/run.py"},
+    "prometheus_client": {"clickstream/dashboard/metrics.py"},
     "pymysql": {"clickstream/stack/mariadb.py", "clickstream/views/batch"},
 }
 JOINING = (".joinpath", ".with_name")

@@ -12,6 +12,8 @@ from starlette.routing import Route
 from clickstream.console import output
 from clickstream.dashboard import assets
 from clickstream.dashboard.evidence import EvidenceJobs
+from clickstream.dashboard.guard import METRICS_PATH
+from clickstream.dashboard.metrics import MEDIA_TYPE, Metrics
 from clickstream.dashboard.watcher import problem
 from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.serve import reports
@@ -30,10 +32,13 @@ PLAIN = ("server", "window", "layer", "by", "kind", "state")
 def routes(settings: "Settings", watcher: "Watcher") -> Starlette:
     """The application without its guard. Endpoints run in threads: the drivers block."""
 
-    jobs = EvidenceJobs(settings)
+    jobs, figures = EvidenceJobs(settings), Metrics(settings)
 
     def servers(_: Request) -> Response:
         return Response(json.dumps([reports.ALL, *settings.servers]), media_type=JSON)
+
+    def metrics(_: Request) -> Response:
+        return Response(figures.text(), media_type=MEDIA_TYPE)
 
     def now(request: Request) -> Response:
         seen = request.query_params.get("seen", "")
@@ -55,6 +60,7 @@ def routes(settings: "Settings", watcher: "Watcher") -> Starlette:
         routes=[
             *page,
             Route("/healthz", lambda _: PlainTextResponse("ok\n")),
+            Route(METRICS_PATH, metrics),
             Route("/api/servers", servers),
             Route("/api/now", now),
             Route("/api/evidence", evidence),
