@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from clickstream.errors import ClickstreamError, NoData
 from clickstream.rows import ALL, Rows
 from clickstream.serve import reports
+from clickstream.serve.layers import Connections, connected
 from clickstream.serve.reports import COLUMNS, Question
 
 if TYPE_CHECKING:
@@ -60,37 +61,40 @@ def page(settings: "Settings", date: str | None = None, compare: bool = False) -
 
     Raises the first failure where no report has an answer, as for a day without data.
     """
-    day = date or newest(settings)
     parts: dict[str, Part] = {}
     failures: list[ClickstreamError] = []
-    for name in REPORTS:
-        try:
-            parts[name] = _part(settings, name, day, compare and name in COMPARED)
-        except ClickstreamError as error:
-            parts[name] = Part([], (), error=error.message)
-            failures.append(error)
+    with connected(settings) as connections:
+        day = date or _newest(settings, connections)
+        for name in REPORTS:
+            try:
+                parts[name] = _part(settings, connections, name, day, compare)
+            except ClickstreamError as error:
+                parts[name] = Part([], (), error=error.message)
+                failures.append(error)
     if len(failures) == len(REPORTS):
         raise failures[0]
     return Page(day, compare, parts)
 
 
-def newest(settings: "Settings") -> str:
+def _newest(settings: "Settings", connections: Connections) -> str:
     """The newest day of either layer; raises as `reports.ask` where neither has one."""
-    rows = reports.ask(settings, "responses", Question.parse(settings, span="1d")).rows
+    rows = reports.answer(connections, "responses", Question.parse(settings, span="1d")).rows
     if not rows:
         raise NoData("there is no day with data yet", "clickstream batch run")
     return str(max(row["date"] for row in rows))
 
 
-def _part(settings: "Settings", name: str, day: str, compare: bool) -> Part:
-    options: dict[str, Any] = {"date": day, "compare": compare}
+def _part(
+    settings: "Settings", connections: Connections, name: str, day: str, compare: bool
+) -> Part:
+    options: dict[str, Any] = {"date": day, "compare": compare and name in COMPARED}
     if name == "categories":
         options |= {"server": ALL, "top": TOP}
     if name == "health":
         options |= {"peak": True}
     # Traffic has the hours of each server at once.
     report = "traffic" if name == "hourly" else name
-    answer = reports.ask(settings, report, Question.parse(settings, **options))
+    answer = reports.answer(connections, report, Question.parse(settings, **options))
     changes = [column for column in answer.columns if column.startswith("requests_")]
     columns = (*COLUMNS[name], *changes) if name == "hourly" else answer.columns
     return Part(answer.rows, columns, answer.layer, answer.notes)

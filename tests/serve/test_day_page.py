@@ -47,7 +47,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Question]]:
     """The questions; the layers answer with ROWS."""
     questions: list[tuple[str, Question]] = []
 
-    def ask(_: Settings, report: str, question: Question) -> Answer:
+    def answer(_: object, report: str, question: Question) -> Answer:
         questions.append((report, question))
         rows = [dict(row) for row in ROWS[report]]
         columns = reports.COLUMNS[report]
@@ -57,20 +57,20 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Question]]:
             columns += tuple(f"{name}_percent" for name in measures)
         return Answer(rows, columns, "", f"layer of {report}", ())
 
-    monkeypatch.setattr(reports, "ask", ask)
+    monkeypatch.setattr(reports, "answer", answer)
     return questions
 
 
 def fails(report: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One report has no answer."""
-    ask = reports.ask
+    answer = reports.answer
 
-    def failing(settings: Settings, name: str, question: Question) -> Answer:
+    def failing(connections: Any, name: str, question: Question) -> Answer:
         if name == report:
             raise NotRunning("MariaDB is not running")
-        return ask(settings, name, question)
+        return answer(connections, name, question)
 
-    monkeypatch.setattr(reports, "ask", failing)
+    monkeypatch.setattr(reports, "answer", failing)
 
 
 @pytest.mark.usefixtures("asked")
@@ -118,7 +118,7 @@ def test_a_day_without_data_is_an_error(
     def nothing(*_: object) -> Answer:
         raise NoData(f"there is no data for {DAY}")
 
-    monkeypatch.setattr(reports, "ask", nothing)
+    monkeypatch.setattr(reports, "answer", nothing)
     with pytest.raises(NoData, match=DAY):
         day_page.page(settings, DAY)
     with pytest.raises(NoData):
