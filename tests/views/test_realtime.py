@@ -329,6 +329,13 @@ def test_a_reader_makes_no_tables(monkeypatch, tmp_path, tables):
     assert len(made) == len(store.TABLES.keys() - set(tables or ()))
 
 
+def test_the_writer_makes_the_tables(monkeypatch, tmp_path):
+    cluster = Keyspaces({})
+    monkeypatch.setattr(store, "_cluster", lambda _: cluster)
+    writer.Writer.connect(config.load(home=tmp_path)).close()
+    assert len(cluster.ran) == 1 + len(store.TABLES)
+
+
 def test_a_reader_uses_tables_that_are_there(monkeypatch, tmp_path):
     cluster, nothing = opened(monkeypatch, tmp_path, store.TABLES, reader=True)
     assert nothing is None

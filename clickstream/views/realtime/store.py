@@ -73,12 +73,11 @@ logging.getLogger("cassandra").addHandler(logging.NullHandler())
 class Store:
     """A connection to the keyspace. A context manager; made by `connect`."""
 
-    def __init__(self, settings: Settings, cluster: Cluster, reader: bool = False) -> None:
+    def __init__(self, settings: Settings, cluster: Cluster) -> None:
         self.settings = settings
         self._cluster = cluster
         self._session = cluster.connect()
         self._prepared: dict[str, PreparedStatement] = {}
-        self._open(reader)
 
     @classmethod
     def connect(cls, settings: Settings, reader: bool = False) -> Self:
@@ -90,7 +89,9 @@ class Store:
         """
         cluster = _cluster(settings)
         try:
-            return cls(settings, cluster, reader)
+            store = cls(settings, cluster)
+            store._open(reader)
+            return store
         except NoData:
             cluster.shutdown()
             raise
