@@ -130,6 +130,8 @@ class Flume(Section):
     collector_bind: str = "127.0.0.1"
     collector_port: Port = 0
     roll_bytes: Positive = 134_217_728
+    max_open_files: Positive = 100
+    block_mb: Positive = 16
     roll_seconds: Positive = 60
     idle_timeout_seconds: Annotated[int, Field(gt=0, le=10)] = 3
     call_timeout_seconds: Positive = 30

@@ -12,7 +12,7 @@ from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning, ServiceFailed
 from clickstream.ingest import orphans
 from clickstream.ingest.flume import agent_config
-from clickstream.ingest.flume.agent import START_HINT, Agent
+from clickstream.ingest.flume.agent import REFUSED_SECONDS, ROOM_HINT, START_HINT, Agent
 from clickstream.ingest.spool.chunks import Spool
 from clickstream.ledger import VALID, Ledger
 from clickstream.weblog import formats
@@ -73,6 +73,7 @@ class Room:
         self._ledger = ledger
         self._spools = spools
         self._channels = _Channels(settings)
+        self._room = _RoomInHdfs(settings)
 
     def wait(self, notify: Notify) -> None:
         """Wait for room; raises ServiceFailed when nothing moves for a while."""
@@ -80,6 +81,7 @@ class Room:
         while backlog := self._crowded() or self._full():
             notify(backlog.where)
             watch.see(backlog)
+            self._room.check()
             time.sleep(INTERVAL_S)
 
     def _crowded(self) -> Backlog | None:
@@ -158,12 +160,35 @@ def drain(settings: Settings, notify: Notify) -> None:
                 "the spools to empty", sum(tidy(ledger, spools).values()), channels.taken()
             ),
             lambda: _in_channels(settings, edges),
-            lambda: _in_channels(settings, [settings.collector]),
+            _InCollector(settings).backlog,
             _OpenFiles(settings).backlog,
         ]
+        room = _RoomInHdfs(settings)
         for stage in (*stages, *stages):
-            _wait_empty(stage, settings, notify)
+            _wait_empty(stage, settings, notify, room)
         _check_kafka(settings, ledger)
+
+
+class _InCollector:
+    """The collector's channels. A transaction of as many days as lines takes minutes.
+
+    So each file that it closes is a step, too, as long as no write has failed since the last
+    transaction: what fails is begun again for ever.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._taken = self._failed = -1
+
+    def backlog(self) -> Backlog:
+        """The backlog of its fullest channel; raises NotRunning."""
+        backlog = _in_channels(self._settings, [self._settings.collector])
+        agent = Agent(self._settings, self._settings.collector)
+        failed = agent.sinks_total("EventWriteFail")
+        if backlog.moved != self._taken:
+            self._taken, self._failed = backlog.moved, failed
+        steps = agent.sinks_total("ConnectionClosedCount") if failed == self._failed else 0
+        return backlog._replace(moved=backlog.moved + steps)
 
 
 class _OpenFiles:
@@ -214,6 +239,35 @@ class _Watch:
             )
 
 
+class _RoomInHdfs:
+    """Notices that HDFS lacks room: the collector tries again for ever, and nothing frees it.
+
+    A refusal alone is no end: room may come back as idle files are closed.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._collector = Agent(settings, settings.collector)
+        self._written = -1
+        self._since = self._looked = time.time()
+
+    def check(self) -> None:
+        """Raises ServiceFailed where it refused blocks, and took nothing, for a while."""
+        now = time.time()
+        if now - self._looked < ASK_INTERVAL_S:
+            return
+        self._looked = now
+        try:
+            written = self._collector.sinks_total("EventDrainSuccessCount")
+        except NotRunning:  # told by others, if it matters
+            return
+        if written != self._written:
+            self._written, self._since = written, now
+        elif now - self._since > REFUSED_SECONDS and (
+            refused := self._collector.refused(now - REFUSED_SECONDS)
+        ):
+            raise ServiceFailed(refused, ROOM_HINT)
+
+
 def _watch(settings: Settings) -> _Watch:
     return _Watch(settings.replay.wait_timeout_seconds, partial(_reason, settings))
 
@@ -237,11 +291,14 @@ def _reason(settings: Settings) -> str:
     return f"; the last error is {latest}'s: {errors[latest]}" if errors[latest] else ""
 
 
-def _wait_empty(stage: Callable[[], Backlog], settings: Settings, notify: Notify) -> None:
+def _wait_empty(
+    stage: Callable[[], Backlog], settings: Settings, notify: Notify, room: "_RoomInHdfs"
+) -> None:
     watch = _watch(settings)
     while (backlog := _query(stage)).size > 0:
         notify(backlog.where)
         watch.see(backlog)
+        room.check()
         time.sleep(INTERVAL_S)
 
 

@@ -36,8 +36,9 @@ def recover(settings: Settings, left: Sequence[Entry] | None = None) -> list[str
     hdfs = Hdfs.connect(settings)
     left = master.in_use(hdfs, settings) if left is None else left
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda entry: _recover_lease(settings, entry.path), left))
-    return [path for entry in left if (path := _finish(hdfs, entry))]
+        ours = list(pool.map(lambda entry: _recover_lease(settings, hdfs, entry.path), left))
+    owned = (entry for entry, is_ours in zip(left, ours, strict=True) if is_ours)
+    return [path for entry in owned if (path := _finish(hdfs, entry))]
 
 
 def given_up(settings: Settings) -> list[Entry]:
@@ -54,7 +55,8 @@ def given_up(settings: Settings) -> list[Entry]:
     ]
 
 
-def _recover_lease(settings: Settings, path: str) -> None:
+def _recover_lease(settings: Settings, hdfs: Hdfs, path: str) -> bool:
+    """Close the file; False where its collector, slow but alive, has just done so by itself."""
     root = endpoints.hdfs_url(settings)
     argv = [
         *(java(), "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", jars.classpath("hdfs")),
@@ -63,11 +65,14 @@ def _recover_lease(settings: Settings, path: str) -> None:
     ]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode != 0:
+        if hdfs.stat(path) is None:
+            return False
         last = (done.stderr or done.stdout).strip().splitlines()[-1:]
         raise ClickstreamError(
             f"the file {path}, left open by a killed agent, cannot be closed: {''.join(last)}",
             "is HDFS healthy? clickstream stack status",
         )
+    return True
 
 
 def _finish(hdfs: Hdfs, entry: Entry) -> str | None:

@@ -97,6 +97,8 @@ class Hdfs(Service):
     def _hdfs(self) -> dict[str, object]:
         return {
             "dfs.replication": 1,
+            # Each file being written reserves a block: 128 MB by default.
+            "dfs.blocksize": self.settings.flume.block_mb * 2**20,
             "dfs.namenode.name.dir": f"file://{self.directory / 'name'}",
             "dfs.datanode.data.dir": f"file://{self.directory / 'data'}",
             "dfs.namenode.rpc-address": self._at("namenode"),

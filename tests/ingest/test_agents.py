@@ -2,12 +2,13 @@
 
 import os
 import random
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from clickstream import config
-from clickstream.errors import ClickstreamError, NotRunning, UsageError
+from clickstream.errors import ClickstreamError, NotRunning, ServiceFailed, UsageError
 from clickstream.home import set_aside
 from clickstream.ingest import flow
 from clickstream.ingest.flume import agent_config, agent_log, agents, supervise
@@ -89,6 +90,91 @@ def test_a_long_log_of_other_errors_is_read_in_one_pass(log):
 def test_a_long_error_is_shortened(log):
     log.write_bytes(b"2026-11-25 13:36:45,609 ERROR " + b"x" * 9000 + b" " + b"y" * 9000)
     assert len(agent_log.last_error(log, 0)) < 400
+
+
+NO_ROOM = b"""2026-11-25 13:36:50,101 WARN DataStreamer DataStreamer Exception
+org.apache.hadoop.ipc.RemoteException(java.io.IOException): File /master/part.tmp \
+could only be written to 0 of the 1 minReplication nodes. There are %b datanode(s) running and %b \
+node(s) are excluded in this operation.
+\tat org.apache.hadoop.hdfs.server.blockmanagement.BlockManager.chooseTarget4NewBlock(B:2350)
+"""
+AT = datetime(2026, 11, 25, 13, 36, 50).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (NO_ROOM % (b"1", b"0"), "no DataNode has room"),
+        (NO_ROOM % (b"3", b"no"), "no DataNode has room"),
+        (NO_ROOM % (b"1", b"1"), None),
+        (NO_ROOM % (b"0", b"no"), None),
+        (
+            b"2026-11-25 13:36:50,101 WARN HDFSEventSink HDFS IO error\norg.apache.hadoop.hdfs"
+            b".protocol.DSQuotaExceededException: The DiskSpace quota of /master is exceeded: quota"
+            b" = 1 B = 1 B but diskspace consumed = 16777216 B = 16 MB\n",
+            "quota",
+        ),
+        (
+            b"2026-11-25 13:36:50,101 WARN HDFSEventSink HDFS IO error\norg.apache.hadoop.ipc"
+            b".RemoteException(SafeModeException): Cannot create file. Name node is in safe mode.\n"
+            b"Resources are low on NN. Please add or free up more resources\n",
+            "NameNode's own disk",
+        ),
+        (REFUSED, None),
+        (b"", None),
+    ],
+)
+def test_a_refusal_for_lack_of_room_is_found_with_its_time(log, content, reason):
+    log.write_bytes(REFUSED + content + REFUSED)
+    found = agent_log.refusal(log, 0)
+    assert (found is not None) == (reason is not None)
+    if found:
+        assert found.when == AT
+        assert reason in found.reason
+    assert agent_log.refusal(log, len(log.read_bytes())) is None, "one of an earlier start"
+
+
+def test_hdfs_without_room_ends_the_wait_and_is_told(settings, monkeypatch):
+    clock = [AT]
+    written = [5]
+    monkeypatch.setattr("time.time", lambda: clock[0])
+    monkeypatch.setattr(Agent, "sinks_total", lambda *_: written[0])
+    agent = Agent(settings, "agent3")
+    agent.child.log.parent.mkdir(parents=True)
+    room = flow._RoomInHdfs(settings)
+
+    def after(seconds, refused):
+        clock[0] += seconds
+        stamp = datetime.fromtimestamp(clock[0]).strftime("%Y-%m-%d %H:%M:%S")
+        told = NO_ROOM.replace(b"2026-11-25 13:36:50", stamp.encode()) % (b"1", b"0")
+        agent.child.log.write_bytes(told if refused else b"")
+        room.check()
+
+    after(2, refused=True)
+    after(25, refused=True)
+    written[0] += 1  # idle files were closed, and there was room again
+    after(10, refused=True)
+    after(25, refused=True)
+    with pytest.raises(ServiceFailed, match="another block for lack of room: no DataNode has"):
+        after(10, refused=True)
+    after(40, refused=False)
+
+
+def test_a_file_closed_is_a_step_until_a_write_fails(settings, monkeypatch):
+    counters = {"EventWriteFail": 3, "ConnectionClosedCount": 5}
+    taken = [0]
+    monkeypatch.setattr(Agent, "sinks_total", lambda _, name: counters[name])
+    monkeypatch.setattr(flow, "_in_channels", lambda *_: flow.Backlog("x", 9, taken[0]))
+    collector = flow._InCollector(settings)
+
+    def moved(**now):
+        counters.update(now)
+        return collector.backlog().moved
+
+    assert moved() < moved(ConnectionClosedCount=6) < moved(ConnectionClosedCount=7)
+    assert moved(EventWriteFail=4) == moved(ConnectionClosedCount=8)
+    taken[0] = 1
+    assert moved() < moved(ConnectionClosedCount=9)
 
 
 def test_no_log_is_no_error(log):

@@ -69,6 +69,16 @@ def test_the_collector(settings):
     assert conf["agent3.sources.avro.selector.default"] == "to-quarantine"
 
 
+def test_the_hdfs_sinks_reserve_little(tmp_path):
+    flags = CLUSTER | {"flume.block_mb": "7", "flume.max_open_files": "9"}
+    settings = config.load(home=tmp_path, flags=flags)
+    site = {each.name: each.content for each in agent_config.files(settings, "agent3")}
+    assert f"<name>dfs.blocksize</name><value>{7 * 2**20}</value>" in site["core-site.xml"]
+    conf = properties(settings, "agent3")
+    for sink in ("master", "quarantine"):
+        assert conf[f"agent3.sinks.{sink}.hdfs.maxOpenFiles"] == "9"
+
+
 def test_declared_components(settings):
     conf = agent_config.files(settings, "agent3")[0].content
     assert agent_config.components(conf, "agent3") == {

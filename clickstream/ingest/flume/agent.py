@@ -31,6 +31,10 @@ MAIN = "org.apache.flume.node.Application"
 BEANS = "/jolokia/read/org.apache.flume.*:*"
 STOP_SECONDS = 40
 DRAIN_SECONDS = 30
+REFUSED_SECONDS = 30
+ROOM_HINT = (
+    "free disk space for HDFS; it goes on by itself. See flume.max_open_files, flume.block_mb"
+)
 START_HINT = "start it: clickstream ingest start"
 SPOOLING = Component("source", "spool")
 _OPENS = ("java.lang", "java.nio", "sun.nio.ch", "jdk.internal.ref")
@@ -156,6 +160,11 @@ class Agent:
         """The channels that the agent has registered; raises NotRunning."""
         return [bean for bean in self.beans() if bean.component.kind == "channel"]
 
+    def sinks_total(self, counter: str) -> int:
+        """The sum of a counter of its sinks to HDFS, since its start; raises NotRunning."""
+        sinks = [Component("sink", name) for name in agent_config.HDFS_SINKS]
+        return sum(bean.number(counter) for bean in self.beans() if bean.component in sinks)
+
     def missing(self) -> list[Component]:
         """Declared components that are not up; raises NotRunning."""
         up = {bean.component for bean in self.beans() if bean.up()}
@@ -186,6 +195,16 @@ class Agent:
     def last_error(self) -> str:
         """The last error in its log since its last start, short and safe; empty where none is."""
         return agent_log.last_error(self.child.log, self.state().log_start)
+
+    def refused(self, since: float) -> str:
+        """That HDFS lacked room for what it writes since a time (epoch seconds), in one sentence.
+
+        Empty where it did not. Flume tries again every few seconds, and only its log tells.
+        """
+        found = agent_log.refusal(self.child.log, self.state().log_start)
+        if found is None or found.when < since:
+            return ""
+        return f"HDFS refuses {self.name} another block for lack of room: {found.reason}"
 
     def error_of(self, component: Component) -> str:
         """The last error of a component if the log distinguishes it, else of the agent."""

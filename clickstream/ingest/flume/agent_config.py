@@ -14,6 +14,7 @@ from clickstream.runtime.render import File, render
 from clickstream.weblog import FORMATS, MAX_LINE_BYTES, STAMP_VERSION
 
 CONF = "flume.conf"
+HDFS_SINKS = ("master", "quarantine")
 MAX_STAMPED_BYTES = MAX_LINE_BYTES + 4096
 _CHANNELS = {
     "file": {"checkpointDir", "dataDirs", "minimumRequiredSpace", "maxFileSize", "capacity"}
@@ -33,7 +34,7 @@ _SINKS = {
     "hdfs": {"channel"}
     | {f"hdfs.{key}" for key in ("path", "filePrefix", "inUsePrefix", "inUseSuffix", "fileType")}
     | {f"hdfs.{key}" for key in ("writeFormat", "rollInterval", "rollSize", "rollCount")}
-    | {f"hdfs.{key}" for key in ("idleTimeout", "batchSize", "callTimeout")}
+    | {f"hdfs.{key}" for key in ("idleTimeout", "batchSize", "callTimeout", "maxOpenFiles")}
     | {"hdfs.threadsPoolSize", "hdfs.retryInterval"},
 }
 _KNOWN = {"sources": _SOURCES, "channels": _CHANNELS, "sinks": _SINKS}
@@ -71,14 +72,27 @@ def files(settings: Settings, agent: str) -> list[File]:
     server = server_of(settings, agent)
     conf = _edge(settings, agent, server) if server else _collector(settings, agent)
     check(conf, agent)
-    site = {"fs.defaultFS": endpoints.hdfs_url(settings)} if server is None else {}
-    if not settings.hdfs.url:
-        site |= {"dfs.replication": "1", "dfs.client.use.datanode.hostname": "true"}
+    site = {} if server else _hdfs_client(settings)
     return [
         File(CONF, conf),
         File("log4j2.xml", render("flume/log4j2.xml.j2")),
         File("core-site.xml", render("flume/site.xml.j2", properties=site)),
     ]
+
+
+def _hdfs_client(settings: Settings) -> dict[str, str]:
+    """What the HDFS sinks ask for. A cluster's own client configuration may say otherwise."""
+    site = {
+        "fs.defaultFS": endpoints.hdfs_url(settings),
+        "dfs.blocksize": str(settings.flume.block_mb * 2**20),
+        # A close asks whether the DataNode has reported the block. By default it asks again after
+        # 400 ms, then 800 ms, ...: with a file a day, most of the time.
+        "dfs.client.block.write.locateFollowingBlock.initial.delay.ms": "20",
+        "dfs.client.block.write.locateFollowingBlock.retries": "10",
+    }
+    if not settings.hdfs.url:
+        site |= {"dfs.replication": "1", "dfs.client.use.datanode.hostname": "true"}
+    return site
 
 
 def components(conf: str, agent: str) -> set[Component]:
@@ -152,6 +166,7 @@ def _collector(settings: Settings, agent: str) -> str:
         roll_seconds=settings.flume.roll_seconds,
         roll_bytes=settings.flume.roll_bytes,
         idle_seconds=settings.flume.idle_timeout_seconds,
+        max_open_files=settings.flume.max_open_files,
         call_timeout_ms=settings.flume.call_timeout_seconds * 1000,
         **_shared(settings, agent),
     )

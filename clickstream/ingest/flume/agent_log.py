@@ -4,7 +4,9 @@ import mmap
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from clickstream.console.escape import printable
 
@@ -15,11 +17,36 @@ _ERROR = re.compile(
     rb"(?P<logger>[^ ]+) (?P<said>[^\n]*)"
 )
 _DATED = re.compile(rb"\n[0-9]{4}-[0-9]{2}-[0-9]{2} ")
+_WHEN = re.compile(rb"^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}(?=,[0-9]{3} )", re.MULTILINE)
+# Where all DataNodes are excluded, each of them failed, and room may be plenty.
+_NO_ROOM = (
+    (
+        b"could only be written to ",
+        re.compile(rb"[^\n]*There are [1-9][0-9]* datanode\(s\) running and (?:no|0) node"),
+        "no DataNode has room for another block",
+    ),
+    (b" quota of ", re.compile(rb"[^\n]* is exceeded"), "a quota is exceeded"),
+    (b"Resources are low on NN", re.compile(b""), "the NameNode's own disk is full"),
+)
 _JAVA = re.compile(
     rb"^(?:Error|Exception in thread|Invalid|Unrecognized|Terminating due to)[^\n]*(?:\n[^\n]+)?",
     re.MULTILINE,
 )
 _PACKAGE = re.compile(r"\b(?:[a-z][a-z0-9_]*\.)+(?=[A-Z])")
+
+
+class Refusal(NamedTuple):
+    """HDFS took nothing more for lack of room: when (seconds since the epoch), and of what."""
+
+    when: float
+    reason: str
+
+
+def refusal(log: Path, start: int) -> Refusal | None:
+    """The last time after byte `start` that HDFS refused a write for lack of room."""
+    with _mapped(log, start) as (text, begin):
+        found = [_refused(text, begin, *sign) for sign in _NO_ROOM]
+        return max((each for each in found if each), default=None)
 
 
 def last_error(log: Path, start: int, logger: bytes = b"") -> str:
@@ -62,6 +89,19 @@ def _mapped(log: Path, start: int) -> Iterator[tuple[bytes | mmap.mmap, int]]:
         mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ) as text,
     ):
         yield text, start if start <= length else 0
+
+
+def _refused(
+    text: bytes | mmap.mmap, begin: int, words: bytes, rest: re.Pattern[bytes], reason: str
+) -> Refusal | None:
+    at = text.rfind(words, begin)
+    if at < 0 or not rest.match(text, at + len(words)):
+        return None
+    above = text[max(begin, at - _BLOCK) : at]
+    when = [*_WHEN.finditer(above)]
+    return (
+        Refusal(datetime.fromisoformat(when[-1][0].decode()).timestamp(), reason) if when else None
+    )
 
 
 def _errors(text: bytes | mmap.mmap, begin: int) -> Iterator[re.Match[bytes]]:

@@ -1,12 +1,13 @@
 """The rows of `ingest status`: each component of each agent, and why one is down."""
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from clickstream.config import Settings
 from clickstream.errors import NotRunning
 from clickstream.ingest.flume import agent_config
-from clickstream.ingest.flume.agent import SPOOLING, Agent, Bean
+from clickstream.ingest.flume.agent import REFUSED_SECONDS, ROOM_HINT, SPOOLING, Agent, Bean
 from clickstream.ingest.flume.agent_config import Component
 
 GUARANTEES = {
@@ -77,6 +78,7 @@ def all_up(rows: Sequence[Status]) -> bool:
 def _rows(agent: Agent) -> Iterator[Status]:
     running = agent.running()
     beans, silence = _query(agent)
+    refused = agent.refused(time.time() - REFUSED_SECONDS) if running else ""
     agent_row = Status(
         agent=agent.name,
         pid=running.pid if running else None,
@@ -88,7 +90,7 @@ def _rows(agent: Agent) -> Iterator[Status]:
         channel=None,
         guarantee=None,
         configuration=("differs" if agent.outdated() else "current") if running else None,
-        last_error=agent.last_error() or silence,
+        last_error=(refused and f"{refused}; {ROOM_HINT}") or agent.last_error() or silence,
     )
     declared = sorted(agent.declared())
     for component in declared:
