@@ -17,6 +17,8 @@ from clickstream.console import config_commands, options, program
 from clickstream.console.app import App
 from clickstream.console.escape import escape_output
 from clickstream.dashboard import commands as dashboard_commands
+from clickstream.dashboard import day_command
+from clickstream.errors import UsageError
 from clickstream.explain import commands as explain_commands
 from clickstream.ingest import commands as ingest_commands
 from clickstream.ingest import ledger_commands
@@ -45,6 +47,7 @@ app.command()(audit_commands.audit)
 app.command()(prove_commands.prove)
 app.command()(status_commands.status)
 app.command()(dashboard_commands.dashboard)
+serve_commands.app.command("all")(day_command.all_)
 app.add_typer(alert_commands.app, name="alert")
 app.add_typer(explain_commands.app, name="explain")
 ingest_commands.app.add_typer(ledger_commands.app, name="ledger")
@@ -84,10 +87,15 @@ def demo(
             "--stop-before-batch", help="Leave the batch layer to you; everything keeps running."
         ),
     ] = False,
+    dashboard: Annotated[
+        bool,
+        typer.Option("--dashboard", help="Traffic that goes on, on a page, until Ctrl-C."),
+    ] = False,
 ) -> None:
     """The whole story: every stage on real services, each figure compared with known answers.
 
-    Works in a home of its own beside the one in use, recreated each time.
+    Works in a home of its own beside the one in use, recreated each time. With --dashboard the days
+    end now, traffic goes on with attacks and outages, and the page that shows it is opened.
 
     Example: clickstream demo --keep
     """
@@ -95,6 +103,11 @@ def demo(
     from clickstream.console import program
 
     settings = options.settings()
+    if dashboard:
+        if keep or stop_before_batch:
+            raise UsageError("--dashboard runs until Ctrl-C: it excludes the other options")
+        demos.live(settings, typer.echo, dashboard_commands.opener(open_=True))
+        return
     keep = keep or stop_before_batch
     compared = demos.demo(settings, keep, typer.echo, stop_before_batch)
     for each in compared:

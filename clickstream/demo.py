@@ -1,6 +1,8 @@
 """The whole story in one command: logs with known answers through every stage, and compared."""
 
 import json
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +18,7 @@ from clickstream.errors import UsageError
 from clickstream.ingest import flow, replay, replay_display, source
 from clickstream.ingest.flume import agents
 from clickstream.rows import Rows
-from clickstream.runtime.process import Child, wait_until
+from clickstream.runtime.process import Child, signals_interrupt, wait_until
 from clickstream.serve import reports
 from clickstream.speed import control as speed
 from clickstream.stack import local
@@ -86,8 +88,31 @@ def demo(
     return compared
 
 
+def live(settings: Settings, progress: Progress, started: Callable[[str], None]) -> None:
+    """The stack with days that end now and traffic that goes on, and the dashboard over it.
+
+    `started` gets the address of the page. Until Ctrl-C or SIGTERM, which stop everything. Raises
+    as `demo`.
+    """
+    from clickstream.dashboard import run as dashboard
+
+    own = _own_settings(settings)
+    tear_down(own)
+    own.files.empty()
+    try:
+        with signals_interrupt():
+            _run(own, progress, _days_until_now)
+            with _going_on(own):
+                dashboard.serve(own, started)
+    finally:
+        progress("stopping everything")
+        tear_down(own)
+
+
 def tear_down(settings: Settings) -> None:
     """Stop whatever of the demo's home runs."""
+    for server in settings.servers:
+        _follower(settings, server).stop()
     speed.stop(settings)
     agents.stop(settings, [])
     local.down(settings)
@@ -121,10 +146,22 @@ def _own_settings(settings: Settings) -> Settings:
 
 
 def _story(settings: Settings, progress: Progress, before_batch: bool) -> list[Comparison]:
+    truth = _run(settings, progress, _logs, before_batch)
+    asked = BEFORE_BATCH if before_batch else truth
+    return list(compare(settings, {name: truth[name] for name in asked}))
+
+
+def _run(
+    settings: Settings,
+    progress: Progress,
+    make_logs: Callable[[Settings], dict[str, Rows]],
+    before_batch: bool = False,
+) -> dict[str, Rows]:
+    """Every stage, up to both layers having counted the logs that are made; their truth."""
     with _step(progress, "Kafka, HDFS, Cassandra and MariaDB"):
         local.up(settings)
     with _step(progress, "two web logs with known answers, put into HDFS"):
-        truth = _logs(settings)
+        truth = make_logs(settings)
     with _step(progress, "agent1, agent2 and agent3 (Flume)"):
         agents.start(settings, [], progress)
     with _step(progress, "the speed layer (Spark Structured Streaming)"):
@@ -137,14 +174,12 @@ def _story(settings: Settings, progress: Progress, before_batch: bool) -> list[C
         done = replay.replay(settings, replay.Pace(), observe)
         flow.drain(settings, lambda _: None)
     progress(f"    {replay_display.summary(done)}")
-    if before_batch:
-        truth = {name: truth[name] for name in BEFORE_BATCH}
-    else:
+    if not before_batch:
         with _step(progress, "the batch layer (Spark SQL)"):
             batch.run(settings)
     with _step(progress, "the speed layer to catch up"):
         _caught_up(settings, driver)
-    return list(compare(settings, truth))
+    return truth
 
 
 def _logs(settings: Settings) -> dict[str, Rows]:
@@ -153,6 +188,54 @@ def _logs(settings: Settings) -> dict[str, Rows]:
         source.put(settings, path, server)
     truth: dict[str, Rows] = generated.truth["reports"]
     return truth
+
+
+def _days_until_now(settings: Settings) -> dict[str, Rows]:
+    now = int(time.time())
+    paths = scenario.until(settings.files.demo_logs, SEED, now, list(settings.servers))
+    for server, path in paths.items():
+        source.put(settings, path, server)
+    return {}
+
+
+@contextmanager
+def _going_on(settings: Settings) -> Iterator[None]:
+    """Logs that are written each second, and followed, while the block runs."""
+    ended = threading.Event()
+    for server in settings.servers:
+        settings.files.demo_live_log(server).touch()
+        _follow(settings, server)
+    writer = threading.Thread(target=_write, args=(settings, ended), daemon=True)
+    writer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        writer.join()
+
+
+def _write(settings: Settings, ended: threading.Event) -> None:
+    start = int(time.time())
+    seconds = scenario.going_on(SEED, start, list(settings.servers))
+    for second, lines in enumerate(seconds, start):
+        if ended.wait(max(0.0, second - time.time())):
+            return
+        for server, text in lines.items():
+            with settings.files.demo_live_log(server).open("ab") as log:
+                log.write(text)
+
+
+def _follow(settings: Settings, server: str) -> None:
+    given = [f"--set={key}={value}" for key, value in settings.origin.flags.items()]
+    if settings.origin.file:
+        given.append(f"--config={settings.origin.file}")
+    options = [f"--home={settings.home}", *given, "ingest", "follow", f"--server={server}"]
+    log = str(settings.files.demo_live_log(server))
+    _follower(settings, server).start([sys.executable, "-m", "clickstream", *options, log])
+
+
+def _follower(settings: Settings, server: str) -> Child:
+    return Child(settings.files, f"follow-{server}")
 
 
 def _caught_up(settings: Settings, driver: Child) -> None:

@@ -229,6 +229,10 @@ class Home:
         """The logs of the demo, and the truth about them."""
         return self.root / "logs-made"
 
+    def demo_live_log(self, server: str) -> Path:
+        """The log that the demo goes on writing for a server."""
+        return self.demo_logs / f"live-{server}.txt"
+
     @property
     def is_ours(self) -> bool:
         """True where the home carries our marker."""

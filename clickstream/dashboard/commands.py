@@ -1,5 +1,6 @@
 """`clickstream dashboard`: parse, serve, print."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,9 +60,16 @@ def _serve(
     settings.dashboard.port = settings.dashboard.port if port is None else port
     run.token(settings, new_token)
 
+    run.serve(settings, opener(open_))
+
+
+def opener(open_: bool) -> Callable[[str], None]:
+    """A function that tells the address of a page that answers, and opens it where that is wished
+    for."""
+
     def started(address: str) -> None:
         typer.echo(f"the dashboard answers at {address}\nCtrl-C ends it")
         if open_:
             typer.launch(address)
 
-    run.serve(settings, started)
+    return started

@@ -31,8 +31,10 @@ PANELS: dict[str, dict[str, Any]] = {
 """The reports of the page's panels, with their options."""
 
 
-def page(settings: "Settings", last: str, now: int, addresses: bool = True) -> str:
-    """The HTML of the last days (`7d`, or `all`) as of now (epoch s).
+def page(
+    settings: "Settings", last: str, now: int, addresses: bool = True, date: str | None = None
+) -> str:
+    """The HTML of the last days (`7d`, or `all`), or of one date, as of now (epoch s).
 
     Where not `addresses`, each client address becomes `address 1`, `address 2`, ... A layer that
     cannot be asked is said on the page. Raises UsageError for a span that is none.
@@ -40,9 +42,10 @@ def page(settings: "Settings", last: str, now: int, addresses: bool = True) -> s
     content = {
         "as_of": instant(now),
         "last": last,
+        "date": date,
         "servers": [reports.ALL],
         "now": _now(settings, addresses),
-        "reports": {name: _report(settings, name, last) for name in PANELS},
+        "reports": {name: _report(settings, name, last, date) for name in PANELS},
     }
     return assembled(content)
 
@@ -108,9 +111,11 @@ def without_addresses(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return masked
 
 
-def _report(settings: "Settings", name: str, last: str) -> dict[str, Any]:
-    span = {} if last == "all" else {"span": "1d" if name == "categories" else last}
-    question = reports.Question.parse(settings, **span, **PANELS[name])
+def _report(settings: "Settings", name: str, last: str, date: str | None) -> dict[str, Any]:
+    days: dict[str, Any] = {"date": date}
+    if date is None and last != "all":
+        days = {"span": "1d" if name == "categories" else last}
+    question = reports.Question.parse(settings, **days, **PANELS[name])
     try:
         answer = reports.ask(settings, name, question)
     except NoData as nothing:

@@ -6,7 +6,7 @@ parser cannot hide in the truth it is compared with.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from filecmp import cmp
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -60,6 +60,27 @@ def generate(
     except OSError as error:
         raise BadInput(f"cannot write logs into {out}: {error.strerror}") from error
     return Generated(paths, truth, out / TRUTH)
+
+
+def until(out: Path, seed: int, end: int, servers: Sequence[str] = SERVERS) -> dict[str, Path]:
+    """Write the log of each server: the days of `demo`, moved so that they end at `end` (epoch s).
+
+    Raises BadInput when `out` cannot be written.
+    """
+    paths = {server: out / f"{server}.txt" for server in servers}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for log in story.plan(story.SHAPES["demo"], f"demo/{seed}", servers):
+            paths[log.server].write_bytes(story.shifted(log, end - story.END).written())
+    except OSError as error:
+        raise BadInput(f"cannot write logs into {out}: {error.strerror}") from error
+    return paths
+
+
+def going_on(seed: int, start: int, servers: Sequence[str] = SERVERS) -> Iterator[dict[str, bytes]]:
+    """What each server logs in each second from `start` (epoch s) on, without end."""
+    for logs in story.going_on(story.SHAPES["demo"], f"live/{seed}", servers, start):
+        yield {log.server: log.written() if log.lines else b"" for log in logs}
 
 
 def _output(scenario: str, seed: int, servers: Sequence[str], lines: int) -> Output:

@@ -6,6 +6,7 @@ the first server (900 to 782 s) that is over well before the end, a shift from o
 to another (300 s), and an outage of the last server that lasts (from 120 s).
 """
 
+import itertools
 import math
 import random
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,9 @@ STRETCH_S = 1800
 SHIFT_S = 300
 ZONES = (Zone("+0000", 0), Zone("+0200", 7200), Zone("-0330", -12_600))
 TROUBLE_EVERY = 25
+CYCLE_S = 600
+FLOOD_AT_S = 20
+OUTAGE_S = range(120, 180, 3)
 LATE_SHARE = 0.03
 
 Line = Request | BadLine
@@ -62,6 +66,41 @@ def plan(shape: Shape, seed: str, servers: Sequence[str]) -> list[Log]:
     return [
         Log(server, zone, _arranged(rng, shape, zone, requests[server]), closed=server != first)
         for server, zone in zip(servers, _zones(len(servers)), strict=True)
+    ]
+
+
+def shifted(log: Log, by_s: int) -> Log:
+    """The log with its requests so much later, and its last line closed."""
+    lines = [
+        line._replace(instant=line.instant + by_s) if isinstance(line, Request) else line
+        for line in log.lines
+    ]
+    return log._replace(lines=lines, closed=True)
+
+
+def going_on(shape: Shape, seed: str, servers: Sequence[str], start: int) -> Iterator[list[Log]]:
+    """What each server logs in each second from `start` on, without end.
+
+    Every ten minutes the first server is flooded, and the last one has an outage that is over by
+    the next.
+    """
+    rng = random.Random(seed)  # noqa: S311
+    zones = _zones(len(servers))
+    for turn, instant in enumerate(itertools.count(start)):
+        requests = [_second(rng, shape, number, instant) for number in range(len(servers))]
+        if turn % CYCLE_S == FLOOD_AT_S:
+            requests[0] += _flood(site.FLOOD, instant, 140)
+        if turn % CYCLE_S in OUTAGE_S:
+            requests[-1] += _outage(rng, shape, instant, 1)
+        yield [
+            Log(server, zone, [*lines], closed=True)
+            for server, zone, lines in zip(servers, zones, requests, strict=True)
+        ]
+
+
+def _second(rng: random.Random, shape: Shape, number: int, instant: int) -> list[Request]:
+    return [
+        _request(rng, shape, number, instant, _page(rng), "200") for _ in range(rng.randrange(4))
     ]
 
 

@@ -257,38 +257,6 @@ def categories(
     _answer("categories", form, **given, other=rest)
 
 
-@app.command("all")
-def all_(
-    date: Annotated[
-        str | None, typer.Option("--date", help="The day; by default the newest one.")
-    ] = None,
-    compare: Compare = None,
-    form: Annotated[
-        Literal["table", "json", "markdown"],
-        typer.Option("--format", help="How it is printed; markdown for a chat or a ticket."),
-    ] = "table",
-) -> None:
-    """A day on one page: requests, visitors, responses, hours, categories, alerts and health.
-
-    The day is as printed in the logs, for alerts and health the UTC day. A report that cannot be
-    answered says why, and takes no other with it; json is an object with each report by its name.
-
-    Example: clickstream report all --compare previous
-    """
-    from clickstream.console import output
-    from clickstream.days import one_day
-    from clickstream.serve import day_page, day_text
-
-    day = date and one_day("--date", date)
-    page = day_page.page(options.settings(), day, bool(compare))
-    if form == "json":
-        typer.echo(output.json_line(page.as_dict()))
-    elif form == "markdown":
-        typer.echo(day_text.as_markdown(page), nl=False)
-    else:
-        typer.echo(day_text.text(page, output.terminal_width(), _coloured()), nl=False)
-
-
 def _coloured() -> bool:
     from clickstream.serve import heat_map
 

@@ -64,7 +64,7 @@ def page(settings: "Settings", date: str | None = None, compare: bool = False) -
     parts: dict[str, Part] = {}
     failures: list[ClickstreamError] = []
     with connected(settings) as connections:
-        day = date or _newest(settings, connections)
+        day = date or newest(settings, connections)
         for name in REPORTS:
             try:
                 parts[name] = _part(settings, connections, name, day, compare)
@@ -76,7 +76,7 @@ def page(settings: "Settings", date: str | None = None, compare: bool = False) -
     return Page(day, compare, parts)
 
 
-def _newest(settings: "Settings", connections: Connections) -> str:
+def newest(settings: "Settings", connections: Connections) -> str:
     """The newest day of either layer; raises as `reports.ask` where neither has one."""
     rows = reports.answer(connections, "responses", Question.parse(settings, span="1d")).rows
     if not rows:

@@ -5,7 +5,10 @@ import hashlib
 import json
 import re
 
+from clickstream import cli
 from clickstream.dashboard import saved
+from clickstream.errors import NotRunning
+from clickstream.serve import reports
 
 HOSTILE = "</script><script>alert(1)</script>"
 
@@ -61,3 +64,26 @@ def test_clients_become_numbers_the_same_one_alike():
     masked = saved.without_addresses(rows)
     assert [row["key"] for row in masked] == ["address 1", "weblog1", "address 2", "address 1"]
     assert "203.0.113" not in json.dumps(masked)
+
+
+def test_report_all_writes_a_day_as_one_file(tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def ask(_settings, name, question):
+        asked.append((name, question.days.only))
+        if name == "hourly":
+            raise NotRunning("MariaDB is not running")
+        return reports.Answer([], reports.COLUMNS[name], "", "final")
+
+    monkeypatch.setattr(reports, "ask", ask)
+    file = tmp_path / "day.html"
+    words = ["--home", str(tmp_path / "home"), "report", "all", "--format", "html"]
+    assert cli.main([*words, "--output", str(file), "--date", "2015-05-18"]) == 0
+    assert asked == [(name, "2015-05-18") for name in saved.PANELS]
+    block = re.search(r'<script type="application/json" id="data">(.*?)</script>', file.read_text())
+    found = json.loads(block[1])
+    assert (found["date"], found["now"]) == ("2015-05-18", None)
+    assert found["reports"]["hourly"] == {"rows": [], "layer": "MariaDB is not running"}
+    assert file.stat().st_mode & 0o077 == 0
+    assert cli.main(words) == 2
+    assert "go together" in capsys.readouterr().err

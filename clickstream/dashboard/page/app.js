@@ -171,17 +171,14 @@
 
   // Days
 
-  const options = (more) => {
-    const given = { ...more };
-    if (choice.last !== "all") given.last = choice.last;
-    return given;
-  };
+  const days = (last) => (data?.date ? { date: data.date } : last === "all" ? {} : { last });
+  const options = (more) => ({ ...more, ...days(choice.last) });
   const panels = {
     visitors: { report: "visitors", query: () => options({ server: choice.server }), draw: drawVisitors },
     responses: { report: "responses", query: () => options({ server: choice.server }), draw: drawResponses },
     hourly: { report: "hourly", query: () => options({ server: choice.server, by_weekday: "1" }), draw: drawHours },
     distribution: { report: "distribution", query: () => options({}), draw: drawDistribution },
-    categories: { report: "categories", query: () => ({ server: choice.server, last: "1d", top: "10" }), draw: drawCategories },
+    categories: { report: "categories", query: () => ({ server: choice.server, ...days("1d"), top: "10" }), draw: drawCategories },
   };
 
   async function askDays() {
