@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from clickstream.clients import endpoints
 from clickstream.config import Settings
 from clickstream.spark import driver, sql, stored_lines
+from clickstream.weblog import VHOST_COMBINED, formats
+from clickstream.weblog.stamped import PLAIN_ONLY, Readings
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -29,8 +31,8 @@ NO_QUARANTINE = "quarantine"
 FAULTS = (ALTERED, BOTH, NO_MASTER, NO_KAFKA, NO_QUARANTINE)
 
 _DATE = r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}"
-# Written apart from weblog.LINE on purpose: in every format the time is the first one after the
-# first two words.
+# Written apart from weblog.pattern on purpose: in every format that has a name the time is the
+# first one after the first two words.
 _TIME = (
     rf"^[^ ]++ [^ ]++(?: (?!\[{_DATE}:)[^ ]*+)++"
     rf" \[({_DATE}:[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}} [+-][0-9]{{4}})\] "
@@ -53,13 +55,13 @@ _PRINTED_MS = (
 )
 
 
-def query() -> str:
-    """The query over the views `master`, `quarantine` and `topic`."""
+def query(readings: Readings = PLAIN_ONLY) -> str:
+    """The query over the views `master`, `quarantine` and `topic`; see `stamped.fields`."""
     return sql.query(
         "clickstream.audit",
         "stored_copies",
         head=stored_lines.HEAD,
-        time=_TIME,
+        time=_printed(readings),
         printed_day=_PRINTED_DAY,
         printed_ms=_PRINTED_MS,
         no_stamp=NO_STAMP,
@@ -73,6 +75,19 @@ def query() -> str:
     )
 
 
+def _printed(readings: Readings) -> str:
+    """The time that a line shows; NULL where a format in a server's own words has none there."""
+    text = "decode(raw, 'ISO-8859-1')"
+    usual = f"regexp_extract({text}, r'{_TIME}', 1)"
+    cases = [
+        f" WHEN get(h, 1) = '{server}'"
+        f" THEN nullif(regexp_extract({text}, r'^{form.timed.pattern.decode()}', 1), '')"
+        for server, form in readings.items()
+        if form is not VHOST_COMBINED
+    ]
+    return f"CASE{''.join(cases)} ELSE {usual} END" if cases else usual
+
+
 def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> dict[str, Any]:
     """Count the lines that the plan names (see `audit.collect`); returns its `rows`."""
     stored_lines.configure(
@@ -84,7 +99,7 @@ def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> d
     _topic(session, bootstrap, plan["kafka"]).createOrReplaceTempView("topic")
     volume = f"{plan['bytes'] / 1e6:,.1f} MB and {plan['records']:,} records"
     with driver.stage(session, f"reading {volume}"):
-        rows = session.sql(query(), plan["values"]).collect()
+        rows = session.sql(query(formats.readings(settings)), plan["values"]).collect()
     return {"rows": [row.asDict(recursive=True) for row in rows]}
 
 

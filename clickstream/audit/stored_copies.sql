@@ -51,7 +51,7 @@ parts AS (
         get(h, 5) AS date,
         CASE
             WHEN store <> 'k' AND get(h, 4) <> '-'
-                THEN regexp_extract(decode(raw, 'ISO-8859-1'), r'$time', 1)
+                THEN $time
         END AS time
     FROM cut
 ),

@@ -6,7 +6,6 @@ workers. What comes to the driver is one row per day, with that day's counts as 
 
 import json
 import time
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from clickstream import weblog
@@ -19,8 +18,9 @@ from clickstream.errors import BadInput
 from clickstream.master import File
 from clickstream.spark import driver, events, sql
 from clickstream.views.batch import DIGEST_BYTES, BatchViews
-from clickstream.weblog import categories, stamped
+from clickstream.weblog import categories, formats, stamped
 from clickstream.weblog.categories import PLAIN, Categories
+from clickstream.weblog.stamped import PLAIN_ONLY, Readings
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -39,14 +39,14 @@ FIELDS = {
 """By `batch.visitor`; the request, or only its target, is to follow."""
 
 
-def query(counted: str, vhosts: Collection[str], mapping: Categories, visitor: str) -> str:
+def query(counted: str, readings: Readings, mapping: Categories, visitor: str) -> str:
     """The query over `master` with its step `counted`; the other arguments are those of `count`."""
     plain = mapping == PLAIN
     template = FIELDS[visitor] + ("{target}" if plain else "{request}")
     return sql.query(
         "clickstream.batch",
         "day_counts",
-        fields=stamped.fields("text", template, vhosts),
+        fields=stamped.fields("text", template, readings),
         segment=weblog.sql_segment("request"),
         category_key="request" if plain else categories.sql("segment", "request", mapping),
         category=stamped.category("k") if plain else "k",
@@ -81,7 +81,7 @@ def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> d
     files = [file for day in days.values() for file in day]
     with driver.stage(session, f"counting {sum(file.size for file in files) / 1e6:,.1f} MB"):
         lines, visitor = read(session, root, files), settings.batch.visitor
-        counted = count(lines, settings.vhosts, settings.categories, visitor)
+        counted = count(lines, formats.readings(settings), settings.categories, visitor)
     check(counted, days)
     made_with = view_rows.made_with(settings)
     with BatchViews.connect(settings) as views:
@@ -107,19 +107,19 @@ def read(session: "SparkSession", root: str, files: list[File]) -> "DataFrame":
 
 def count(
     lines: "DataFrame",
-    vhosts: Collection[str] = (),
+    readings: Readings = PLAIN_ONLY,
     mapping: Categories = PLAIN,
     visitor: str = HOST,
 ) -> Counts:
     """Stamped lines -> each day's counts (see `day_rows`), in one scan; two where copies can be.
 
-    `vhosts` are the servers read as vhost_combined; `mapping` decides the categories,
+    `readings`: see `stamped.fields`; `mapping` decides the categories,
     `visitor` (`batch.visitor`) who is one visitor. What copies counted is in counts below 0.
     """
     lines.createOrReplaceTempView("master")
 
     def ask(counted: str, **values: str) -> Counts:
-        text = query(counted, vhosts, mapping, visitor)
+        text = query(counted, readings, mapping, visitor)
         rows = lines.sparkSession.sql(text, values).collect()
         return {row.date: json.loads(row.counts) for row in rows}
 

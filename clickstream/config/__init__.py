@@ -106,12 +106,6 @@ class Settings(Section):
             raise UsageError(f"there is no server {name}", hint)
 
     @property
-    def vhosts(self) -> tuple[str, ...]:
-        """The servers whose log has a column for the virtual host in front."""
-        named = self.servers.items()
-        return tuple(name for name, server in named if server.format == "vhost_combined")
-
-    @property
     def files(self) -> Home:
         """The files of the home."""
         return Home(self.home)

@@ -4,6 +4,7 @@
 """
 
 import re
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -12,9 +13,13 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
+
+from clickstream import weblog
+from clickstream.weblog.server_words import NoClient
 
 WEB_URL = re.compile(r"https?://[^\s/?#]+[^\s]*\Z", re.IGNORECASE)
 
@@ -43,7 +48,22 @@ class Server(Section):
     """A web server whose log is ingested."""
 
     agent: str
-    format: Literal["common", "combined", "vhost_combined"] = "combined"
+    format: str = "combined"
+    client: Annotated[str, Field(validate_default=True)] = ""
+
+    @field_validator("format")
+    @classmethod
+    def _readable(cls, format: str) -> str:
+        with suppress(NoClient):  # The next key may name it.
+            weblog.format_of(format)
+        return format
+
+    @field_validator("client")
+    @classmethod
+    def _of_the_format(cls, client: str, others: ValidationInfo) -> str:
+        if "format" in others.data:
+            weblog.format_of(others.data["format"], client)
+        return client
 
 
 class Ports(Section):

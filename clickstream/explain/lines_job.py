@@ -4,15 +4,15 @@ It runs as the driver of `spark-submit`. Only Spark SQL touches lines; the first
 the driver.
 """
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from clickstream import weblog
 from clickstream.config import Settings
 from clickstream.config.sections import HOST_AND_AGENT
 from clickstream.spark import driver, sql, stored_lines
-from clickstream.weblog import categories, stamped
+from clickstream.weblog import categories, formats, stamped
 from clickstream.weblog.categories import Categories
+from clickstream.weblog.stamped import Readings
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -24,12 +24,12 @@ FILTERS = ("day", "server", "hour", "category", "first", "last")
 """The values by which lines are chosen; None: any. `first` and `last` are epoch seconds."""
 
 
-def query(vhosts: Collection[str], mapping: Categories, with_agent: bool) -> str:
+def query(readings: Readings, mapping: Categories, with_agent: bool) -> str:
     """The query over `master`; arguments as those of the batch job."""
     return sql.query(
         "clickstream.explain",
         "figure_lines",
-        fields=stamped.fields("text", FIELDS + VISITOR[with_agent], vhosts),
+        fields=stamped.fields("text", FIELDS + VISITOR[with_agent], readings),
         segment=weblog.sql_segment("request"),
         category=categories.sql("segment", "request", mapping),
     )
@@ -43,7 +43,7 @@ def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> d
     stored_lines.configure(session, plan["bytes"] // PARTITION_BYTES + 1)
     lines = stored_lines.text(session, plan["master"])
     with_agent = settings.batch.visitor == HOST_AND_AGENT
-    text = query(settings.vhosts, settings.categories, with_agent)
+    text = query(formats.readings(settings), settings.categories, with_agent)
     with driver.stage(session, f"reading {plan['bytes'] / 1e6:,.1f} MB"):
         return find(lines, text, plan["values"], plan["lines"])
 

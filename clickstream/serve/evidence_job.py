@@ -4,13 +4,13 @@ It runs as the driver of `spark-submit`. Only Spark SQL touches lines; the few m
 of each field come to the driver.
 """
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from clickstream.config import Settings
 from clickstream.spark import driver, sql, stored_lines
 from clickstream.views.realtime import counts
-from clickstream.weblog import stamped
+from clickstream.weblog import formats, stamped
+from clickstream.weblog.stamped import Readings
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -20,12 +20,12 @@ TEMPLATE = r"{host}\n{status}\n{request}\n{agent}"
 FIELDS = ("path", "user_agent", "status")
 
 
-def query(vhosts: Collection[str]) -> str:
-    """The query over `master`; `vhosts` are the servers read as vhost_combined."""
+def query(readings: Readings) -> str:
+    """The query over `master`; `readings`: see `stamped.fields`."""
     return sql.query(
         "clickstream.serve",
         "evidence",
-        fields=stamped.fields("text", TEMPLATE, vhosts),
+        fields=stamped.fields("text", TEMPLATE, readings),
         named_host=counts.sql_named("host"),
     )
 
@@ -35,20 +35,18 @@ def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> d
     stored_lines.configure(session, plan["bytes"] // PARTITION_BYTES + 1)
     lines = stored_lines.text(session, plan["master"])
     with driver.stage(session, f"reading {plan['bytes'] / 1e6:,.1f} MB"):
-        rows = count(lines, settings.vhosts, plan["values"])
+        rows = count(lines, formats.readings(settings), plan["values"])
     return {"rows": rows}
 
 
-def count(
-    lines: "DataFrame", vhosts: Collection[str], values: dict[str, Any]
-) -> list[dict[str, Any]]:
+def count(lines: "DataFrame", readings: Readings, values: dict[str, Any]) -> list[dict[str, Any]]:
     """Stamped lines (value, server) -> rows of field, value, n; the field "" counts every line.
 
     `values`: `first` and `last` second, `host` as an alert names it (None: any), `bad` (only
     those whose status is not among `healthy`, between commas), `top`.
     """
     lines.createOrReplaceTempView("master")
-    rows = lines.sparkSession.sql(query(vhosts), values).collect()
+    rows = lines.sparkSession.sql(query(readings), values).collect()
     return [row.asDict() for row in rows]
 
 

@@ -5,6 +5,7 @@ that are not made from scratch each time (`ddos`, `alerts`) would stay as they w
 the rows of a batch and the like are not: where a batch is cut changes nothing.
 """
 
+import hashlib
 import json
 from collections.abc import Collection
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from clickstream import weblog
 from clickstream.clients import kafka
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError
 from clickstream.speed import driver_status
 from clickstream.views.realtime import RealTime
 from clickstream.views.realtime.writer import RESET, refuse_other_checkpoint
+from clickstream.weblog import formats
 
 # Raised when a line counts differently, or is stored differently, than before.
 BUILD = 2
@@ -101,11 +104,25 @@ def _of_lines(settings: Settings) -> Conditions:
     """The part of the conditions that says how a line is counted."""
     conditions = {f"speed.{key}": getattr(settings.speed, key) for key in SETTINGS}
     mapping = settings.categories.fingerprint
-    return conditions | {"build": BUILD, "categories": mapping, VHOSTS: sorted(settings.vhosts)}
+    return conditions | {"build": BUILD, "categories": mapping, VHOSTS: _formats(settings)}
+
+
+def _formats(settings: Settings) -> list[str]:
+    """The servers not read as combined: each with what tells other formats apart."""
+    marks = {
+        server: "" if form is weblog.VHOST_COMBINED else f" as {_digest(form.reading)}"
+        for server, form in formats.readings(settings).items()
+    }
+    return sorted(f"{server}{mark}" for server, mark in marks.items())
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _narrowed(conditions: Conditions, counted: Collection[str]) -> Conditions:
-    return conditions | {VHOSTS: [name for name in conditions.get(VHOSTS, []) if name in counted]}
+    named = [each for each in conditions.get(VHOSTS, []) if each.split(" ")[0] in counted]
+    return conditions | {VHOSTS: named}
 
 
 def _check_checkpoint(url: str, query: str | None) -> None:

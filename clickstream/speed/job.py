@@ -31,6 +31,7 @@ from clickstream.speed.transform import (
     text,
 )
 from clickstream.views.realtime.writer import Batch, Writer
+from clickstream.weblog import formats
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -197,7 +198,7 @@ def start(
     """Start the query; `available_now` ends it at what is in the topic by then."""
     seconds = f"{settings.speed.trigger_seconds} seconds"
     trigger: dict[str, Any] = {"processingTime": seconds}
-    parsed = parse(records, settings.vhosts, settings.categories)
+    parsed = parse(records, formats.readings(settings), settings.categories)
     query = (
         parsed.writeStream.foreachBatch(stream.take)
         .option("checkpointLocation", driver_status.checkpoint(settings))

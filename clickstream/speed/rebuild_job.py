@@ -23,6 +23,7 @@ from clickstream.views.realtime.counts import Counts
 from clickstream.views.realtime.reader import day_start
 from clickstream.views.realtime.rebuild import Recount
 from clickstream.views.realtime.recent import MinuteKey
+from clickstream.weblog import formats
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -114,7 +115,7 @@ def minutes(
 
 
 def _rules(settings: Settings) -> tuple[Any, ...]:
-    return settings.speed, settings.vhosts, settings.categories
+    return settings.speed, formats.readings(settings), settings.categories
 
 
 def _ordered(counted: "DataFrame", first: int) -> "DataFrame":

@@ -10,7 +10,7 @@ in a stream, windows over a batch, is a query of each batch (count.sql; see `pre
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from clickstream.views.realtime.counts import CATEGORY, IP, MINUTE, MINUTE_S, NO
 from clickstream.views.realtime.writer import Batch
 from clickstream.weblog import categories, stamped
 from clickstream.weblog.categories import PLAIN, Categories
+from clickstream.weblog.stamped import PLAIN_ONLY, Readings
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -38,7 +39,7 @@ FIRST, LAST = -62_135_596_800, 253_402_300_799
 _FIELDS = r"{server}\n{file}\n{offset}\n{ms}\n{day}\n{host}\n{hour}\n{minute}\n{status}\n"
 
 
-def parse_sql(vhosts: Collection[str], mapping: Categories) -> str:
+def parse_sql(readings: Readings, mapping: Categories) -> str:
     """The query over RECORDS; arguments as of `parse`."""
     plain = mapping == PLAIN
     template = _FIELDS + ("{target}" if plain else "{request}")
@@ -47,7 +48,7 @@ def parse_sql(vhosts: Collection[str], mapping: Categories) -> str:
         "clickstream.speed",
         "parse",
         records=RECORDS,
-        fields=stamped.fields("text", template, vhosts),
+        fields=stamped.fields("text", template, readings),
         segment=weblog.sql_segment("request"),
         category=stamped.category("request") if plain else mapped,
         id=stored_lines.ID,
@@ -76,14 +77,14 @@ def count_sql() -> str:
 
 
 def parse(
-    records: "DataFrame", vhosts: Collection[str] = (), mapping: Categories = PLAIN
+    records: "DataFrame", readings: Readings = PLAIN_ONLY, mapping: Categories = PLAIN
 ) -> "DataFrame":
     """The fields of each of Kafka's records, of a stream or of a table.
 
-    `vhosts` are the servers read as vhost_combined; `mapping` decides the categories.
+    `readings`: see `stamped.fields`; `mapping` decides the categories.
     """
     records.createOrReplaceTempView(RECORDS)
-    return records.sparkSession.sql(parse_sql(vhosts, mapping))
+    return records.sparkSession.sql(parse_sql(readings, mapping))
 
 
 def count(parsed: "DataFrame", highest: Mapping[tuple[str, str], int], speed: Speed) -> "DataFrame":
@@ -102,11 +103,11 @@ def transform(
     records: "DataFrame",
     highest: Mapping[tuple[str, str], int],
     speed: Speed,
-    vhosts: Collection[str] = (),
+    readings: Readings = PLAIN_ONLY,
     mapping: Categories = PLAIN,
 ) -> "DataFrame":
     """Both steps over a table of records."""
-    return count(parse(records, vhosts, mapping), highest, speed)
+    return count(parse(records, readings, mapping), highest, speed)
 
 
 def text(counted: "DataFrame") -> "DataFrame":

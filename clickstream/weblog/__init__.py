@@ -11,11 +11,11 @@ from typing import NamedTuple
 from clickstream.errors import BadInput
 from clickstream.weblog import reasons
 from clickstream.weblog.clock import Verdict, valid_at
+from clickstream.weblog.known import FORMATS, format_of
 from clickstream.weblog.pattern import (
     COMBINED,
     COMMON,
     END,
-    FORMATS,
     MAX_OFFSET_DIGITS,
     MAX_SERVER_CHARS,
     QUOTED,
@@ -28,6 +28,7 @@ from clickstream.weblog.pattern import (
     grouped,
     groups,
 )
+from clickstream.weblog.proposal import Proposal, propose
 from clickstream.weblog.reasons import MAX_LINE_BYTES, NO_TIME, REASONS, explain
 
 __all__ = [
@@ -46,10 +47,13 @@ __all__ = [
     "STORED_STAMP",
     "VHOST_COMBINED",
     "Format",
+    "Proposal",
     "Verdict",
     "explain",
+    "format_of",
     "grouped",
     "groups",
+    "propose",
     "valid_at",
 ]
 
@@ -81,20 +85,20 @@ class InvalidLine(BadInput):
 class Entry(NamedTuple):
     """A valid line. Text is ISO-8859-1 of the bytes; `instant` is UTC, in epoch seconds.
 
-    `day` (yyyy-mm-dd), `hour` and `minute` are the wall clock as printed. `vhost` (host:port) only
-    in VHOST_COMBINED.
+    `day` (yyyy-mm-dd), `hour` and `minute` are the wall clock as printed. What a format does not
+    have is None; `vhost` (host:port) is in VHOST_COMBINED only.
     """
 
     host: str
-    ident: str
-    user: str
+    ident: str | None
+    user: str | None
     day: str
     hour: int
     minute: int
     instant: int
     request: str
     status: str
-    size: str
+    size: str | None
     referer: str | None
     agent: str | None
     vhost: str | None = None
@@ -111,15 +115,15 @@ def parse(raw: bytes, form: Format = COMBINED) -> Entry:
     }
     return Entry(
         str(text["host"]),
-        str(text["ident"]),
-        str(text["user"]),
+        text.get("ident"),
+        text.get("user"),
         str(verdict.day),
         int(str(text["hour"])),
         int(str(text["minute"])),
         verdict.instant,
         str(text["request"]),
         str(text["status"]),
-        str(text["size"]),
+        text.get("size"),
         text.get("referer"),
         text.get("agent"),
         text.get("vhost"),
@@ -156,15 +160,6 @@ def stamp(server: str, file: str, offset: int, raw: bytes, form: Format = COMBIN
     """The stamped line: id, epoch ms, printed date and the raw line, split by TABs; no line end."""
     identity = line_id(server, file, offset).encode()
     return b"%s\t%s\t%s" % (identity, judge(raw, form).stamp, raw)
-
-
-def reader(form: Format) -> Format:
-    """The format in which the stored lines of a server with this format are read.
-
-    Two formats with the same reader may be exchanged at any time; others may not, once there are
-    valid lines: a vhost_combined line passes as a combined one with its columns shifted.
-    """
-    return VHOST_COMBINED if form is VHOST_COMBINED else COMBINED
 
 
 def sql_segment(request: str) -> str:

@@ -9,8 +9,11 @@ bound that Java would recurse for, and no possessive group holds an alternation 
 
 import re
 
-_OCTET = r"(?:25[0-5]|2[0-4][0-9]|[01]?[0-9]?[0-9]|[0-9]{0,2}[xX*]{1,3})"
+# The first of these that can begin as the text does is tried: most octets cost one look each.
+_OCTET = "(?:[01][0-9][0-9]|2[0-4][0-9]|25[0-5]|[0-9]{1,2}+)"
 _V4 = rf"{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}"
+_PART = "(?:[0-9]{1,2}[xX*]{0,3}|[0-9]{3}|[xX*]{1,3})"
+_MASKED = rf"(?=[0-9.]*+[xX*]){_PART}\.{_PART}\.{_PART}\.{_PART}"
 _DIGIT = "[0-9A-Fa-fxX*]"
 _GROUP = f"{_DIGIT}{{1,4}}"
 _V6 = (
@@ -22,7 +25,7 @@ _LABEL = "[A-Za-z0-9_-]++"
 # A name without a letter is a number, a date or an address that is none.
 _NAME = rf"(?![0-9._-]++(?![A-Za-z])){_LABEL}(?:\.{_LABEL})*+\.?+"
 
-CLIENT = rf"(?:{_V4}|{_NAME}|{_V6}|\[(?:{_V6}|{_V4})\]|unix:|-)"
+CLIENT = rf"(?:{_V4}|{_NAME}|{_V6}|\[(?:{_V6}|{_V4})\]|{_MASKED}|unix:|-)"
 """An address, a host name, `-` or `unix:`; never what only begins with one."""
 PORT = ":[0-9]{1,5}"
 

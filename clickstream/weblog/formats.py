@@ -1,10 +1,11 @@
 """The formats of the servers, and the refusal to read stored lines in another one.
 
 A vhost_combined line passes as a combined one with its columns shifted. So once a server has valid
-lines, its format may only change within a family (`weblog.reader`). The ledger records in which
-format lines were judged last; no agent may judge them in another one.
+lines, its format may only change within a family (formats of one `reading`). The ledger records in
+which format lines were judged last; no agent may judge them in another one.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import cast
@@ -18,7 +19,16 @@ from clickstream.weblog import Format
 
 def of(settings: Settings, server: str) -> Format:
     """The format that is configured for a server."""
-    return weblog.FORMATS[settings.servers[server].format]
+    configured = settings.servers[server]
+    return weblog.format_of(configured.format, configured.client)
+
+
+def readings(settings: Settings) -> dict[str, Format]:
+    """The formats of the servers whose stored lines are not read as COMBINED."""
+    forms = {server: of(settings, server) for server in settings.servers}
+    return {
+        server: form for server, form in forms.items() if form.reading != weblog.COMBINED.reading
+    }
 
 
 def record_formats(ledger: Ledger, settings: Settings, servers: Iterable[str]) -> None:
@@ -30,15 +40,15 @@ def record_formats(ledger: Ledger, settings: Settings, servers: Iterable[str]) -
     for server in servers:
         check(ledger, settings, server)
         _refuse_waiting(ledger, settings, server, ledger.open_chunks(server))
-        name = of(settings, server).name
-        if ledger.metadata(_key(server)) != name:
-            ledger.set_metadata(_key(server), name)
+        words = _words(settings, server)
+        if ledger.metadata(_key(server)) != words:
+            ledger.set_metadata(_key(server), words)
 
 
 def check(ledger: Ledger, settings: Settings, server: str) -> None:
     """Refuse a format in which the valid lines of a server would be misread; raises BadInput."""
     before, now = _recorded(ledger, settings, server), of(settings, server)
-    if weblog.reader(before) is not weblog.reader(now) and ledger.totals(server)[VALID]:
+    if before.reading != now.reading and ledger.totals(server)[VALID]:
         raise BadInput(
             f"the lines of {server} were taken as {before.name}; with servers.{server}.format ="
             f' "{now.name}" they would be misread',
@@ -68,7 +78,7 @@ def check_agent(settings: Settings, server: str, waits: Callable[[Chunk], bool])
 
 def _refuse_waiting(ledger: Ledger, settings: Settings, server: str, waiting: list[Chunk]) -> None:
     before = _recorded(ledger, settings, server)
-    if waiting and before is not of(settings, server):
+    if waiting and before.line != of(settings, server).line:
         raise BadInput(
             f"lines of {server} that were judged as {before.name} wait for its agent",
             f'let it take them first: servers.{server}.format = "{before.name}", clickstream'
@@ -88,8 +98,18 @@ def _ledger(settings: Settings) -> Iterator[Ledger | None]:
 
 def _recorded(ledger: Ledger, settings: Settings, server: str) -> Format:
     """The format in which the lines were judged last; the present one where none is recorded."""
-    name = ledger.metadata(_key(server))
-    return weblog.FORMATS[name] if name else of(settings, server)
+    words = ledger.metadata(_key(server))
+    if not words:
+        return of(settings, server)
+    return weblog.format_of(*(json.loads(words) if words.startswith("[") else [words]))
+
+
+def _words(settings: Settings, server: str) -> str:
+    """The format as the ledger notes it: its name, else its and its client's words as JSON."""
+    configured = settings.servers[server]
+    if configured.format in weblog.FORMATS and not configured.client:
+        return configured.format
+    return json.dumps([configured.format, configured.client])
 
 
 def _key(server: str) -> str:

@@ -41,13 +41,13 @@ MARK = r"(?:\xef\xbb\xbf)?+"
 _DATE = r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}"
 _AT = rf"\[{_DATE}:"
 # No alternation here: a possessive group that backtracks inside is wrong in Python before 3.11.5.
-_ANY_USER = rf"(?! {_AT})[^ ]*+(?: (?!{_AT})[^ ]*+)*+"
+ANY_USER = rf"(?! {_AT})[^ ]*+(?: (?!{_AT})[^ ]*+)*+"
 # An empty column (`-`) is one of several words only where somebody else's words stand beside it.
-_USER = (
+USER = (
     rf"(?! {_AT})(?!- (?!{_AT})){NO_COLUMN}[^ ]*+"
     rf"(?: (?!{_AT})(?!- {_AT}){NO_COLUMN}[^ ]*+)*+"
 )
-_IDENT = f"{NO_ADDRESS}[^ ]++"
+IDENT = f"{NO_ADDRESS}[^ ]++"
 TIME = (
     rf"(?P<date>{_DATE}):(?P<hour>[0-9]{{2}}):(?P<minute>[0-9]{{2}}):(?P<second>[0-9]{{2}})"
     r" (?P<zone>[+-][0-9]{4})"
@@ -58,7 +58,7 @@ def _head(host: str, ident: str, user: str) -> str:
     return rf"(?P<host>{host}) (?P<ident>{ident}) (?P<user>{user}) \[{TIME}\] "
 
 
-HEAD, ANY_HEAD = _head(CLIENT, _IDENT, _USER), _head("[^ ]++", "[^ ]++", _ANY_USER)
+HEAD, ANY_HEAD = _head(CLIENT, IDENT, USER), _head("[^ ]++", "[^ ]++", ANY_USER)
 """The columns up to the time: as they must be, and with whatever they hold."""
 _FIELDS = rf'"(?P<request>{QUOTED})" (?P<status>[0-9]{{3}}) (?P<size>[0-9]++|-)'
 _AGENT = rf' "(?P<referer>{QUOTED})" "(?P<agent>{QUOTED})"'
@@ -91,17 +91,20 @@ class Format(NamedTuple):
     longer: re.Pattern[bytes]
 
 
-def _format(name: str, line: str, reading: str, longer: str) -> Format:
+def build(name: str, line: str, reading: str, longer: str, loose: str = "") -> Format:
+    """A format of its expressions, whose groups are named; see Format."""
     before, _, after = line.partition(TIME)
     timed = f"{grouped(before, ())}({grouped(TIME, ())}){grouped(after, ())}"
     # Up to one character Python scans several times as fast as up to one of a class, and hardly any
     # user has a space in his name: 0.5 instead of 1.3 us per line of 260 bytes.
-    simple = timed.replace(QUOTED, '[^"]*+').replace(_USER, f"(?:-|{NO_ADDRESS}[^ ]++)")
-    simple = simple.replace(_IDENT, "[^ .:]++").replace(END, "\r?+\n")
+    simple = timed.replace(QUOTED, '[^"]*+').replace(USER, f"(?:-|{NO_ADDRESS}[^ ]++)")
+    simple = simple.replace(IDENT, "[^ .:]++").replace(END, "\r?+\n")
     # Without the mark: to look for one costs 1 us per line, and hardly any line has one.
-    line, timed, reading, longer = (MARK + each for each in (line, timed, reading, longer))
+    line, timed, reading, longer, loose = (
+        MARK + each for each in (line, timed, reading, longer, loose or reading)
+    )
     stamped = grouped(STAMP, ("version", "day")) + grouped(line, ())
-    expressions = (line, timed, simple, reading, longer)
+    expressions = (line, timed, simple, loose, longer)
     return Format(
         name, line, reading, stamped, *(re.compile(each.encode()) for each in expressions)
     )
@@ -112,25 +115,32 @@ def grouped(expression: str, wanted: Collection[str]) -> str:
     return _GROUP.sub(lambda found: "(" if found[1] in wanted else "(?:", expression)
 
 
+def of_utf8(expression: str) -> str:
+    """The expression for an engine that has decoded the line as UTF-8, as Flume's extractor does.
+
+    Its classes leave out ASCII only, and so fit either way; a mark is one character there.
+    """
+    return expression.replace(MARK, r"\x{FEFF}?+")
+
+
 def groups(expression: str) -> list[str]:
     """The names of its groups, in order."""
     return _GROUP.findall(expression)
 
 
 _PLAIN_READING = f"{ANY_HEAD}{_FIELDS}(?:{_AGENT})?+{END}"
-COMMON = _format("common", f"{HEAD}{_FIELDS}{END}", _PLAIN_READING, f"{HEAD}{_FIELDS}{_MORE}{END}")
-COMBINED = _format(
+COMMON = build("common", f"{HEAD}{_FIELDS}{END}", _PLAIN_READING, f"{HEAD}{_FIELDS}{_MORE}{END}")
+COMBINED = build(
     "combined",
     f"{HEAD}{_FIELDS}(?:{_AGENT})?+{END}",
     _PLAIN_READING,
     f'{HEAD}{_FIELDS}(?:{_AGENT}|(?! ")){_MORE}{END}',
 )
 """Common or Combined: the wider of the plain formats, in which both are read."""
-VHOST_COMBINED = _format(
+VHOST_COMBINED = build(
     "vhost_combined",
     f"{_VHOST}{HEAD}{_FIELDS}{_AGENT}{END}",
     f"{_VHOST}{ANY_HEAD}{_FIELDS}{_AGENT}{END}",
     f"{_VHOST}{HEAD}{_FIELDS}{_AGENT}{_MORE}{END}",
 )
 """Combined behind a column `virtual host:port`; the visitor is still the host."""
-FORMATS = {each.name: each for each in (COMMON, COMBINED, VHOST_COMBINED)}

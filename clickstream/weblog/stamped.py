@@ -5,7 +5,9 @@ more. Fields are parted by line feeds, which no line can hold.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Mapping
+from functools import partial
+from types import MappingProxyType
 
 from clickstream import weblog
 from clickstream.weblog import (
@@ -14,7 +16,6 @@ from clickstream.weblog import (
     QUOTED,
     STAMP,
     STAMP_VERSION,
-    VHOST_COMBINED,
     Format,
 )
 
@@ -25,23 +26,34 @@ _REQUEST = (
     rf'(?P<path>(?:/{_OF_TARGET})?+)[^ "\\\n]*+ HTTP/[0-9](?:\.[0-9])?+"'
 )
 _TARGET = f'(?:{_REQUEST}|(?P<whole>"{QUOTED}"))'
+Readings = Mapping[str, Format]
+PLAIN_ONLY: Readings = MappingProxyType({})
 _NAMED = re.compile(r"{(\w+)}")
 
 
-def fields(text: str, template: str, vhosts: Collection[str] = ()) -> str:
+def fields(text: str, template: str, readings: Readings = PLAIN_ONLY) -> str:
     r"""An array of strings of a column of stamped lines: `template`, split at its `\n`.
 
     `template` names its fields in braces: server, file, offset, ms, day (of the stamp), the groups
     of a Format by name, and `target`: the first path segment, empty where there is no path; of an
     unusual request the whole of it in its quotes. Anything but a valid stamped line gives an array
-    of one element. `vhosts` are the servers whose lines are read as VHOST_COMBINED.
+    of one element. What a server's format does not have is empty. `readings` are the formats of the
+    servers whose lines are not read as COMBINED.
     """
     result = _replaced(text, template, COMBINED)
-    if vhosts:
-        theirs = " OR ".join(f"startswith({text}, '{STAMP_VERSION}:{name}:')" for name in vhosts)
-        other = _replaced(text, template, VHOST_COMBINED)
-        result = f"CASE WHEN {theirs} THEN {other} ELSE {result} END"
+    servers: dict[str, list[str]] = {}
+    for server, form in readings.items():
+        servers.setdefault(_replaced(text, template, form), []).append(server)
+    cases = (
+        f" WHEN {' OR '.join(map(partial(_of_server, text), names))} THEN {other}"
+        for other, names in servers.items()
+    )
+    result = f"CASE{''.join(cases)} ELSE {result} END" if servers else result
     return rf"split({result}, '\n')"
+
+
+def _of_server(text: str, server: str) -> str:
+    return f"startswith({text}, '{STAMP_VERSION}:{server}:')"
 
 
 def category(target: str) -> str:
@@ -61,8 +73,11 @@ def _replaced(text: str, template: str, form: Format) -> str:
     wanted = _NAMED.findall(template)
     expression = STAMP + line
     order = [name for name in weblog.groups(expression) if name in wanted]
-    template = _NAMED.sub(lambda match: f"${order.index(match[1]) + 1}", template)
-    return f"regexp_replace({text}, r'{_quick(weblog.grouped(expression, wanted))}', '{template}')"
+    group = {name: f"${number}" for number, name in enumerate(order, 1)}
+    template = _NAMED.sub(lambda match: group.get(match[1], ""), template)
+    # Only what is read more loosely than it is judged has nothing that must not be given back.
+    quick = _quick if form.reading != form.line else str
+    return f"regexp_replace({text}, r'{quick(weblog.grouped(expression, wanted))}', '{template}')"
 
 
 def _quick(expression: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 from clickstream import config
 from clickstream.errors import ClickstreamError, UsageError
 from clickstream.ingest.flume import agent_config
-from clickstream.weblog import FORMATS, stamp
+from clickstream.weblog import FORMATS, pattern, stamp
 
 CLUSTER = {
     "hdfs.url": "hdfs://namenode:8020",
@@ -53,10 +53,13 @@ def test_the_expression_of_a_server_survives_a_property_file(tmp_path, name, lin
     settings = config.load(home=tmp_path, flags=CLUSTER | {"servers.weblog2.format": name})
     value = properties(settings, "agent2")["agent2.sources.spool.interceptors.valid.regex"]
     expression = value.replace("\\\\", "\\")
-    assert expression == FORMATS[name].stamped
-    assert re.match(expression, stamp("w", "0" * 16, 0, line, FORMATS[name]).decode())
+    assert expression == pattern.of_utf8(FORMATS[name].stamped)
+    python = expression.replace(r"\x{FEFF}", "\ufeff")
+    stamped = stamp("w", "0" * 16, 0, line, FORMATS[name]).decode()
+    assert re.match(python, stamped)
+    assert re.match(python, "\t\ufeff".join(stamped.rsplit("\t", 1)))
     other = properties(settings, "agent1")["agent1.sources.spool.interceptors.valid.regex"]
-    assert other.replace("\\\\", "\\") == FORMATS["combined"].stamped
+    assert other.replace("\\\\", "\\") == pattern.of_utf8(FORMATS["combined"].stamped)
 
 
 def test_the_collector(settings):

@@ -11,6 +11,7 @@ from clickstream.config import Settings
 from clickstream.speed import job
 from clickstream.speed.transform import parse
 from clickstream.views.realtime.writer import Writer
+from clickstream.weblog import formats
 from tests.stack import in_process
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Hand:
             columns = "value BINARY, offset LONG, timestamp TIMESTAMP"
             frame = self._session.createDataFrame(rows, columns).coalesce(1)
             whole = frame if whole is None else whole.union(frame)
-        parsed = parse(whole, self._settings.vhosts, self._settings.categories)._jdf
+        parsed = parse(whole, formats.readings(self._settings), self._settings.categories)._jdf
         rdd = parsed.queryExecution().toRdd()
         bare = self._session._jsparkSession.internalCreateDataFrame(rdd, parsed.schema(), False)
         return DataFrame(bare, self._session)

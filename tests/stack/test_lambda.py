@@ -15,6 +15,7 @@ import pytest
 from clickstream import scenario
 from clickstream.config import Settings
 from clickstream.days import DAY_SECONDS
+from clickstream.explain import figure, identity
 from clickstream.ledger import VALID, Ledger
 from clickstream.views.realtime import RealTime
 from clickstream.views.realtime.reader import day_start
@@ -251,3 +252,55 @@ def test_both_layers_are_one_answer_whatever_the_batch_layer_has_counted(world):
         assert ("nothing to compare" in proof.stderr) == (batch is None)
     states = {row["state"] for row in world.ask("responses")}
     assert states == {"final"}
+
+
+def test_a_figure_is_explained_down_to_its_lines(world):
+    """The lines behind a figure are as many as an independent reader counts, each by its id."""
+    truth = world.independent()
+    ((server, day, hour), n), *_ = Counter(
+        (server, line.day, line.hour) for server in world.logs for line in truth.of(server)
+    ).most_common(1)
+    asked = figure.Asked("hourly", day, server, hour)
+    found = figure.explain(world.settings, asked, lines=2)
+    assert (found.sum, found.answer.rows[0]["requests"]) == (n, n)
+    assert found.lines.found == n
+    of_day = figure.explain(world.settings, figure.Asked("visitors", day), lines=1)
+    assert of_day.lines.visitors == truth.unique_hosts()[day]
+    category, requests = ranked(truth.categories()[day])[0]
+    asked = figure.Asked("categories", day, category=shown(category))
+    assert figure.explain(world.settings, asked, lines=1).lines.found == requests
+    end = truth.latest()
+    category, requests = ranked(truth.popularity(end))[0]
+    found = figure.explain(world.settings, figure.Asked("popularity", category=shown(category)), 1)
+    assert (found.sum, found.lines.found) == (requests, requests)
+    way = identity.trace(world.settings, identity.parse(found.lines.rows[0]["id"]))
+    assert [stage.state for stage in way.stages] == [
+        *("spooled", "here", "absent", "absent", "here", "closed file", "absent"),
+        *("counted", "counted"),
+    ]
+
+
+def test_the_status_of_a_healthy_home(world):
+    run = runner(world.settings)
+    told = json.loads(run("status", "--check", "--format", "json").stdout)
+    assert told["healthy"], told["problems"]
+    truth = world.independent()
+    assert {row["server"]: row["records"] for row in told["topic"]["rows"]} == {
+        server: truth.lines(server) - truth.malformed(server) for server in world.logs
+    }
+    assert all(row["behind"] == 0 for row in told["topic"]["rows"])
+    assert {row["state"] for row in told["days"]["rows"]} == {"fresh"}
+    assert sum(row["waiting"] for row in told["source"]["rows"]) == 0
+    assert {row["server"]: row["rejects"] for row in told["rejects"]["rows"]} == {
+        server: truth.malformed(server) for server in world.logs
+    }
+
+
+def test_a_day_on_one_page(world):
+    told = json.loads(runner(world.settings)("report", "all", "--format", "json").stdout)
+    truth, day = world.independent(), told["date"]
+    assert told["errors"] == {}
+    visitors = {row["server"]: row["unique_visitors"] for row in told["visitors"]}
+    assert visitors["all"] == truth.unique_hosts()[day]
+    hours = {row["hour"]: row["requests"] for row in told["hourly"] if row["server"] == "all"}
+    assert hours == Counter(line.hour for line in truth.of("all") if line.day == day)

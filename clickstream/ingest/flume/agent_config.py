@@ -11,7 +11,7 @@ from clickstream.clients import endpoints, kafka
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, UsageError
 from clickstream.runtime.render import File, render
-from clickstream.weblog import FORMATS, MAX_LINE_BYTES, STAMP_VERSION
+from clickstream.weblog import MAX_LINE_BYTES, STAMP_VERSION, formats, pattern
 
 CONF = "flume.conf"
 HDFS_SINKS = ("master", "quarantine")
@@ -144,7 +144,7 @@ def _edge(settings: Settings, agent: str, server: str) -> str:
         server=server,
         partition=kafka.partition_of(settings, server),
         spool=_escaped(str(settings.files.spool(server))),
-        regex=_escaped(FORMATS[settings.servers[server].format].stamped),
+        regex=_escaped(pattern.of_utf8(formats.of(settings, server).stamped)),
         tracker=_escaped(str(settings.files.tracker(agent))),
         max_line=MAX_STAMPED_BYTES,
         collector_host=settings.flume.collector_host,
