@@ -20,6 +20,7 @@ LEFT_OUT = {
 # In place of the example of its help: with a log that exists, no question, and an end.
 OWN = {
     "batch drop": "batch drop --yes",
+    "dashboard": "dashboard --save page.html",
     "ingest follow": "ingest follow --server weblog1 access.log --until-idle 0",
     "ingest render": "ingest render",
     "ingest start": "ingest start",

@@ -106,8 +106,12 @@ def check(
     ],
     server: Annotated[str | None, typer.Option(help="Read it as this server's log.")] = None,
     as_format: Annotated[
-        Literal["common", "combined", "vhost_combined"] | None,
-        typer.Option(help="Read it in this format; by default in the one detected."),
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="Read it in this format, as in servers.NAME.format; by default in the one"
+            " detected.",
+        ),
     ] = None,
     lines: Annotated[int, typer.Option(min=0, help="Lines shown field by field.")] = 3,
     form: options.Form = "table",

@@ -1,5 +1,6 @@
 """A log looked at before it is taken: its format, how it reads, and what in it is not valid."""
 
+import json
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from clickstream.ingest import local_log
 from clickstream.ingest.spool import logs
 from clickstream.ledger import VALID
 from clickstream.rows import Row, Rows
-from clickstream.weblog import FORMATS, SNIFFED_LINES, Format, categories, formats
+from clickstream.weblog import Format, Proposal, categories, formats
 from clickstream.weblog.categories import Categories
 
 COLUMNS = ("part", "name", "lines", "value")
@@ -140,10 +141,11 @@ def _checked(
     chosen: Format | None,
     first: int,
 ) -> CheckResult:
-    detected, fitting = detect(opener, str(file))
-    scanned = scan(opener, str(file), chosen or detected or weblog.COMBINED)
+    detected = detect(opener, str(file))
+    reading = chosen or (detected.form if detected else weblog.COMBINED)
+    scanned = scan(opener, str(file), reading)
     about = [
-        _row("log", "detected", None, f"{detected.name if detected else 'none'} ({fitting})"),
+        *_detected(detected),
         _row("log", "read as", None, scanned.form.name),
         _row("log", "all", scanned.lines, ""),
         _row("log", "valid", scanned.lines - scanned.invalid.total(), ""),
@@ -153,20 +155,10 @@ def _checked(
     return CheckResult(rows, _problem(settings, server, opener, str(file), scanned))
 
 
-def detect(opener: logs.Opener, name: str) -> tuple[Format | None, str]:
-    """The format that fits the first SNIFFED_LINES lines best, and how well it does.
-
-    A line with a virtual host speaks against combined, where its columns would be shifted.
-    """
+def detect(opener: logs.Opener, name: str) -> Proposal | None:
+    """The format that fits the first lines best, with how many of them it does; None for none."""
     with logs.plain(opener, name) as stream:
-        raws = [line.raw for line in islice(logs.lines(stream), SNIFFED_LINES)]
-    fits = {
-        form: sum(weblog.judge(raw, form).reason is None for raw in raws)
-        for form in (weblog.VHOST_COMBINED, weblog.COMMON, weblog.COMBINED)
-    }
-    scores = fits | {weblog.COMBINED: fits[weblog.COMBINED] - fits[weblog.VHOST_COMBINED]}
-    best = max(scores, key=scores.__getitem__)
-    return best if scores[best] else None, f"{fits[best]:,} of the first {len(raws):,} lines"
+        return weblog.propose(line.raw for line in logs.lines(stream))
 
 
 def first_day(opener: logs.Opener, name: str, form: Format) -> str:
@@ -191,12 +183,13 @@ def _example(line: logs.Line) -> Example:
 
 
 def _better(scanned: Scan) -> str:
-    """The format that is right, where most rejects have another one of ours."""
-    names = []
-    if scanned.invalid["other-format"] * 2 > scanned.invalid.total():
-        raw = scanned.examples["other-format"].raw
-        names = [form.name for form in FORMATS.values() if not weblog.judge(raw, form).reason]
-    return f' = "{names[-1]}"' if names else ""
+    """The format that reads the first line of the commonest kind of rejects, and its client."""
+    reason, _ = scanned.invalid.most_common(1)[0]
+    found = weblog.propose([scanned.examples[reason].raw])
+    if found is None:
+        return ""
+    client = f" with client = {json.dumps(found.client)}" if found.client else ""
+    return f" = {json.dumps(found.format)}{client}"
 
 
 def _problem(
@@ -212,15 +205,30 @@ def _problem(
 
 def _chosen(settings: Settings, server: str | None, name: str | None) -> Format | None:
     if server is None:
-        return FORMATS[name] if name else None
+        return _named(name) if name else None
     if name:
         raise UsageError("--server and --as-format exclude each other")
     settings.require_server(server)
     return formats.of(settings, server)
 
 
+def _named(words: str) -> Format:
+    try:
+        return weblog.format_of(words)
+    except ValueError as error:
+        raise UsageError(f"--as-format: {error}") from None
+
+
 def _row(part: str, name: str, lines: int | None, value: str) -> Row:
     return dict(zip(COLUMNS, (part, name, lines, value), strict=True))
+
+
+def _detected(found: Proposal | None) -> Rows:
+    if found is None:
+        return [_row("log", "detected", None, "none")]
+    fitting = f"{found.valid:,} of the first {found.lines:,} lines"
+    client = [_row("log", "client", None, found.client)] if found.client else []
+    return [_row("log", "detected", None, f"{found.format} ({fitting})"), *client]
 
 
 def _first_lines(
