@@ -94,7 +94,7 @@ class Watcher:
             self._state = self._newest(self._views)
         except ClickstreamError as error:
             self._state = self._state._replace(error=error)
-            if not isinstance(error, NoData):
+            if self._views is None or not isinstance(error, NoData):
                 self._disconnect()
                 return False
         self._read_at = time.monotonic()

@@ -23,7 +23,10 @@ from tests.stack.conftest import SINGLE
 from tests.stack.homes import fresh_home, runner
 from tests.stack.stores import closed_lines
 
-pytestmark = cases.needs_cases
+pytestmark = [
+    cases.needs_cases,
+    pytest.mark.campaign("a stack of its own; each kind of line is judged in the units, too"),
+]
 
 SERVER = "weblog1"
 ANY = ("--set", "replay.max_invalid_percent=100")
@@ -130,7 +133,7 @@ def test_leap_seconds_count_in_the_day_they_show(world):
 def test_hours_around_a_change_of_the_clock(world):
     days = {date: {} for date in ("2024-10-27", "2024-03-31", "2024-10-28")}
     for date, hours in days.items():
-        rows = world.ask("hourly", "--date", date)
+        rows = world.ask("hourly", "--date", date, "--server", SERVER)
         hours.update({row["hour"]: row["requests"] for row in rows if row["requests"]})
     assert days == {
         "2024-10-27": {1: 3, 2: 12, 3: 2},

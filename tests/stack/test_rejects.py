@@ -146,6 +146,7 @@ def test_a_wrong_format_is_mended(single, tmp_path, monkeypatch):
         assert report(combined, name) == expected
 
 
+@pytest.mark.campaign("a home more; the engines agree on virtual hosts, and jobs on their columns")
 def test_virtual_hosts_change_no_figure(run, tmp_path):
     """Two servers with the same requests, one behind a column of virtual hosts."""
     lines = [LINE % (n % 9, 17, n % 60, n % 7, 200, 1) + AGENT % n for n in range(300)]

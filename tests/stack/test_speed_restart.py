@@ -171,6 +171,7 @@ def restarted(settings: Settings) -> Iterator[None]:
 
 @pytest.mark.submission
 @pytest.mark.usefixtures("restarted")
+@pytest.mark.campaign("a store that is away for a minute; the waiting itself is a unit")
 def test_cassandra_may_go_away_and_come_back(settings, fresh, run):
     kafka.ensure_topic(fresh)
     lines = lines_of(700, SEED)
