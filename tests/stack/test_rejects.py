@@ -6,6 +6,8 @@ import signal
 import stat
 from functools import partial
 
+import pytest
+
 from clickstream.ledger import VALID, Ledger
 from tests.stack.homes import runner
 from tests.stack.stores import by_offset, closed_lines, in_kafka, offsets, well_formed
