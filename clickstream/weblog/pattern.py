@@ -64,7 +64,8 @@ _FIELDS = rf'"(?P<request>{QUOTED})" (?P<status>[0-9]{{3}}) (?P<size>[0-9]++|-)'
 _AGENT = rf' "(?P<referer>{QUOTED})" "(?P<agent>{QUOTED})"'
 # A possessive [^ ]++ would take the port, too: so up to each colon, and then digits.
 _VHOST = "(?P<vhost>[^ ](?:[^ :]*+:)++[0-9]++) "
-_MORE = rf'(?: (?:"{QUOTED}"|[^ "]++))+'
+MORE = rf'(?: (?:"{QUOTED}"|[^ "]++))+'
+"""Fields behind the last one of a format."""
 _GROUP = re.compile(r"\(\?P<(\w+)>")
 
 
@@ -129,18 +130,18 @@ def groups(expression: str) -> list[str]:
 
 
 _PLAIN_READING = f"{ANY_HEAD}{_FIELDS}(?:{_AGENT})?+{END}"
-COMMON = build("common", f"{HEAD}{_FIELDS}{END}", _PLAIN_READING, f"{HEAD}{_FIELDS}{_MORE}{END}")
+COMMON = build("common", f"{HEAD}{_FIELDS}{END}", _PLAIN_READING, f"{HEAD}{_FIELDS}{MORE}{END}")
 COMBINED = build(
     "combined",
     f"{HEAD}{_FIELDS}(?:{_AGENT})?+{END}",
     _PLAIN_READING,
-    f'{HEAD}{_FIELDS}(?:{_AGENT}|(?! ")){_MORE}{END}',
+    f'{HEAD}{_FIELDS}(?:{_AGENT}|(?! ")){MORE}{END}',
 )
 """Common or Combined: the wider of the plain formats, in which both are read."""
 VHOST_COMBINED = build(
     "vhost_combined",
     f"{_VHOST}{HEAD}{_FIELDS}{_AGENT}{END}",
     f"{_VHOST}{ANY_HEAD}{_FIELDS}{_AGENT}{END}",
-    f"{_VHOST}{HEAD}{_FIELDS}{_AGENT}{_MORE}{END}",
+    f"{_VHOST}{HEAD}{_FIELDS}{_AGENT}{MORE}{END}",
 )
 """Combined behind a column `virtual host:port`; the visitor is still the host."""

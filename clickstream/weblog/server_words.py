@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from clickstream.weblog import pattern
 from clickstream.weblog.clients import CLIENT, PORT
-from clickstream.weblog.pattern import ANY_USER, END, IDENT, QUOTED, TIME, USER, Format
+from clickstream.weblog.pattern import ANY_USER, END, IDENT, MORE, QUOTED, TIME, USER, Format
 
 NGINX = {
     "remote_addr": "host",
@@ -35,7 +35,6 @@ REQUIRED = {
 }
 STANDARD_TIME = "%d/%b/%Y:%H:%M:%S %z"
 _TYPED = {"status": "[0-9]{3}", "size": "(?:[0-9]++|-)", "time": TIME}
-_MORE = rf'(?: (?:"{QUOTED}"|[^ "]++))+'
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _DIRECTIVE = re.compile(
     r"%(?:!?[0-9]{3}(?:,[0-9]{3})*)?[<>]?(?:\{([^}]*)\})?[<>]?(\^?[A-Za-z]{1,3})?"
@@ -81,7 +80,7 @@ def compiled(text: str, client: str = "") -> Format:
     strict, loose = (_expression(tokens, bool(client), any_word) for any_word in (False, True))
     reading = f"{strict}{END}"
     name = f"{text} (client {client})" if client else text
-    return pattern.build(name, reading, reading, f"{strict}{_MORE}{END}", f"{loose}{END}")
+    return pattern.build(name, reading, reading, f"{strict}{MORE}{END}", f"{loose}{END}")
 
 
 def _unwrapped(text: str) -> str:
