@@ -10,12 +10,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from clickstream.console import output
-from clickstream.dashboard import assets
+from clickstream.dashboard import answers, assets
 from clickstream.dashboard.evidence import EvidenceJobs
 from clickstream.dashboard.guard import METRICS_PATH
 from clickstream.dashboard.metrics import MEDIA_TYPE, Metrics
 from clickstream.dashboard.watcher import problem
-from clickstream.errors import ClickstreamError, NoData, UsageError
+from clickstream.errors import ClickstreamError, UsageError
 from clickstream.serve import reports
 
 if TYPE_CHECKING:
@@ -94,11 +94,7 @@ def _report(settings: "Settings", request: Request) -> Response:
             media_type=JSON,
         )  # fmt: skip
     question = parsed(settings, request.query_params)
-    try:
-        answer = reports.ask(settings, name, question)
-    except NoData as nothing:
-        sentence = f"{nothing.message}; {nothing.hint}" if nothing.hint else nothing.message
-        answer = reports.Answer([], reports.COLUMNS[name], "", sentence)
+    answer = answers.asked(settings, name, question)
     if ending == "csv":
         named = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
         text = output.text(answer.rows, answer.columns, "csv")
@@ -132,6 +128,5 @@ def _number(name: str, text: str) -> int:
 
 
 def _json(name: str, answer: reports.Answer) -> bytes:
-    rows = json.loads(output.text(answer.rows, answer.columns, "json"))
-    content = {"report": name, "columns": answer.columns, "rows": rows, "layer": answer.footer}
+    content = {"report": name, "columns": answer.columns, **answers.as_json(answer)}
     return json.dumps(content, ensure_ascii=False).encode()

@@ -35,20 +35,11 @@ def dashboard(
     """
     settings = options.settings()
     if save:
-        _save(settings, save, last, not without_addresses)
+        from clickstream.dashboard import saved
+
+        typer.echo(saved.save(settings, save, last, not without_addresses))
     else:
         _serve(settings, host, port, new_token, open_)
-
-
-def _save(settings: "Settings", path: Path, last: str, addresses: bool) -> None:
-    import time
-
-    from clickstream.dashboard import saved
-    from clickstream.home import write_atomic
-
-    write_atomic(path, saved.page(settings, last, int(time.time()), addresses), private=True)
-    holds = "it holds addresses of clients" if addresses else "clients are numbered in it"
-    typer.echo(f"wrote {path}; {holds}")
 
 
 def _serve(

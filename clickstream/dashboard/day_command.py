@@ -27,6 +27,9 @@ def all_(
     to: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="Where html is written.")
     ] = None,
+    without_addresses: Annotated[
+        bool, typer.Option("--without-addresses", help="Number the clients in html.")
+    ] = False,
 ) -> None:
     """A day on one page: requests, visitors, responses, hours, categories, alerts and health.
 
@@ -40,11 +43,13 @@ def all_(
 
     if (form == "html") != (to is not None):
         raise UsageError("--format html and --output FILE go together")
+    if without_addresses and not to:
+        raise UsageError("--without-addresses is for --format html")
     if form == "html" and compare:
         raise UsageError("choose one of --format html and --compare")
     day = date and one_day("--date", date)
     if to:
-        _write(to, day)
+        _write(to, day, not without_addresses)
     else:
         _print(day, bool(compare), form)
 
@@ -62,11 +67,8 @@ def _print(day: str | None, compare: bool, form: str) -> None:
         typer.echo(day_text.text(page, output.terminal_width(), heat_map.colours()), nl=False)
 
 
-def _write(path: Path, day: str | None) -> None:
-    import time
-
+def _write(path: Path, day: str | None, addresses: bool) -> None:
     from clickstream.dashboard import saved
-    from clickstream.home import write_atomic
     from clickstream.serve import day_page
     from clickstream.serve.layers import connected
 
@@ -74,5 +76,4 @@ def _write(path: Path, day: str | None) -> None:
     if day is None:
         with connected(settings) as connections:
             day = day_page.newest(settings, connections)
-    write_atomic(path, saved.page(settings, "1d", int(time.time()), date=day), private=True)
-    typer.echo(f"wrote {path}; it holds addresses of clients")
+    typer.echo(saved.save(settings, path, "1d", addresses, day))

@@ -6,14 +6,17 @@ Its policy allows the scripts and the style by their hashes, and no connection a
 import base64
 import hashlib
 import json
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clickstream import alerts
-from clickstream.console import output
+from clickstream.dashboard import answers
 from clickstream.dashboard.assets import ASSETS
 from clickstream.dashboard.snapshot import snapshot
 from clickstream.days import instant
-from clickstream.errors import ClickstreamError, NoData
+from clickstream.errors import ClickstreamError
+from clickstream.home import write_atomic
 from clickstream.serve import reports
 
 if TYPE_CHECKING:
@@ -48,6 +51,15 @@ def page(
         "reports": {name: _report(settings, name, last, date) for name in PANELS},
     }
     return assembled(content)
+
+
+def save(
+    settings: "Settings", path: Path, last: str, addresses: bool = True, date: str | None = None
+) -> str:
+    """Write the page as of now to a file that only its owner may read; a sentence about it."""
+    write_atomic(path, page(settings, last, int(time.time()), addresses, date), private=True)
+    holds = "it holds addresses of clients" if addresses else "clients are numbered in it"
+    return f"wrote {path}; {holds}"
 
 
 def assembled(content: dict[str, Any]) -> str:
@@ -117,10 +129,6 @@ def _report(settings: "Settings", name: str, last: str, date: str | None) -> dic
         days = {"span": "1d" if name == "categories" else last}
     question = reports.Question.parse(settings, **days, **PANELS[name])
     try:
-        answer = reports.ask(settings, name, question)
-    except NoData as nothing:
-        return {"rows": [], "layer": f"{nothing.message}; {nothing.hint}"}
+        return answers.as_json(answers.asked(settings, name, question))
     except ClickstreamError as error:
-        return {"rows": [], "layer": error.message}
-    rows = json.loads(output.text(answer.rows, answer.columns, "json"))
-    return {"rows": rows, "layer": answer.footer}
+        return answers.as_json(answers.unanswered(name, error))

@@ -85,5 +85,9 @@ def test_report_all_writes_a_day_as_one_file(tmp_path, monkeypatch, capsys):
     assert (found["date"], found["now"]) == ("2015-05-18", None)
     assert found["reports"]["hourly"] == {"rows": [], "layer": "MariaDB is not running"}
     assert file.stat().st_mode & 0o077 == 0
+    assert "it holds addresses" in capsys.readouterr().out
+    numbered = [*words, "--output", str(file), "--without-addresses", "--date", "2015-05-18"]
+    assert cli.main(numbered) == 0
+    assert "clients are numbered" in capsys.readouterr().out
     assert cli.main(words) == 2
     assert "go together" in capsys.readouterr().err

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clickstream import config, weblog
-from clickstream.clients.hdfs import Entry
 from clickstream.clients.kafka import Record
 from clickstream.config import Settings
 from clickstream.errors import NoData, NotRunning, UsageError
 from clickstream.explain import identity
 from clickstream.explain.identity import LineId, Stage, Way
 from clickstream.ledger import VALID, Ledger, LogFile
+from tests.hdfs_in_memory import HdfsInMemory
 
 OK = b'1.2.3.4 - - [18/May/2015:09:05:%02d +0000] "GET /a HTTP/1.1" 200 12\n'
 RAWS = [OK % n for n in range(9)]
@@ -50,11 +47,11 @@ class Inputs(NamedTuple):
     run: str = "r1"
 
 
-class World:
+class World(HdfsInMemory):
     """Every store, in memory; a test takes away or adds what it is about."""
 
     def __init__(self) -> None:
-        self.files = {f"{PLACE}/F.1": b"".join(stamped(n) + b"\n" for n in range(6))}
+        super().__init__({f"{PLACE}/F.1": b"".join(stamped(n) + b"\n" for n in range(6))})
         self.files[f"{QUARANTINE}/Q.1"] = stamped(9) + b"\n"
         self.records = [Record(0, n, stamped(n), 1_431_939_960_000) for n in range(6)]
         self.read = {0: 6}
@@ -62,18 +59,6 @@ class World:
         self.kept = True
         self.inputs = {DAY: Inputs([[f"dt={DAY}/server=weblog1/F.1", 1, 1]], {})}
         self.final = False
-
-    # the client of HDFS
-    def list(self, path: str) -> list[Entry]:
-        return [
-            Entry(each, each.rpartition("/")[2], len(content), False, 0)
-            for each, content in self.files.items()
-            if each.startswith(f"{path}/")
-        ]
-
-    @contextmanager
-    def open(self, path: str) -> Iterator[BytesIO]:
-        yield BytesIO(self.files[path])
 
     def open_files(self, _: str) -> tuple[str, ...]:
         return ()

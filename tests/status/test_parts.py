@@ -3,16 +3,15 @@
 import gzip
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from io import BytesIO
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from clickstream import config, master, undelivered
-from clickstream.clients.hdfs import Entry, Stored, stored_in
+from clickstream.clients.hdfs import Stored, stored_in
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError
 from clickstream.ingest import rejects as quarantine
@@ -24,6 +23,7 @@ from clickstream.stack import local
 from clickstream.status import ingest, layers, processes
 from clickstream.status.part import Part
 from clickstream.undelivered import Undelivered
+from tests.hdfs_in_memory import HdfsInMemory
 
 LOG = b"".join(b"line %d\n" % n for n in range(1000))
 
@@ -43,26 +43,9 @@ def known(settings: Settings, path: str, content: bytes, **counts: int) -> LogFi
     return log
 
 
-class FakeHdfs:
-    """Source logs in memory."""
-
-    def __init__(self, **files: bytes) -> None:
-        self.files = {f"/source/weblog1/{name}": content for name, content in files.items()}
-
-    def list(self, path: str) -> list[Entry]:
-        return [
-            Entry(each, each.rpartition("/")[2], len(content), False, 0)
-            for each, content in self.files.items()
-            if each.startswith(f"{path}/")
-        ]
-
-    @contextmanager
-    def open(self, path: str) -> Iterator[BytesIO]:
-        yield BytesIO(self.files[path])
-
-
 def source(settings: Settings, monkeypatch: pytest.MonkeyPatch, **files: bytes) -> Part:
-    monkeypatch.setattr(ingest.Hdfs, "connect", lambda _: FakeHdfs(**files))
+    hdfs = HdfsInMemory({f"/source/weblog1/{name}": content for name, content in files.items()})
+    monkeypatch.setattr(ingest.Hdfs, "connect", lambda _: hdfs)
     return ingest.source(settings)
 
 

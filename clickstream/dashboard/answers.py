@@ -1,0 +1,34 @@
+"""A report as the page and its saved copy show it: rows and a sentence, even without rows."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from clickstream.console import output
+from clickstream.errors import ClickstreamError, NoData
+from clickstream.serve import reports
+
+if TYPE_CHECKING:
+    from clickstream.config import Settings
+
+
+def asked(settings: "Settings", name: str, question: reports.Question) -> reports.Answer:
+    """The answer; where there is nothing to answer from, no rows and a footer that says so.
+
+    Raises what `reports.ask` raises, but NoData.
+    """
+    try:
+        return reports.ask(settings, name, question)
+    except NoData as nothing:
+        return unanswered(name, nothing)
+
+
+def unanswered(name: str, error: ClickstreamError) -> reports.Answer:
+    """No rows, and the error for a footer."""
+    sentence = f"{error.message}; {error.hint}" if error.hint else error.message
+    return reports.Answer([], reports.COLUMNS[name], "", sentence)
+
+
+def as_json(answer: reports.Answer) -> dict[str, Any]:
+    """Rows as `report NAME --format json` prints them, and the sentence below them."""
+    rows = json.loads(output.text(answer.rows, answer.columns, "json"))
+    return {"rows": rows, "layer": answer.footer}
