@@ -1,18 +1,13 @@
-"""A dashboard that really serves, over views in memory."""
+"""Views in memory for a dashboard that really serves."""
 
-import http.client
-import threading
 from collections import Counter
-from contextlib import contextmanager
 from typing import NamedTuple
 from unittest import mock
-from urllib.parse import urlsplit
 
 import pytest
 
 from clickstream import config
-from clickstream.dashboard import run, watcher
-from clickstream.dashboard.watcher import Watcher
+from clickstream.dashboard import watcher
 from clickstream.errors import NotRunning
 
 LATEST = 1_431_940_374  # 2015-05-18 09:12:54 UTC
@@ -87,42 +82,6 @@ class Views:
 
     def close(self):
         pass
-
-
-class Client:
-    """Asks the dashboard as a browser would, with the token's cookie."""
-
-    def __init__(self, address):
-        parts = urlsplit(address)
-        self.port, self.token = parts.port, parts.query.removeprefix("token=")
-        self.address = address
-
-    def get(self, path, method="GET", cookie=True, **headers):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        given = {key.replace("_", "-"): value for key, value in headers.items()}
-        if cookie:
-            given["Cookie"] = f"clickstream_{self.port}={self.token}"
-        connection.request(method, path, headers=given)
-        answer = connection.getresponse()
-        answer.text = answer.read().decode()
-        connection.close()
-        return answer
-
-
-@contextmanager
-def serving(settings, views):
-    with Watcher(settings, views.connect) as watcher:
-        prepared = run.prepare(settings, watcher)
-        server = threading.Thread(
-            target=prepared.server.run, kwargs={"sockets": [prepared.listener]}, daemon=True
-        )
-        server.start()
-        try:
-            yield Client(prepared.address)
-        finally:
-            prepared.server.should_exit = True
-            server.join(10)
-            prepared.listener.close()
 
 
 @pytest.fixture(autouse=True, scope="package")

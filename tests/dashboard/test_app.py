@@ -15,7 +15,8 @@ from clickstream.dashboard.guard import HEADERS
 from clickstream.errors import NoData, NotRunning, UsageError
 from clickstream.serve import reports
 
-from .conftest import LATEST, Line, Views, serving
+from .conftest import LATEST, Line, Views
+from .served import serving
 
 ROWS = [
     {"date": "2015-05-18", "server": "all", "category": '/<img src=x>"', "requests": 3},
@@ -33,7 +34,7 @@ def views():
 
 @pytest.fixture(scope="module")
 def client(settings, views):
-    with serving(settings, views) as client:
+    with serving(settings, views.connect) as client:
         yield client
 
 
@@ -169,7 +170,7 @@ def test_a_store_that_is_away_is_named_and_comes_back(client, views):
 
 def test_many_pages_cost_the_store_one_reader(settings):
     views = Views(Line("weblog1", LATEST))
-    with serving(settings, views) as client:
+    with serving(settings, views.connect) as client:
         eventually(client, 200)
         began, before = time.monotonic(), views.statuses
         for _ in range(200):
@@ -180,7 +181,7 @@ def test_many_pages_cost_the_store_one_reader(settings):
 
 
 def test_before_the_first_line_the_page_says_how_to_begin(settings):
-    with serving(settings, Views()) as client:
+    with serving(settings, Views().connect) as client:
         assert "clickstream speed run" in eventually(client, 503).text
 
 

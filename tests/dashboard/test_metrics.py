@@ -13,7 +13,8 @@ from clickstream.dashboard.metrics import Metrics, families, parts
 from clickstream.status.collector import Collector
 from clickstream.status.part import Part
 
-from .conftest import Views, serving
+from .conftest import Views
+from .served import serving
 
 COMPONENT = {"agent": "agent1", "pid": 1, "component": "source spool", "state": "up"}
 DRIVER = {"running": True, "healthy": False, "rows_per_s": 990.0, "batch_ms": 350}
@@ -156,7 +157,7 @@ def test_the_token_of_the_metrics_opens_them_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(Metrics, "read", lambda _: None)
     flags = {"dashboard.metrics_token": "of-the-monitor"}
     own = config.load(home=tmp_path, flags=flags)
-    with serving(own, Views()) as client:
+    with serving(own, Views().connect) as client:
         for token, path, status in (
             ("of-the-monitor", "/metrics", 200),
             (run.token(own), "/metrics", 200),

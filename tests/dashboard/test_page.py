@@ -14,7 +14,8 @@ from clickstream.errors import ClickstreamError, NoData
 from clickstream.serve import evidence, reports
 from clickstream.serve.when import WEEKDAYS
 
-from .conftest import LATEST, Line, Views, serving
+from .conftest import LATEST, Line, Views
+from .served import serving
 
 HOSTILE = '/<img src=x onerror="alert(1)">'
 DAYS = [f"2015-05-{day}" for day in range(16, 19)]
@@ -83,7 +84,7 @@ def client(settings, views, monkeypatch):
         return reports.Answer(rows, tuple(rows[0]), "", "batch layer, as of then")
 
     monkeypatch.setattr(reports, "ask", ask)
-    with serving(settings, views) as client:
+    with serving(settings, views.connect) as client:
         yield client
 
 

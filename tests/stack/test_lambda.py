@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from typer.main import get_command
 
 from clickstream import scenario
 from clickstream.config import Settings
-from clickstream.days import DAY_SECONDS
+from clickstream.days import DAY_SECONDS, instant
 from clickstream.explain import figure, identity
 from clickstream.ledger import VALID, Ledger
+from clickstream.serve import commands, reports
 from clickstream.views.realtime import RealTime
 from clickstream.views.realtime.reader import day_start
 from clickstream.views.realtime.store import PART_S
+from tests.dashboard.served import serving
 from tests.stack.homes import SHARED, fresh_home, runner
 from tests.stack.in_process import Submitted
 from tests.stack.stores import closed_lines
@@ -305,3 +308,46 @@ def test_a_day_on_one_page(world):
     assert visitors["all"] == truth.unique_hosts()[day]
     hours = {row["hour"]: row["requests"] for row in told["hourly"] if row["server"] == "all"}
     assert hours == Counter(line.hour for line in truth.of("all") if line.day == day)
+
+
+def questions(world):
+    """Words of `clickstream report`, and the dashboard's path: each report, each of its options."""
+    truth = world.independent()
+    days = sorted({line.day for line in truth.of("all")})
+    values = {
+        "date": [days[-1], days[0]],
+        "first": [days[len(days) // 2]],
+        "last": [days[len(days) // 2]],
+        "span": ["7d"],
+        "at": [instant(truth.latest() - 60)],
+        "window": ["1h"],
+        "server": ["all", *world.logs],
+        "top": [3],
+        "compare": ["previous"],
+        "layer": ["batch", "speed"],
+        "by": ["minute", "day"],
+    }
+    for name in sorted(reports.COLUMNS.keys() - {"alerts"}):
+        yield [name], name
+        for option in get_command(commands.app).commands[name].params:
+            word, dates = option.opts[0], option.name in ("first", "last")
+            if option.name in ("form", "watch", "prove"):
+                continue
+            if option.name == "alerts":
+                yield [name, word], f"alerts?kind={name}"
+                continue
+            for value in [None] if option.is_flag else values[option.name]:
+                words = [name, word] if value is None else [name, word, value]
+                query = f"{word[2:].replace('-', '_')}={1 if value is None else value}"
+                if name == "health" and dates:
+                    yield [*words, "--alerts"], f"alerts?kind=health&{query}"
+                else:
+                    yield words, f"{name}?{query}"
+
+
+def test_the_dashboard_answers_each_report_as_its_command(world):
+    with serving(world.settings) as client:
+        for words, path in questions(world):
+            answer = client.get(f"/api/report/{path}")
+            assert answer.status == 200, answer.text
+            assert json.loads(answer.text)["rows"] == world.ask(*words), path
