@@ -1,8 +1,6 @@
 """The page in a real browser."""
 
 import json
-import os
-import shutil
 
 import pytest
 
@@ -14,16 +12,15 @@ from clickstream.errors import ClickstreamError, NoData
 from clickstream.serve import evidence, reports
 from clickstream.serve.when import WEEKDAYS
 
+from .browser import chromium, shown, visit
 from .conftest import LATEST, Line, Views
 from .served import serving
+
+__all__ = ["chromium", "visit"]
 
 HOSTILE = '/<img src=x onerror="alert(1)">'
 DAYS = [f"2015-05-{day}" for day in range(16, 19)]
 STATES = ["final", "provisional", "merged"]
-VIOLATIONS = """
-addEventListener("securitypolicyviolation", (event) =>
-  console.error("policy", event.violatedDirective, event.blockedURI));
-"""
 
 
 def rows_of(report):
@@ -52,25 +49,6 @@ def rows_of(report):
     ]
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    binary = shutil.which("chromium")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        binary = None
-    if binary is None:
-        reason = "no browser: install Debian's chromium, and requirements-browser.txt by pip"
-        assert not os.environ.get("CI"), reason
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=binary, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def views():
     lines = [Line("weblog1", LATEST - n, HOSTILE if n % 3 else "/blog") for n in range(300)]
@@ -88,46 +66,9 @@ def client(settings, views, monkeypatch):
         yield client
 
 
-@pytest.fixture
-def visit(chromium):
-    """Opens pages; each console line, error, dialog or request elsewhere fails the test."""
-    complaints, contexts = [], []
-
-    def open_page(address, expected=(), **options):
-        context = chromium.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
-        origin = address.split("/?")[0]
-
-        def complain(text):
-            if not any(each in text for each in expected):
-                complaints.append(text)
-
-        page.on("console", lambda message: complain(message.text))
-        page.on("pageerror", lambda error: complain(str(error)))
-        page.on("dialog", lambda dialog: complain(dialog.message))
-        page.on(
-            "request",
-            lambda request: request.url.startswith((origin, "data:")) or complain(request.url),
-        )
-        page.add_init_script(VIOLATIONS)
-        page.goto(address)
-        page.wait_for_selector("body[data-ready]")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
-
-
 def health_alert(state):
     times = (LATEST - 20, LATEST, LATEST + 290, 34, LATEST - 5)
     return Alert("health", "weblog1", *times, ("weblog1",), state)
-
-
-def shown(page, selector):
-    return page.locator(selector).all_inner_texts()
 
 
 def test_figures_are_those_of_the_reports_and_hostile_text_stays_text(client, views, visit):
