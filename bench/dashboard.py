@@ -6,7 +6,9 @@ ADDRESS is what `clickstream dashboard` or `clickstream demo --dashboard` prints
 for the snapshot each second, as pages do, each over a connection of its own.
 """
 
+import http
 import http.client
+import json
 import os
 import sys
 import threading
@@ -21,10 +23,14 @@ SECONDS = 20
 def client(port: int, token: str, until: float, taken: list[float]) -> None:
     """Poll until a moment of the monotonic clock; `taken` gets the seconds of each answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    seen = ""
     while time.monotonic() < until:
         began = time.monotonic()
-        connection.request("GET", "/api/now", headers={"Authorization": f"Bearer {token}"})
-        connection.getresponse().read()
+        connection.request("GET", f"/api/now{seen}", headers={"Authorization": f"Bearer {token}"})
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status == http.HTTPStatus.OK:
+            seen = f"?seen={json.loads(body)['batch']}"
         taken.append(time.monotonic() - began)
         time.sleep(1)
     connection.close()

@@ -30,7 +30,7 @@ PLAIN = ("server", "window", "layer", "by", "kind", "state")
 
 
 def routes(settings: "Settings", watcher: "Watcher") -> Starlette:
-    """The application without its guard. Endpoints run in threads: the drivers block."""
+    """The application without its guard. What asks a store runs in threads: the drivers block."""
 
     jobs, figures = EvidenceJobs(settings), Metrics(settings)
 
@@ -40,7 +40,7 @@ def routes(settings: "Settings", watcher: "Watcher") -> Starlette:
     def metrics(_: Request) -> Response:
         return Response(figures.text(), media_type=MEDIA_TYPE)
 
-    def now(request: Request) -> Response:
+    async def now(request: Request) -> Response:
         seen = request.query_params.get("seen", "")
         answer = watcher.now(int(seen) if seen.isdecimal() else None)
         return Response(answer.body, answer.status, media_type=JSON)

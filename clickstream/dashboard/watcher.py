@@ -64,7 +64,7 @@ class Watcher:
         self._thread.join(INTERVAL_S)
 
     def now(self, seen: int | None) -> Now:
-        """The answer to a page that has the snapshot of batch `seen`; waits for the first one."""
+        """The answer to a page that has the snapshot of batch `seen`; never waits."""
         now = time.monotonic()
         if now - self._asked_at > REST_S:
             self._read_at = now
