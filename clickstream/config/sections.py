@@ -156,6 +156,7 @@ class Flume(Section):
     idle_timeout_seconds: Annotated[int, Field(gt=0, le=10)] = 3
     call_timeout_seconds: Positive = 30
     start_timeout_seconds: Positive = 60
+    java_options: list[str] = []
     restart_attempts: Positive = 10
     restart_max_delay_seconds: Positive = 60
     restart_reset_seconds: Positive = 300

@@ -71,6 +71,7 @@ def attend(settings: Settings, driver: Child, watch: display.Watcher) -> None:
                 time.sleep(POLL_S)
         except BaseException:
             stop(settings)
+            watch(driver_status.read(settings))  # the batches that ended meanwhile
             raise
     check_end(settings, driver)
 

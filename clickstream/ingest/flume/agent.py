@@ -336,6 +336,7 @@ class Agent:
             f"-Xmn{max(1, megabytes // 2)}m",
             "-XX:+UseSerialGC",
             "-XX:MaxDirectMemorySize=128m",
+            *self._settings.flume.java_options,
             "-XX:+ExitOnOutOfMemoryError",  # half an agent is worse than none: it can be restarted
             "-Djava.net.preferIPv4Stack=true",
             *(f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in _OPENS),
