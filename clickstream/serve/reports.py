@@ -192,8 +192,8 @@ def health(views: "RealTime", _: int, question: Question) -> Rows:
     servers = [one] if one else sorted(views.servers())
     moments = [(server, _moment(views, server, question)) for server in servers]
     if question.peak:
-        peaks = views.non_200_peaks(servers, question.days.only)
-        moments = [(server, moment and (peaks[server] or moment)) for server, moment in moments]
+        peaks = views.non_200_peaks(question.days.only)
+        moments = [(server, moment and peaks.get(server, moment)) for server, moment in moments]
     if question.days.only and not any(moment for _, moment in moments):
         raise no_data(question.days.only)
     return [

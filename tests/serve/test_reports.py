@@ -85,8 +85,9 @@ class Memory:
     def non_200(self, server: str, end: int) -> int:
         return sum(not e.ok for e in self._of(server) if end - 300 < e.second <= end)
 
-    def non_200_peaks(self, servers: list[str], day: str | None) -> dict[str, Any]:
-        return {server: self._peak(server, day) for server in servers}
+    def non_200_peaks(self, day: str | None) -> dict[str, Any]:
+        peaks = {server: self._peak(server, day) for server in self.servers()}
+        return {server: peak for server, peak in peaks.items() if peak}
 
     def _peak(self, server: str, day: str | None) -> tuple[int, int] | None:
         bad = [e.second for e in self._of(server) if not e.ok and instant(e.second) >= (day or "")]

@@ -98,7 +98,7 @@ def answers(settings: Settings, servers: list[str]) -> dict[str, object]:
         return {
             "latest": views.latest_by_server(),
             "offenders": {(o.second, o.ip): o.requests for o in views.offenders(None)},
-            "peaks": views.non_200_peaks([*servers, ALL], None),
+            "peaks": views.non_200_peaks(None),
             "windows": {
                 (server, end): views.categories(server, end - 300, end)
                 for server in [*servers, ALL]
@@ -120,7 +120,7 @@ def expected(logs: dict[str, bytes]) -> dict[str, object]:
     return {
         "latest": {server: truth.latest(server) for server in logs},
         "offenders": {(s, host.decode()): n for (s, host), n in truth.offenders().items()},
-        "peaks": {server: truth.non_200_peak(server)[::-1] for server in [*logs, ALL]},
+        "peaks": {server: truth.non_200_peak(server)[::-1] for server in logs},
         "windows": {
             (server, end): {
                 category.decode("latin-1"): n

@@ -15,6 +15,7 @@ from clickstream.days import DAY_SECONDS
 from clickstream.views.realtime import RealTime, counts
 from clickstream.views.realtime.rebuild import Recount
 from clickstream.views.realtime.store import PART_S, part_of
+from clickstream.views.realtime.writer import stamp_of
 from tests.stack.test_speed_layer import (
     BASE,
     SET_ASIDE,
@@ -92,7 +93,7 @@ def rebuild(run) -> dict[str, object]:
 
 def lose_the_offenders(settings: Settings) -> None:
     with RealTime.connect(settings) as views:
-        stamp = 2 * views.status()["batch"] + 2
+        stamp = stamp_of(views.status()["batch"])
         views.run(f"DELETE FROM ddos USING TIMESTAMP {stamp} WHERE day = ?", DAY)
         assert views.offenders(None) == []
 

@@ -114,6 +114,24 @@ def by_second(minutes: Iterable[Counts], server: str, start: int, end: int) -> C
     return sums
 
 
+def seconds_of(minutes: Mapping[tuple[str, int], Counts], metric: str) -> dict[str, set[int]]:
+    """By server the seconds that a metric has in counts by (metric, minute)."""
+    seconds: dict[str, set[int]] = {}
+    for (name, _), counts in minutes.items():
+        for server, keys in counts.items() if name == metric else ():
+            seconds.setdefault(server, set()).update(keys)
+    return seconds
+
+
+def keys_of(counts: Counts) -> dict[int, set[str]]:
+    """The keys of each second, over every server."""
+    keys: dict[int, set[str]] = {}
+    for seconds in counts.values():
+        for second, each in seconds.items():
+            keys.setdefault(second, set()).update(each)
+    return keys
+
+
 def servers_of(counts: Counts, second: int, key: str) -> frozenset[str]:
     """The servers that have counted a key in a second."""
     return frozenset(name for name, seconds in counts.items() if key in seconds.get(second, {}))

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from clickstream.alerts import Alert
 from clickstream.clocks import DayVolume
 from clickstream.days import DAY_SECONDS
-from clickstream.views.realtime import counts
+from clickstream.views.realtime import counts, peaks
 from clickstream.views.realtime.counts import Counts, Leaf
+from clickstream.views.realtime.peaks import Peak
 from clickstream.views.realtime.store import Store, alert_of, epoch
 
 NEVER, EVER = 0, 2**62
@@ -97,20 +98,15 @@ class RealTime(Store):
         sums = self._counts(counts.NON_200, start + 1, end)
         return counts.of(counts.by_server([sums], start, end), server).total()
 
-    def non_200_peaks(
-        self, servers: Iterable[str], day: str | None
-    ) -> dict[str, tuple[int, int] | None]:
-        """(second, count) of each one's highest trailing count on a UTC day or ever, the earliest
-        on a tie; None where no answer was other than 200. A server may be `all`.
+    def non_200_peaks(self, day: str | None) -> dict[str, Peak]:
+        """Each server's highest trailing count on a UTC day or ever, the earliest on a tie.
+
+        A server whose answers were all 200 is not among them.
         """
-        window = self.settings.speed.window_seconds
-        first = day_start(day) if day else NEVER
-        last = first + DAY_SECONDS - 1 if day else EVER
-        sums = self._counts(counts.NON_200, max(first - window, NEVER), last)
-        return {
-            server: counts.peak(counts.per_second(sums, server), window, first)
-            for server in servers
-        }
+        cql = self.prepared(peaks.READ)
+        results = self.run_many([(cql, (each,)) for each in ([day] if day else self.days())])
+        rows = (row for result in results for row in result)
+        return peaks.highest((row.server, Peak(epoch(row.second), row.non_200)) for row in rows)
 
     def traffic(self, start: int, end: int) -> tuple[Counts, Counts]:
         """The requests by category and the responses counted by health, in (start, end].

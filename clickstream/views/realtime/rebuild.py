@@ -6,14 +6,14 @@ of a later batch, begun before a crash, stay, since that batch will write them o
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Self
 
 from clickstream.config import Settings
 from clickstream.days import DAY_SECONDS
 from clickstream.errors import NoData
-from clickstream.views.realtime import counts
+from clickstream.views.realtime import counts, peaks
 from clickstream.views.realtime.counts import Counts
 from clickstream.views.realtime.reader import day_start
 from clickstream.views.realtime.recent import MinuteKey
@@ -72,25 +72,32 @@ class Recount:
 
         Returns how many minutes they were. Minutes that are stored and not among them go.
         """
-        send, stamp = self._writer.send, self._stamp
+        send, stamp = self._writer.send, stamp_of(self._batch, rebuild=True)
         stored, newest = self._stored_minutes(day_start(day))
         written = max(time.time_ns() // 1000, newest + 2)  # A clock may have been set back.
-        offences: list[Row] = []
+        offences, servers = list[Row](), {*self._writer.servers}
         replaced, todo = 0, iter(minutes)
         while chunk := dict(islice(todo, AT_ONCE)):
             send(row for key, sums in chunk.items() for row in self._minute(key, sums, written))
-            offences += (row for key, sums in chunk.items() for row in self._over(key, sums))
+            for key, sums in chunk.items():
+                servers |= sums.keys()
+                offences += self._over(key, sums, stamp)
             stored -= chunk.keys()
             replaced += len(chunk)
         send(row for key in stored for row in self._minute(key, {}, written))
+        self.begin()  # For the partitions that are new.
         forget = Row(FORGET_DDOS, ("ddos", day), (stamp - 1, day))
         send([forget, *offences, *self._writer.latest_rows(stamp)])
+        send(self._peaks(day, servers, stamp))
         return replaced
 
-    @property
-    def _stamp(self) -> int:
-        """The write timestamp between the last whole batch's and that of the next."""
-        return stamp_of(self._batch) + 1
+    def _peaks(self, day: str, servers: Collection[str], stamp: int) -> Iterator[Row]:
+        """The peaks of the day, and of the next one up to where the day's responses count."""
+        yield Row(peaks.FORGET, ("peaks", day), (stamp - 1, day))
+        first = day_start(day)
+        for second in (*range(first, first + DAY_SECONDS, PART_S), first + DAY_SECONDS - 1):
+            yield from self._writer.peak_rows({server: [second] for server in servers}, stamp)
+            self._writer.trim()
 
     def _stored_minutes(self, first: int) -> tuple[set[MinuteKey], int]:
         """The minutes of a day that have a partial, and when the newest was written (us)."""
@@ -113,11 +120,11 @@ class Recount:
         if sums:
             yield Row(PRESENT, ("present", metric), (metric, part, ttl_s))
 
-    def _over(self, key: MinuteKey, sums: Counts) -> Iterator[Row]:
+    def _over(self, key: MinuteKey, sums: Counts, stamp: int) -> Iterator[Row]:
         """The minute's clients above the threshold."""
         limit = self._writer.settings.speed.ddos_requests_per_second
         seconds = {second for each in sums.values() for second in each}
         for second in seconds if key[0] == counts.IP else ():
             hosts = {host for each in sums.values() for host in each.get(second, ())}
             for host, n in counts.over_threshold(sums, second, hosts, limit).items():
-                yield self._writer.ddos_row(second, counts.named(host), n, self._stamp)
+                yield self._writer.ddos_row(second, counts.named(host), n, stamp)

@@ -7,9 +7,14 @@ a backlog of months then costs a row per minute with lines, a live second one ro
 came, each with its value before the last batch, since that batch may run again. `basis` says
 under which settings and which build the counts were made.
 
+`peaks` has each server's highest trailing count of non-200 responses in each partition of
+`buckets`, computed from them by the batch that touches one: a report then reads a row for ten
+minutes, not their partials.
+
 `ddos`, `popularity` and `health` are what a person would SELECT; they are overwritten batch by
-batch, and so are `state` and `files`: their write timestamp is the batch's number, which never
-goes back, where a wall clock can (and the older timestamp would lose without a word).
+batch, and so are `peaks`, `state` and `files`: their write timestamp begins with the batch's
+number, which never goes back, where a wall clock can (and the older timestamp would lose without a
+word).
 
 `alerts` holds each alert as of the last batch that changed it, with what it was before;
 `alert_changes` every change by batch, from which sinks are served; `delivered` how far each came.
@@ -59,6 +64,8 @@ TABLES = {
     "popularity": """server text, rank int, as_of timestamp, category text, requests int,
         PRIMARY KEY (server, rank)""",
     "health": "server text PRIMARY KEY, window_end timestamp, non_200 int, state text",
+    "peaks": """day date, server text, part bigint, second timestamp, non_200 int,
+        PRIMARY KEY ((day), server, part)""",
     "alerts": """kind text, key text, first timestamp, last timestamp, until timestamp, peak int,
         peak_second timestamp, servers frozen<list<text>>, state text, merged_into text, seq int,
         batch_id bigint, before text, PRIMARY KEY ((kind, key), first)""",

@@ -6,8 +6,9 @@ everything of that batch is stored.
 """
 
 import json
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cassandra.query import PreparedStatement
@@ -18,7 +19,7 @@ from clickstream.config import Settings
 from clickstream.days import DAY_SECONDS
 from clickstream.errors import ClickstreamError
 from clickstream.rows import ALL
-from clickstream.views.realtime import counts, statements
+from clickstream.views.realtime import counts, peaks, statements
 from clickstream.views.realtime.counts import MINUTE_S, Counts, Leaf
 from clickstream.views.realtime.lifecycle import Lifecycle, Offence
 from clickstream.views.realtime.reader import EVER, NEVER, change_part, day_of
@@ -28,6 +29,7 @@ from clickstream.views.realtime.statements import Row
 from clickstream.views.realtime.store import Store, alert_of, alert_values, part_of
 
 TOP = 10
+STAMPS = 10**10  # of one batch: the first half for its attempts, the second for rebuilds after it
 SERVER_COUNTS = ("rows", "copies", "set_aside", "skipped", "latest")
 RESET = "clickstream speed reset recreates the real-time views from the topic"
 
@@ -125,6 +127,7 @@ class Writer(Store):
         if last is not None:
             self.servers = json.loads(last.before if stored == batch else last.servers)
         self.highest = self._highest(batch)
+        self._recent = Recent(self._load)
         self._present = {
             (metric, part) for metric in counts.METRICS for part in self.parts(metric, NEVER, EVER)
         }
@@ -145,6 +148,10 @@ class Writer(Store):
         state = (self._query, number, json.dumps(self.servers), json.dumps(before), stamp)
         self._store(rows, Row(STATE, "state", state))
         self.highest |= batch.files
+        self.trim()
+
+    def trim(self) -> None:
+        """Drop from memory what is above its limits; not while a batch is being counted."""
         self._recent.trim()
         self._alerts.trim()
 
@@ -156,6 +163,14 @@ class Writer(Store):
         """The row of a client above the threshold, with this write timestamp."""
         day = day_of(second)
         return Row(DDOS, ("ddos", day), (day, second * 1000, ip, requests, self.ttl_s, stamp))
+
+    def peak_rows(self, touched: Mapping[str, Iterable[int]], stamp: int) -> Iterator[Row]:
+        """The rows of `peaks` that change by these seconds, with this write timestamp."""
+        window_s = self.settings.speed.window_seconds
+        for server, part, peak in peaks.changed(touched, window_s, self._non_200):
+            day = day_of(part)
+            values = (day, server, part, peak.second * 1000, peak.non_200, self.ttl_s, stamp)
+            yield Row(peaks.STORE, ("peaks", day), values)
 
     def latest_rows(self, stamp: int) -> Iterator[Row]:
         """The rows of `popularity` and `health`, with this write timestamp.
@@ -220,14 +235,16 @@ class Writer(Store):
         for each in offences:
             yield self.ddos_row(each.second, each.ip, each.requests, stamp)
         yield from self.latest_rows(stamp)
-        yield from self._alert_rows(batch, offences, stamp)
+        touched = counts.seconds_of(batch.minutes, counts.NON_200)
+        yield from self.peak_rows(touched, stamp)
+        yield from self._alert_rows(offences, touched, stamp)
 
     def _offences(self, batch: Batch) -> Iterator[Offence]:
         limit = self.settings.speed.ddos_requests_per_second
         partials = [each for each in batch.minutes.items() if each[0][0] == counts.IP]
         for minute, partial in partials:
             sums = self._sums_of(minute, partial)
-            for second, hosts in _hosts(partial).items():
+            for second, hosts in counts.keys_of(partial).items():
                 for host, n in counts.over_threshold(sums, second, hosts, limit).items():
                     servers = counts.servers_of(sums, second, host)
                     yield Offence(counts.named(host), second, n, servers)
@@ -243,11 +260,9 @@ class Writer(Store):
             counts.add(sums, (leaf for leaf in stored if (leaf[1], leaf[2]) in wanted))
         return sums
 
-    def _alert_rows(self, batch: Batch, offences: list[Offence], stamp: int) -> Iterator[Row]:
-        touched: dict[str, set[int]] = {}
-        for (metric, _), partial in batch.minutes.items():
-            for server, seconds in partial.items() if metric == counts.NON_200 else ():
-                touched.setdefault(server, set()).update(seconds)
+    def _alert_rows(
+        self, offences: list[Offence], touched: Mapping[str, Iterable[int]], stamp: int
+    ) -> Iterator[Row]:
         clocks = {name: each["latest"] for name, each in self.servers.items()}
         changes = self._alerts.update(self._batch, clocks, offences, touched)
         for change in changes:
@@ -332,12 +347,14 @@ class Writer(Store):
         }
 
 
-def stamp_of(batch: int) -> int:
-    """The write timestamp of the rows that a batch overwrites; the odd one before it is free.
+def stamp_of(batch: int, rebuild: bool = False) -> int:
+    """The write timestamp of the rows that a batch overwrites, or a rebuild after it.
 
-    It is taken for what must go before these rows are written, and by a rebuild between batches.
+    A later batch always wins, then a rebuild, then the later attempt. The one before it is for what
+    must go before these rows are written.
     """
-    return 2 * batch + 2
+    half = STAMPS // 2
+    return (batch + 1) * STAMPS + rebuild * half + int(time.time()) % half
 
 
 def refuse_other_checkpoint(stored: str | None, query: str | None) -> None:
@@ -354,14 +371,6 @@ def _refuse_missing_batches(stored: int | None, batch: int) -> None:
         raise ClickstreamError(
             f"the checkpoint is at batch {batch}, the real-time views at {at}", RESET
         )
-
-
-def _hosts(partial: Counts) -> dict[int, set[str]]:
-    hosts: dict[int, set[str]] = {}
-    for seconds in partial.values():
-        for second, keys in seconds.items():
-            hosts.setdefault(second, set()).update(keys)
-    return hosts
 
 
 def _totals(before: dict[str, dict[str, int]], batch: Batch) -> dict[str, dict[str, int]]:
