@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from clickstream.console.escape import show_bytes
-from clickstream.days import DAY_SECONDS, DaySelection, instant
+from clickstream.days import DaySelection, instant
 from clickstream.errors import ClickstreamError, no_line_yet
 from clickstream.rows import ALL, Row, Rows
 from clickstream.serve import alerting, compare, notes, traffic
@@ -28,7 +28,7 @@ from clickstream.serve.question import (
     no_data,
 )
 from clickstream.serve.question import BATCH as BATCH_LAYER
-from clickstream.serve.when import utc_day, utc_start
+from clickstream.serve.when import utc_day
 
 if TYPE_CHECKING:
     from clickstream.config import Settings
@@ -173,7 +173,7 @@ def ranked(
 def ddos(views: "RealTime", latest: int, question: Question) -> Rows:
     """One row per IP and second above the threshold, over all servers."""
     only = question.days.only
-    if only and _last_second(views, ALL, only) is None:
+    if only and not views.last_seconds(only):
         raise no_data(only)
     offenders = views.offenders(only)
     days = set(
@@ -188,23 +188,23 @@ def ddos(views: "RealTime", latest: int, question: Question) -> Rows:
 
 def health(views: "RealTime", _: int, question: Question) -> Rows:
     """Trailing non-200 responses of each server, as of its latest second or at its peak."""
-    one = question.server if question.server != ALL else None
-    servers = [one] if one else sorted(views.servers())
-    moments = [(server, _moment(views, server, question)) for server in servers]
-    if question.peak:
-        peaks = views.non_200_peaks(question.days.only)
-        moments = [(server, moment and peaks.get(server, moment)) for server, moment in moments]
-    if question.days.only and not any(moment for _, moment in moments):
-        raise no_data(question.days.only)
-    return [
-        _health_row(server, *moment, question.non_200_limit) for server, moment in moments if moment
-    ]
+    day, one = question.days.only, question.server if question.server != ALL else None
+    servers = [one] if one else views.servers()
+    last = views.last_seconds(day, servers) if day else views.latest_by_server()
+    if day and not last:
+        raise no_data(day)
+    peaks = views.non_200_peaks(day) if question.peak else {}
+    rows = []
+    for server in (each for each in servers if each in last):
+        moment = (last[server], 0 if question.peak else views.non_200(server, last[server]))
+        rows.append(_health_row(server, *peaks.get(server, moment), question.non_200_limit))
+    return rows
 
 
 def alert_rows(views: "RealTime", latest: int, question: Question) -> Rows:
     """The alerts of which a second lies in the days asked for, earliest first."""
     only = question.days.only
-    if only and _last_second(views, ALL, only) is None:
+    if only and not views.last_seconds(only):
         raise no_data(only)
     return alerting.rows(views.alerts(), latest, question)
 
@@ -275,36 +275,12 @@ def _window_end(views: "RealTime", latest: int, question: Question) -> int:
         return question.at
     if not question.days.only:
         return latest
-    end = _last_second(views, ALL, question.days.only)
-    if end is None:
+    last = views.last_seconds(question.days.only)
+    if not last:
         raise no_data(question.days.only)
-    return end
-
-
-def _moment(views: "RealTime", server: str, question: Question) -> tuple[int, int] | None:
-    """The latest second and its count, of a peak 0; None for a server without a line then."""
-    day = question.days.only
-    last = _last_second(views, server, day) if day else views.latest_by_server().get(server)
-    if last is None:
-        return None
-    return last, 0 if question.peak else views.non_200(server, last)
+    return max(last.values())
 
 
 def _health_row(server: str, end: int, count: int, limit: int) -> Row:
     state = "alert" if count > limit else "ok"
     return {"server": server, "window_end": instant(end), "non_200": count, "state": state}
-
-
-def _last_second(views: "RealTime", server: str, day: str) -> int | None:
-    """The server's latest event second of a UTC day, found by halving the day."""
-    start = utc_start(day) - 1
-    end = start + DAY_SECONDS
-    if not views.categories(server, start, end):
-        return None
-    while end - start > 1:
-        middle = (start + end) // 2
-        if views.categories(server, middle, end):
-            start = middle
-        else:
-            end = middle
-    return end

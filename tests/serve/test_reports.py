@@ -79,6 +79,11 @@ class Memory:
     def servers(self) -> list[str]:
         return sorted(self.latest_by_server())
 
+    def last_seconds(self, day: str, servers: list[str] | None = None) -> dict[str, int]:
+        of_day = sorted(e for e in self.events if instant(e.second).startswith(day))
+        last = {event.server: event.second for event in of_day}
+        return {server: last[server] for server in last if servers is None or server in servers}
+
     def categories(self, server: str, start: int, end: int) -> Counter[str]:
         return Counter(e.category for e in self._of(server) if start < e.second <= end)
 

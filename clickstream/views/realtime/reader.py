@@ -2,7 +2,7 @@
 
 import datetime
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from clickstream.alerts import Alert
@@ -11,7 +11,7 @@ from clickstream.days import DAY_SECONDS
 from clickstream.views.realtime import counts, peaks
 from clickstream.views.realtime.counts import Counts, Leaf
 from clickstream.views.realtime.peaks import Peak
-from clickstream.views.realtime.store import Store, alert_of, epoch
+from clickstream.views.realtime.store import PART_S, Store, alert_of, epoch
 
 NEVER, EVER = 0, 2**62
 PART = 10_000
@@ -73,6 +73,21 @@ class RealTime(Store):
     def servers(self) -> list[str]:
         """The servers of which a line was counted."""
         return sorted(self.latest_by_server())
+
+    def last_seconds(self, day: str, servers: Collection[str] | None = None) -> dict[str, int]:
+        """The latest event second on a UTC day of each of these servers that has one.
+
+        Without `servers` of those with the last lines of the day. Reads backwards from its end.
+        """
+        parts = self.parts(counts.IP, day_start(day), day_start(day) + DAY_SECONDS - 1)
+        last: dict[str, int] = {}
+        size = 1
+        while parts and not (last if servers is None else last.keys() >= set(servers)):
+            parts, chunk = parts[:-size], parts[-size:]
+            sums = self._counts(counts.CATEGORY, chunk[0], chunk[-1] + PART_S - 1)
+            last = {server: max(seconds) for server, seconds in sums.items()} | last
+            size *= 2
+        return last if servers is None else {s: last[s] for s in servers if s in last}
 
     def categories(self, server: str, start: int, end: int) -> dict[str, int]:
         """Requests per category in (start, end], of a server or of `all`."""
