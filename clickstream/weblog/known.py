@@ -1,5 +1,7 @@
 """The formats that have a name, and any other by the server's own words for it."""
 
+from dataclasses import replace
+
 from clickstream.weblog import server_words
 from clickstream.weblog.pattern import COMBINED, COMMON, VHOST_COMBINED, Format
 
@@ -18,7 +20,7 @@ WORDS = {
 """Each name, in the words of the server that writes such lines."""
 FORMATS = {each.name: each for each in (COMMON, COMBINED, VHOST_COMBINED)}
 FORMATS |= {
-    name: server_words.compiled(words)._replace(name=name)
+    name: replace(server_words.compiled(words), name=name)
     for name, words in WORDS.items()
     if name not in FORMATS
 }
@@ -38,4 +40,4 @@ def format_of(format: str, client: str = "") -> Format:
             " log_format or Apache's LogFormat"
         )
     form = server_words.compiled(WORDS.get(format, format), client)
-    return form._replace(name=f"{format} (client {client})" if client else format)
+    return replace(form, name=f"{format} (client {client})" if client else format)

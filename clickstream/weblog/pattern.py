@@ -7,7 +7,8 @@ and Spark's SQL. Every engine sees the bytes as ISO-8859-1.
 
 import re
 from collections.abc import Collection
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 from clickstream.weblog.clients import CLIENT, NO_ADDRESS, NO_COLUMN
 
@@ -69,27 +70,53 @@ MORE = rf'(?: (?:"{QUOTED}"|[^ "]++))+'
 _GROUP = re.compile(r"\(\?P<(\w+)>")
 
 
-class Format(NamedTuple):
+@dataclass(frozen=True)
+class Format:
     """A log format: `line` is the regular expression of a whole line.
 
     Its groups are named: host, ident, user, date, hour, minute, second, zone, request, status, size
     and, where the format has them, vhost, referer, agent. `stamped` is that of a whole valid
     stamped line; its group 1 is the version, group 2 the printed date. `reading` gives the same
     groups of stored lines, which were valid when they were stored, even under looser rules.
-    `compiled` is `line`; `timed` is the same with the printed time as its only group. `simple` is
-    quicker: if a line without BACKSLASH, but with its line end, matches it, then it matches
-    `timed`, too; a valid line may fail it. `longer` is a line that goes on behind its last field.
+    The other expressions are compiled when they are first used: few commands read a line, and all
+    of them together take longer than a report.
     """
 
     name: str
     line: str
     reading: str
     stamped: str
-    compiled: re.Pattern[bytes]
-    timed: re.Pattern[bytes]
-    simple: re.Pattern[bytes]
-    loose: re.Pattern[bytes]
-    longer: re.Pattern[bytes]
+    timed_line: str
+    simple_line: str
+    loose_line: str
+    longer_line: str
+
+    @cached_property
+    def compiled(self) -> re.Pattern[bytes]:
+        """Compiled `line`."""
+        return re.compile(self.line.encode())
+
+    @cached_property
+    def timed(self) -> re.Pattern[bytes]:
+        """The same with the printed time as its only group."""
+        return re.compile(self.timed_line.encode())
+
+    @cached_property
+    def simple(self) -> re.Pattern[bytes]:
+        """Quicker: if a line without BACKSLASH, but with its line end, matches it, then it matches
+        `timed`, too; a valid line may fail it.
+        """
+        return re.compile(self.simple_line.encode())
+
+    @cached_property
+    def loose(self) -> re.Pattern[bytes]:
+        """A line whose columns hold anything."""
+        return re.compile(self.loose_line.encode())
+
+    @cached_property
+    def longer(self) -> re.Pattern[bytes]:
+        """A line that goes on behind its last field."""
+        return re.compile(self.longer_line.encode())
 
 
 def build(name: str, line: str, reading: str, longer: str, loose: str = "") -> Format:
@@ -105,10 +132,7 @@ def build(name: str, line: str, reading: str, longer: str, loose: str = "") -> F
         MARK + each for each in (line, timed, reading, longer, loose or reading)
     )
     stamped = grouped(STAMP, ("version", "day")) + grouped(line, ())
-    expressions = (line, timed, simple, loose, longer)
-    return Format(
-        name, line, reading, stamped, *(re.compile(each.encode()) for each in expressions)
-    )
+    return Format(name, line, reading, stamped, timed, simple, loose, longer)
 
 
 def grouped(expression: str, wanted: Collection[str]) -> str:
