@@ -5,7 +5,7 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from clickstream.console.escape import drawn, encodable, printable
@@ -17,6 +17,7 @@ BAR_WIDTH = 24
 RULE_WIDTH = 120  # below the head, where no terminal says how wide a line may be
 NAMES = ("pid", "port", "batch", "seq")  # numbers that name something and count nothing
 EIGHTHS = " ▏▎▍▌▋▊▉"
+ONE_WIDE = str.maketrans("", "", f"–█{EIGHTHS}")
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
@@ -98,26 +99,61 @@ def _defused(value: Any) -> Any:
 
 
 def _table(rows: Sequence[Row], columns: Sequence[str], bar: str, width: int | None) -> str:
+    head = [*columns]
+    right = [any(isinstance(row[key], int) for row in rows) for key in columns]
+    cells = [[cell(key, row[key]) for key in columns] for row in rows]
+    if bar:
+        head, right = [*head, ""], [*right, False]
+        cells = [[*texts, shown] for texts, shown in zip(cells, _bars(rows, bar), strict=True)]
+    lines = _laid_out(head, right, cells) if width is None else _folded(head, right, cells, width)
+    return "".join(f"{line}\n" for line in map(str.rstrip, lines) if line)
+
+
+def _laid_out(head: list[str], right: list[bool], cells: list[list[str]]) -> Iterator[str]:
+    """The lines of `_folded` where nothing need be folded.
+
+    By itself: to load the library takes 0.1 s, and it spends 0.1 ms on a cell.
+    """
+    widths = [max(map(_width, column)) for column in zip(head, *cells, strict=True)]
+
+    def line(texts: list[str]) -> str:
+        blanks = (" " * (width - _width(text)) for text, width in zip(texts, widths, strict=True))
+        padded = zip(texts, blanks, right, strict=True)
+        return " " + "   ".join(b + text if is_right else text + b for text, b, is_right in padded)
+
+    yield line(head)
+    yield f" {'─' * (sum(widths) + 3 * len(widths) - 3)}"[:RULE_WIDTH]
+    yield from map(line, cells)
+
+
+def _width(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    if text.isascii() or text.translate(ONE_WIDE).isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _folded(
+    head: list[str], right: list[bool], cells: list[list[str]], width: int
+) -> Iterator[str]:
+    """The lines of a table on a terminal of this width: cells are folded, bars are cut off."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for key in columns:
-        numeric = any(isinstance(row[key], int) for row in rows)
-        table.add_column(key, justify="right" if numeric else "left", overflow="fold")
-    if bar:
-        table.add_column("", overflow="crop", no_wrap=True)
-    for row, shown in zip(rows, _bars(rows, bar), strict=True):
-        cells = [Text(cell(key, row[key])) for key in columns]
-        table.add_row(*cells, *([Text(shown)] if bar else []))
+    for name, is_right in zip(head, right, strict=True):
+        justify: Literal["left", "right"] = "right" if is_right else "left"
+        overflow: Literal["fold", "crop"] = "fold" if name else "crop"
+        table.add_column(name, justify=justify, overflow=overflow, no_wrap=not name)
+    for texts in cells:
+        table.add_row(*map(Text, texts))
     page = io.StringIO()
-    Console(file=page, width=width or 1_000_000, force_terminal=width is not None).print(table)
-    lines = [line.rstrip() for line in page.getvalue().splitlines() if line.strip()]
-    if width is None:
-        lines[1] = lines[1][:RULE_WIDTH]
-    return "".join(f"{line}\n" for line in lines)
+    Console(file=page, width=width, force_terminal=True).print(table)
+    return (line for line in page.getvalue().splitlines() if line.strip())
 
 
 def cell(key: str, value: Any) -> str:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -132,3 +133,14 @@ def test_a_number_that_names_something_is_not_grouped():
         [{"pid": 12345, "lines": 12345}], ["pid", "lines"], "table"
     ).splitlines()
     assert line.split() == ["12345", "12,345"]
+
+
+CELLS = st.text(st.sampled_from("ab /é–…漢█é\u0301👍"), max_size=9)
+
+
+@given(st.lists(st.tuples(CELLS, st.integers(-5, 9_999_999) | st.none()), max_size=5))
+def test_a_table_without_a_terminal_looks_as_on_a_wide_one(rows: list[tuple[str, int]]) -> None:
+    named = [{"name": name, "n": n} for name, n in rows]
+    plain = output.text(named, ("name", "n"), "table")
+    wide = re.sub(r"\x1b\[[0-9;]*m", "", output.text(named, ("name", "n"), "table", width=10**6))
+    assert plain.splitlines() == [line.rstrip() for line in wide.splitlines()]
