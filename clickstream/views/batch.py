@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from struct import unpack
 from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
@@ -251,8 +252,10 @@ class BatchViews:
         sets: defaultdict[str, set[bytes]] = defaultdict(set)
         with self._begin() as connection:
             for server, digests in connection.execution_options(yield_per=8).execute(query):
-                offsets = range(0, len(digests), DIGEST_BYTES)
-                sets[server].update(digests[at : at + DIGEST_BYTES] for at in offsets)
+                # Slices would take a quarter longer, and 28 days may have millions.
+                sets[server].update(
+                    unpack(f"{DIGEST_BYTES}s" * (len(digests) // DIGEST_BYTES), digests)
+                )
         return sets
 
     def valid_lines(self, days: Days = None) -> dict[str, dict[str, int]]:

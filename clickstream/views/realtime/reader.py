@@ -3,6 +3,7 @@
 import datetime
 import json
 from collections.abc import Collection, Iterable, Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from clickstream.alerts import Alert
@@ -251,9 +252,15 @@ def day_start(day: str) -> int:
 
 
 def _minute(server: str, second: int, keys: dict[str, int]) -> Minute:
-    clock = f"{second % DAY_SECONDS // 3600:02}:{second % 3600 // 60:02}"
+    day, clock = _printed(second)
     success, failure, other = (keys.get(name, 0) for name in ("success", "failure", "other"))
-    return Minute(server, day_of(second), clock, sum(keys.values()), success, failure, other)
+    return Minute(server, day, clock, sum(keys.values()), success, failure, other)
+
+
+@lru_cache(maxsize=DAY_SECONDS // 60)
+def _printed(second: int) -> tuple[str, str]:
+    """The day and the minute (HH:MM) of a second: those of one server are those of the next."""
+    return day_of(second), f"{second % DAY_SECONDS // 3600:02}:{second % 3600 // 60:02}"
 
 
 def _bounds(span: Span) -> tuple[int, int]:
