@@ -3,8 +3,8 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --durations=20
-SPEED := $(wildcard $(addprefix tests/stack/test_,speed_*.py alerts.py clocks.py))
-BATCH := $(wildcard $(addprefix tests/stack/test_,batch_*.py audit.py lambda.py rebuild.py))
+SPEED := $(wildcard $(addprefix tests/stack/test_,speed_*.py alerts.py clocks.py rebuild.py))
+BATCH := $(wildcard $(addprefix tests/stack/test_,batch_*.py audit.py lambda.py))
 
 .PHONY: install demo check test units ingest batch speed test-all campaigns faults lock
 

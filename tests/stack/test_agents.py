@@ -238,6 +238,7 @@ def test_a_missing_component_is_named_and_nothing_is_left(
     assert Agent(fresh, "agent1").running() is None
 
 
+@pytest.mark.campaign("another kind of channel; that it is refused is a unit")
 def test_events_of_file_channels_are_not_stranded_by_memory_channels(single):
     run, memory = runner(single), ("--set", "flume.channel=memory")
     run("ingest", "start", "agent1")
@@ -259,6 +260,7 @@ def test_events_of_file_channels_are_not_stranded_by_memory_channels(single):
     assert "lost when the agent dies" in channel["guarantee"]
 
 
+@pytest.mark.campaign("another kind of channel")
 def test_memory_channels_carry_every_line_and_are_given_time_to_drain_before_a_stop(
     single, tmp_path
 ):

@@ -339,6 +339,8 @@ def questions(world):
             for value in [None] if option.is_flag else values[option.name]:
                 words = [name, word] if value is None else [name, word, value]
                 query = f"{word[2:].replace('-', '_')}={1 if value is None else value}"
+                if option.name == "compare":
+                    words, query = [*words, "--last", "7d"], f"{query}&last=7d"
                 if name == "health" and dates:
                     yield [*words, "--alerts"], f"alerts?kind=health&{query}"
                 else:
