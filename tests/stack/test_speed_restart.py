@@ -21,6 +21,7 @@ from clickstream.runtime.process import running_children, wait_until
 from clickstream.speed import control, driver_status
 from clickstream.stack import local
 from clickstream.views.realtime import RealTime
+from clickstream.views.realtime.writer import stamp_of
 from tests.stack.test_speed_layer import (
     answers,
     batch,
@@ -232,7 +233,7 @@ def forgotten_batches_are_reported(
     last = batch(settings)
     with RealTime.connect(settings) as views:
         back = "INSERT INTO state (name, batch_id) VALUES ('speed', ?) USING TIMESTAMP ?"
-        views.run(back, last - 1, 2 * last + 3)
+        views.run(back, last - 1, stamp_of(last, rebuild=True))
     produce(settings, "weblog1", [line])
     wait_until(lambda: ended(known), 180, "the end of a stream whose counts are gone")
     report = json.loads(run("speed", "status", "--check", "--format", "json", code=1).stdout)
