@@ -1,11 +1,14 @@
 """The reader of the real-time views, over tables in memory."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clickstream import config
 from clickstream.days import DAY_SECONDS
+from clickstream.views.realtime import counts
 from clickstream.views.realtime.reader import RealTime, day_start
 from clickstream.views.realtime.writer import Batch, Writer
 from tests.views.tables_in_memory import Tables, minutes_of, over
@@ -33,3 +36,30 @@ def test_the_last_seconds_of_a_day_are_found_from_its_end(settings, lines):
     latest = reader.last_seconds(DAY)
     assert max(latest.values(), default=None) == max(expected.values(), default=None)
     assert latest.items() <= expected.items()
+
+
+MINUTE = st.integers(FIRST // 60 - 2, FIRST // 60 + 2).map(lambda each: 60 * each)
+REQUEST = st.tuples(st.sampled_from("ab"), MINUTE, st.sampled_from(["success", "failure"]))
+
+
+@given(st.lists(st.lists(REQUEST, max_size=9), max_size=4))
+def test_the_minutes_are_the_sums_of_every_batch(settings, batches):
+    tables, total = Tables(), Counter()
+    stream = over(Writer, tables, settings)
+    stream.resume("query", 0)
+    for number, requests in enumerate(batches):
+        minutes = {}
+        for server, minute, name in requests:
+            partial = minutes.setdefault((counts.MINUTE, minute), {})
+            counts.add(partial, [(server, minute, name, 1)])
+        stream.write(number, Batch(minutes, {}, {}))
+        total.update(requests)
+    rows = over(RealTime, tables, settings).minutes()
+    assert rows == sorted(rows, key=lambda row: (row.date, row.minute, row.server))
+    found = Counter()
+    for row in rows:
+        second = day_start(row.date) + 3600 * int(row.minute[:2]) + 60 * int(row.minute[3:])
+        found[row.server, second, "success"] = row.success
+        found[row.server, second, "failure"] = row.failure
+        assert (row.requests, row.other) == (row.success + row.failure, 0)
+    assert +found == total
