@@ -8,6 +8,7 @@ from copy import deepcopy
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import NamedTuple
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -81,6 +82,13 @@ def state_by(clocks, alert):
 
 def in_order(found):
     return sorted(found, key=lambda alert: (alert["kind"], alert["key"], alert["first"]))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_second():
+    """Write timestamps hold the second of an attempt: without it, what is written is equal."""
+    with mock.patch.object(writer, "time", SimpleNamespace(time=lambda: 0.0)):
+        yield
 
 
 class Tables:
