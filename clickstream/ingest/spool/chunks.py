@@ -11,7 +11,7 @@ from functools import partial
 from itertools import accumulate, islice, takewhile
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple, TypeVar, cast
 
 from clickstream.clients.hdfs import Hdfs
 from clickstream.errors import ClickstreamError
@@ -34,6 +34,7 @@ _RUN_LINES, _SHORT_RUN_LINES = 128, 8
 """The number of lines tried at once; the smaller number where the run before was cut short."""
 _CR = ord("\r")
 _PRINTED = itemgetter(1)
+_Result = TypeVar("_Result")
 _DAY, _INSTANT, _STAMP = (
     itemgetter(Verdict._fields.index(name)) for name in ("day", "instant", "stamp")
 )
@@ -174,11 +175,10 @@ class Chunker:
         text = b"".join(pieces)
         if BACKSLASH in text:
             pieces = [*takewhile(_is_common, pieces)]
-        matches = cast(Iterator[Any], takewhile(bool, map(self._form.simple.match, pieces)))
-        found = [*takewhile(bool, map(valid_at, map(_PRINTED, matches)))]
-        if not found or (len(text) > MAX_LINE_BYTES < max(map(len, pieces))):
+        matches = _leading([*map(self._form.simple.match, pieces)])
+        verdicts = _leading([*map(valid_at, map(_PRINTED, matches))])
+        if not verdicts or (len(text) > MAX_LINE_BYTES < max(map(len, pieces))):
             return 0
-        verdicts = cast(list[Verdict], found)
         stops = [*accumulate(map(len, pieces), initial=chunk.stop)]
         ended = [chomp(each) + b"\n" for each in pieces] if _CR in text else pieces
         stamps = zip(stops, map(_STAMP, verdicts), ended, strict=False)
@@ -261,6 +261,12 @@ class _Lookahead:
     def readline(self, limit: int, /) -> bytes:
         """The next line, or as much of it as the limit allows."""
         return self._rest.pop(0) if self._rest else self._stream.readline(limit)
+
+
+def _leading(results: list[_Result | None]) -> list[_Result]:
+    """Those before the first None; a common run has none, and is looked at in one call."""
+    found = results if all(results) else [*takewhile(bool, results)]
+    return cast(list[_Result], found)
 
 
 def _is_common(piece: bytes) -> bool:
