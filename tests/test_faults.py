@@ -1,6 +1,6 @@
 """What the campaign of faults rests on: its logs, and its count of what is lost or doubled."""
 
-from tests.faults.account import claim, compare
+from tests.faults.account import claim, compare, overtaken
 from tests.faults.logs import make
 from tests.stack.stores import well_formed
 
@@ -24,6 +24,13 @@ def test_the_count_sees_what_is_wrong():
         "altered": 1,
         "copies": 1,
     }
+
+
+def test_a_line_that_a_later_one_overtook_is_seen():
+    right = {0: [b"a", b"a"], 10: [b"b"], 20: [b"c"]}
+    wrong = {0: [b"a"], 20: [b"c"], 10: [b"b"]}
+    assert overtaken({("weblog1", "a"): right}) == []
+    assert overtaken({("weblog1", "a"): wrong}) == ["weblog1/a: 1 lines overtaken"]
 
 
 def test_a_log_under_two_identities_is_seen():

@@ -61,8 +61,25 @@ def take(settings: Settings, logs: Iterable[Log]) -> Account:
     return Account(
         sum(len(log.lines) for each in by_server.values() for log in each),
         *(count[name] for name in ("lost", "doubled", "altered", "copies")),
-        [*torn, *_left_behind(settings)],
+        [*torn, *overtaken(topic), *_left_behind(settings)],
     )
+
+
+def overtaken(topic: Copies) -> list[str]:
+    """Lines that came to the topic first behind a later one of their log.
+
+    The speed layer takes what lies below a file's highest offset for a copy: it would lose them.
+    """
+    counts = {key: _behind(offsets) for key, offsets in topic.items()}
+    return [f"{server}/{file}: {n} lines overtaken" for (server, file), n in counts.items() if n]
+
+
+def _behind(offsets: Iterable[int]) -> int:
+    highest, behind = -1, 0
+    for offset in offsets:
+        behind += offset < highest
+        highest = max(highest, offset)
+    return behind
 
 
 def _copies(stamped: Iterable[bytes]) -> Copies:
