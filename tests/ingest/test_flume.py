@@ -68,6 +68,11 @@ def test_the_collector(settings):
         "hdfs://namenode:8020/master/dt=%{dt}/server=%{server}"
     )
     assert conf["agent3.sinks.kafka.kafka.topic"] == "clickstream"
+    producer = "agent3.sinks.kafka.kafka.producer"
+    assert conf[f"{producer}.metadata.recovery.strategy"] == "none"
+    assert {conf[f"{producer}.{key}.ms"] for key in ("max.block", "metadata.max.idle")} == {
+        "3155760000000"
+    }
     assert conf["agent3.sources.avro.bind"] == "127.0.0.1"
     assert conf["agent3.sources.avro.selector.default"] == "to-quarantine"
 

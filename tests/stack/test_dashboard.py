@@ -14,7 +14,7 @@ from tests.stack.test_speed_restart import cassandra, restarted
 
 __all__ = ["chromium", "restarted", "visit"]
 
-HOSTILE = b"/<b>x</b>"
+HOSTILE = b"/<img"
 
 
 def popularity(page):

@@ -3,6 +3,7 @@
 import gzip
 import posixpath
 import socket
+import time
 from contextlib import contextmanager
 
 import psutil
@@ -14,9 +15,17 @@ from clickstream.ingest import flow
 from clickstream.ingest.flume.agent import Agent
 from clickstream.ledger import VALID
 from clickstream.runtime.process import Child, wait_until
+from clickstream.stack import local
 from tests.stack.conftest import SINGLE
 from tests.stack.homes import fresh_home, runner
-from tests.stack.stores import by_offset, closed_lines, offsets, open_files_hold_lines, well_formed
+from tests.stack.stores import (
+    by_offset,
+    closed_lines,
+    in_kafka,
+    offsets,
+    open_files_hold_lines,
+    well_formed,
+)
 
 OK = b'1.2.3.4 - - [18/May/2015:09:05:%02d +0000] "GET /a/%d HTTP/1.1" 200 12 "-" "%s"'
 
@@ -118,6 +127,24 @@ def test_a_file_that_the_collector_gave_up_is_closed(settings, tmp_path):
         wait_until(lambda: master.in_use(Hdfs.connect(home), home), 30, "an open file")
         flow.drain(home, print)
         assert by_offset(closed_lines(home, home.hdfs.master))["weblog1"] == offsets(content)
+
+
+@pytest.mark.campaign("Kafka away for more than a minute, which a producer waits for its metadata")
+def test_no_line_overtakes_an_earlier_one_while_kafka_is_away(settings, single, tmp_path):
+    """The speed layer would take the earlier one for a copy. The collector has sent nothing yet."""
+    run = runner(single)
+    put(run, tmp_path / "a.log", log_of(3000))
+    run("ingest", "start")
+    psutil.Process(Child(settings.files, "kafka").running().pid).kill()
+    try:
+        run("ingest", "replay")
+        time.sleep(75)
+    finally:
+        local.up(settings, ["kafka"])
+    run("ingest", "replay", "--wait")
+    first = [*dict.fromkeys(in_kafka(single))]
+    assert len(first) == 3000
+    assert first == sorted(first)
 
 
 @pytest.mark.campaign("another way to leave a file open")
