@@ -98,6 +98,9 @@ could only be written to 0 of the 1 minReplication nodes. There are %b datanode(
 node(s) are excluded in this operation.
 \tat org.apache.hadoop.hdfs.server.blockmanagement.BlockManager.chooseTarget4NewBlock(B:2350)
 """
+EXCLUDED = b"""2026-11-25 13:36:50,099 WARN DataStreamer Excluding datanode \
+DatanodeInfoWithStorage[127.0.0.1:24140,DS-1,DISK]
+"""
 AT = datetime(2026, 11, 25, 13, 36, 50).timestamp()
 
 
@@ -106,7 +109,8 @@ AT = datetime(2026, 11, 25, 13, 36, 50).timestamp()
     [
         (NO_ROOM % (b"1", b"0"), "no DataNode has room"),
         (NO_ROOM % (b"3", b"no"), "no DataNode has room"),
-        (NO_ROOM % (b"1", b"1"), None),
+        (NO_ROOM % (b"1", b"1"), "no DataNode has room"),
+        (EXCLUDED + NO_ROOM % (b"1", b"1"), None),
         (NO_ROOM % (b"0", b"no"), None),
         (
             b"2026-11-25 13:36:50,101 WARN HDFSEventSink HDFS IO error\norg.apache.hadoop.hdfs"

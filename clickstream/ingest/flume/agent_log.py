@@ -18,11 +18,12 @@ _ERROR = re.compile(
 )
 _DATED = re.compile(rb"\n[0-9]{4}-[0-9]{2}-[0-9]{2} ")
 _WHEN = re.compile(rb"^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}(?=,[0-9]{3} )", re.MULTILINE)
-# Where all DataNodes are excluded, each of them failed, and room may be plenty.
+# The NameNode says this, too, where the client has excluded a DataNode that has failed.
+_FAILED_NODE = b"Excluding datanode"
 _NO_ROOM = (
     (
         b"could only be written to ",
-        re.compile(rb"[^\n]*There are [1-9][0-9]* datanode\(s\) running and (?:no|0) node"),
+        re.compile(rb"[^\n]*There are [1-9][0-9]* datanode\(s\) running and "),
         "no DataNode has room for another block",
     ),
     (b" quota of ", re.compile(rb"[^\n]* is exceeded"), "a quota is exceeded"),
@@ -99,9 +100,9 @@ def _refused(
         return None
     above = text[max(begin, at - _BLOCK) : at]
     when = [*_WHEN.finditer(above)]
-    return (
-        Refusal(datetime.fromisoformat(when[-1][0].decode()).timestamp(), reason) if when else None
-    )
+    if not when or _FAILED_NODE in above:
+        return None
+    return Refusal(datetime.fromisoformat(when[-1][0].decode()).timestamp(), reason)
 
 
 def _errors(text: bytes | mmap.mmap, begin: int) -> Iterator[re.Match[bytes]]:
