@@ -15,7 +15,7 @@ def path() -> Path:
     return cache_dir() / f"spark-{version('pyspark')}-{home.strip('/').replace('/', '-')}.jsa"
 
 
-def draft() -> Path:
+def temporary_path() -> Path:
     """Where this process makes it."""
     return path().with_suffix(f".{os.getpid()}")
 

@@ -151,18 +151,18 @@ def prepare(settings: "Settings", watch: Watch = lambda _: None) -> None:
 
     Jobs run without it, so a failure here is left in the log.
     """
-    archive, draft = class_archive.path(), class_archive.draft()
+    archive, temporary = class_archive.path(), class_archive.temporary_path()
     if archive.exists():
         return
     watch("preparing Spark (once, half a minute)")
     archive.parent.mkdir(parents=True, exist_ok=True)
     here = settings.spark.model_copy(update={"master": "local[*]"})  # whatever cluster there is
-    options = (*SHORT_JOB, *class_archive.options_to_make(draft))
+    options = (*SHORT_JOB, *class_archive.options_to_make(temporary))
     with suppress(ClickstreamError):
         job = Job("spark-prepare", WARM_UP, {}, java_options=options)
         _submit(settings.model_copy(update={"spark": here}), job, watch)
-    if draft.exists():  # A Java without an archive of its own cannot make one: no harm.
-        draft.rename(archive)
+    if temporary.exists():  # A Java without an archive of its own cannot make one: no harm.
+        temporary.rename(archive)
 
 
 def _launch(settings: "Settings", job: Job) -> Child:
