@@ -113,7 +113,8 @@ AT = datetime(2026, 11, 25, 13, 36, 50).timestamp()
         (EXCLUDED + NO_ROOM % (b"1", b"1"), None),
         (NO_ROOM % (b"0", b"no"), None),
         (
-            b"2026-11-25 13:36:50,101 WARN HDFSEventSink HDFS IO error\norg.apache.hadoop.hdfs"
+            EXCLUDED
+            + b"2026-11-25 13:36:50,101 WARN HDFSEventSink HDFS IO error\norg.apache.hadoop.hdfs"
             b".protocol.DSQuotaExceededException: The DiskSpace quota of /master is exceeded: quota"
             b" = 1 B = 1 B but diskspace consumed = 16777216 B = 16 MB\n",
             "quota",

@@ -18,16 +18,17 @@ _ERROR = re.compile(
 )
 _DATED = re.compile(rb"\n[0-9]{4}-[0-9]{2}-[0-9]{2} ")
 _WHEN = re.compile(rb"^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}(?=,[0-9]{3} )", re.MULTILINE)
-# The NameNode says this, too, where the client has excluded a DataNode that has failed.
-_FAILED_NODE = b"Excluding datanode"
+# What HDFS says for lack of room, how that goes on, what it means, and above which line it means
+# another thing: the NameNode says the first, too, where the client has excluded a failed DataNode.
 _NO_ROOM = (
     (
         b"could only be written to ",
         re.compile(rb"[^\n]*There are [1-9][0-9]* datanode\(s\) running and "),
         "no DataNode has room for another block",
+        b"Excluding datanode",
     ),
-    (b" quota of ", re.compile(rb"[^\n]* is exceeded"), "a quota is exceeded"),
-    (b"Resources are low on NN", re.compile(b""), "the NameNode's own disk is full"),
+    (b" quota of ", re.compile(rb"[^\n]* is exceeded"), "a quota is exceeded", None),
+    (b"Resources are low on NN", re.compile(b""), "the NameNode's own disk is full", None),
 )
 _JAVA = re.compile(
     rb"^(?:Error|Exception in thread|Invalid|Unrecognized|Terminating due to)[^\n]*(?:\n[^\n]+)?",
@@ -93,14 +94,19 @@ def _mapped(log: Path, start: int) -> Iterator[tuple[bytes | mmap.mmap, int]]:
 
 
 def _refused(
-    text: bytes | mmap.mmap, begin: int, words: bytes, rest: re.Pattern[bytes], reason: str
+    text: bytes | mmap.mmap,
+    begin: int,
+    words: bytes,
+    rest: re.Pattern[bytes],
+    reason: str,
+    unless: bytes | None,
 ) -> Refusal | None:
     at = text.rfind(words, begin)
     if at < 0 or not rest.match(text, at + len(words)):
         return None
     above = text[max(begin, at - _BLOCK) : at]
     when = [*_WHEN.finditer(above)]
-    if not when or _FAILED_NODE in above:
+    if not when or (unless and unless in above):
         return None
     return Refusal(datetime.fromisoformat(when[-1][0].decode()).timestamp(), reason)
 
