@@ -122,10 +122,14 @@ def copied(table: sa.Table, to: str) -> sa.Insert:
 
 def sets(number: int, visitors: int) -> Rows:
     """The rows of `visitor_sets` of a day."""
-    size = visitors // len(SERVERS) * DIGEST_BYTES
     chance = random.Random(number)
+
+    def ordered() -> bytes:
+        digests = (chance.randbytes(DIGEST_BYTES) for _ in range(visitors // len(SERVERS)))
+        return b"".join(sorted(digests))
+
     return [
-        {"date": day(number), "server": server, "part": 0, "digests": chance.randbytes(size)}
+        {"date": day(number), "server": server, "part": 0, "digests": ordered()}
         for server in SERVERS
     ]
 

@@ -17,7 +17,8 @@ from clickstream.config.sections import HOST, HOST_AND_AGENT
 from clickstream.errors import BadInput
 from clickstream.master import File
 from clickstream.spark import driver, events, sql
-from clickstream.views.batch import DIGEST_BYTES, BatchViews
+from clickstream.views.batch import BatchViews
+from clickstream.views.batch_tables import DIGEST_BYTES
 from clickstream.weblog import categories, formats, stamped
 from clickstream.weblog.categories import PLAIN, Categories
 from clickstream.weblog.stamped import PLAIN_ONLY, Readings

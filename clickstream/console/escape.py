@@ -22,6 +22,8 @@ def show_bytes(latin1: str) -> str:
 
     Text with a character that is no byte did not come from a log: it is shown as it is.
     """
+    if latin1.isascii() and latin1.isprintable():
+        return latin1
     try:
         text = latin1.encode("iso-8859-1").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:
@@ -44,6 +46,8 @@ def printable(text: str) -> str:
 
     Line ends and blanks stay: our own messages have them.
     """
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() or c == "\n" else _escape(c) for c in text)
 
 

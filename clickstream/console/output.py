@@ -114,16 +114,21 @@ def _laid_out(head: list[str], right: list[bool], cells: list[list[str]]) -> Ite
 
     By itself: to load the library takes 0.1 s, and it spends 0.1 ms on a cell.
     """
-    widths = [max(map(_width, column)) for column in zip(head, *cells, strict=True)]
+    columns = [*zip(head, *cells, strict=True)]
+    padded = [_padded(*column) for column in zip(columns, right, strict=True)]
+    lines = (" " + "   ".join(texts) for texts in zip(*padded, strict=True))
+    yield next(lines)
+    yield f" {'─' * (sum(len(texts[0]) for texts in padded) + 3 * len(padded) - 3)}"[:RULE_WIDTH]
+    yield from lines
 
-    def line(texts: list[str]) -> str:
-        blanks = (" " * (width - _width(text)) for text, width in zip(texts, widths, strict=True))
-        padded = zip(texts, blanks, right, strict=True)
-        return " " + "   ".join(b + text if is_right else text + b for text, b, is_right in padded)
 
-    yield line(head)
-    yield f" {'─' * (sum(widths) + 3 * len(widths) - 3)}"[:RULE_WIDTH]
-    yield from map(line, cells)
+def _padded(texts: Sequence[str], right: bool) -> list[str]:
+    """The cells of a column, all of one width on a terminal."""
+    widths = [*map(_width, texts)]
+    most = max(widths)
+    blanks = [" " * (most - width) for width in widths]
+    pairs = zip(blanks, texts, strict=True) if right else zip(texts, blanks, strict=True)
+    return [*map("".join, pairs)]
 
 
 def _width(text: str) -> int:

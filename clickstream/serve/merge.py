@@ -63,22 +63,28 @@ def better(batch: Iterable[Part], speed: Iterable[Part]) -> list[Part]:
     return list(best.values())
 
 
-def with_all(parts: Iterable[Part], server: str | None) -> Iterator[Part]:
-    """The parts of one server, of ALL, or (None) of each server and ALL."""
-    for part in parts:
-        if server in (None, part.server):
-            yield part
-        if server in (None, ALL):
-            yield part._replace(server=ALL)
+def summed(parts: Iterable[Part], server: str | None, grain: Grain) -> list[Part]:
+    """The sums of minutes over the stretches that they lie in, each origin apart.
 
-
-def coarser(parts: Iterable[Part], grain: Grain) -> Iterator[Part]:
-    """Minutes as parts of what they lie in."""
+    Of one server, of ALL, or (None) of each server and ALL.
+    """
+    sums: dict[tuple[str, str, Slot, str], list[int]] = {}
     for part in parts:
-        if grain == "minute":
-            yield part
-        else:
-            yield part._replace(slot=int(str(part.slot)[:2]) if grain == "hour" else None)
+        name, slot = part.server, part.slot
+        if grain != "minute":
+            slot = int(str(slot)[:2]) if grain == "hour" else None
+        for each in (name, ALL) if server is None else (server,) * (server in (name, ALL)):
+            key = (part.date, each, slot, part.origin)
+            before = sums.get(key)
+            if before is None:
+                sums[key] = [*part[3:7]]
+            else:
+                for at, n in enumerate(part[3:7]):
+                    before[at] += n
+    return [
+        Part(date, name, slot, success, failure, other, requests, origin)
+        for (date, name, slot, origin), (success, failure, other, requests) in sums.items()
+    ]
 
 
 def state(origins: Iterable[str]) -> str:

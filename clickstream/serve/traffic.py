@@ -76,17 +76,30 @@ def days_of(layers: Layers, question: Question) -> Days:
 
 
 def parts_of(
-    layers: Layers, days: Days, chosen: list[str], server: str | None, grain: Grain
+    layers: Layers,
+    days: Days,
+    chosen: list[str],
+    server: str | None,
+    grain: Grain,
+    alike: Callable[[str], Any] | None = None,
 ) -> list[Part]:
-    """The counts of the chosen days, of a server, of ALL, or (None) of each and ALL."""
+    """The counts of the chosen days, of a server, of ALL, or (None) of each and ALL.
+
+    Final days which `alike` gives the same value may come as one, dated as the first of them.
+    """
+    parts = merge.summed(open_minutes(layers, days, chosen), server, grain)
     final = [day for day in chosen if day in days.final]
-    minutes = merge.with_all(open_minutes(layers, days, chosen), server)
-    parts = list(merge.coarser(minutes, grain))
-    if final and layers.batch:
-        by_minute = grain == "minute"
-        one = None if by_minute and server == ALL else server
-        rows = merge.of_batch(layers.batch.traffic(final, one, grain), FINAL)
-        parts += merge.with_all(rows, server) if by_minute else rows
+    if not final or layers.batch is None:
+        return parts
+    if grain == "minute":
+        rows = layers.batch.traffic(final, None if server == ALL else server, grain)
+        return parts + merge.summed(merge.of_batch(rows, FINAL), server, grain)
+    groups: dict[Any, list[str]] = defaultdict(list)
+    for day in final:
+        groups[alike and alike(day)].append(day)
+    for group in groups.values():
+        rows = layers.batch.traffic(group, server, grain, together=alike is not None)
+        parts += merge.of_batch(rows, FINAL)
     return parts
 
 
@@ -145,7 +158,6 @@ def _rows(
     """The report's rows, and the parts that they were added up from."""
     server = question.server or (ALL if report == "hourly" else None)
     grain = GRAINS.get(report, question.by)
-    parts = parts_of(layers, days, chosen, server, grain) if chosen else []
     keys: dict[str, Callable[[Part], Any]] = {"server": lambda part: part.server}
     if grain != "day":
         keys = {grain: lambda part: part.slot} | keys
@@ -153,7 +165,13 @@ def _rows(
         keys = {"date": lambda part: part.date} | keys
     if question.by_weekday:
         keys = {"weekday": lambda part: weekday(part.date)} | keys
+    alike = None if "date" in keys else weekday if question.by_weekday else _alike
+    parts = parts_of(layers, days, chosen, server, grain, alike) if chosen else []
     return _summed(parts, keys), parts
+
+
+def _alike(_: str) -> None:
+    """Of all days the same."""
 
 
 def _summed(parts: Iterable[Part], keys: dict[str, Callable[[Part], Any]]) -> Rows:

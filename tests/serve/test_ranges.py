@@ -11,8 +11,8 @@ from clickstream.batch import view_rows
 from clickstream.batch.view_rows import CATEGORIES, TRAFFIC, VISITORS
 from clickstream.errors import ClickstreamError, UsageError
 from clickstream.serve import reports
-from clickstream.views import batch
 from clickstream.views.batch import BatchViews
+from clickstream.views.batch_tables import DIGEST_BYTES
 
 WITH = {"visitor": "host", "categories": ""}
 # day -> server -> [(host, minute, status, category)]
@@ -25,7 +25,7 @@ REQUESTS = {
 
 
 def digest(host):
-    return hashlib.sha256(host.encode()).digest()[: batch.DIGEST_BYTES]
+    return hashlib.sha256(host.encode()).digest()[:DIGEST_BYTES]
 
 
 def counts(day):

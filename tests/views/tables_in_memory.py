@@ -64,9 +64,9 @@ class Tables:
             mine = [text for k, text in found if k[:3] == (part, metric, slot) and k[3] < before]
             return [SimpleNamespace(counts=text) for text in mine]
         if cql.startswith("SELECT counts FROM buckets") and cql != writer.STORED:
-            part, metric, first, last = values
-            found = self.buckets.items()
-            mine = [text for k, text in found if k[:2] == (part, metric) and first <= k[2] <= last]
+            parts, metric, first, last = values
+            keys = [k for k in self.buckets if k[0] in parts and k[1] == metric]
+            mine = [self.buckets[k] for k in keys if first <= k[2] <= last]
             return [SimpleNamespace(counts=text) for text in mine]
         if cql == rebuild.WRITTEN:
             return [

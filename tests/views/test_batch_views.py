@@ -14,7 +14,8 @@ from clickstream.clients import endpoints
 from clickstream.errors import ClickstreamError, NoData, NotRunning, UsageError
 from clickstream.ledger import Ledger, LogFile
 from clickstream.views import batch
-from clickstream.views.batch import DIGEST_BYTES, BatchViews, LineCount
+from clickstream.views.batch import BatchViews, LineCount
+from clickstream.views.batch_tables import DIGEST_BYTES
 from tests.children import child, ended, replace_day
 from tests.examples import examples
 from tests.stack.homes import runner
