@@ -32,6 +32,7 @@ def snapshot(settings: "Settings", views: "RealTime", batch: int) -> dict[str, A
     start = latest - settings.speed.window_seconds
     categories, non_200 = views.traffic(start, latest)
     servers = [ALL, *sorted({*views.servers(), *settings.servers})]
+    by_server = counts.by_server([categories], start, latest)
     return {
         "as_of": instant(latest),
         "batch": batch,
@@ -45,7 +46,10 @@ def snapshot(settings: "Settings", views: "RealTime", batch: int) -> dict[str, A
             }
             for name in servers
         },
-        "popularity": {name: _popularity(categories, name, start, latest) for name in servers},
+        "popularity": {
+            name: reports.ranked(counts.of(by_server, name), TOP, name, (start, latest))
+            for name in servers
+        },
         "health": reports.health(views, latest, _question(settings)),
         "alerts": _alerts(views),
     }
@@ -63,11 +67,6 @@ def _question(settings: "Settings") -> reports.Question:
 def _line(sums: counts.Counts, server: str, start: int, end: int) -> list[int]:
     by_second: Counter[int] = Counter(counts.per_second(sums, server))
     return [by_second[second] for second in range(start + 1, end + 1)]
-
-
-def _popularity(sums: counts.Counts, server: str, start: int, end: int) -> list[dict[str, Any]]:
-    of_server = counts.of(counts.by_server([sums], start, end), server)
-    return reports.ranked(of_server, TOP, server, (start, end))
 
 
 def _alerts(views: "RealTime") -> list[dict[str, Any]]:

@@ -49,6 +49,17 @@ def add(counts: Counts, more: Iterable[Leaf]) -> int:
     return grown
 
 
+def add_packed(counts: Counts, text: str) -> None:
+    """Add one piece in place; a second of a server that is new is taken as it is."""
+    for server, seconds in json.loads(text).items():
+        mine = counts.setdefault(server, {})
+        for second, keys in seconds.items():
+            before = mine.setdefault(int(second), keys)
+            if before is not keys:
+                for key, n in keys.items():
+                    before[key] = before.get(key, 0) + n
+
+
 def pack(counts: Counts) -> list[str]:
     """JSON texts that hold the counts, none much longer than PIECE_CHARS.
 
@@ -81,7 +92,8 @@ def by_server(minutes: Iterable[Counts], start: int, end: int) -> dict[str, Coun
             mine = sums.setdefault(server, Counter())
             for second, keys in seconds.items():
                 if start < second <= end:
-                    mine.update(keys)
+                    for key, n in keys.items():
+                        mine[key] += n
     return sums
 
 
@@ -98,9 +110,9 @@ def of(sums: Mapping[str, Counter[str]], server: str) -> Counter[str]:
 def per_second(counts: Counts, server: str) -> dict[int, int]:
     """Sums by second over every key, of a server or of `all`."""
     sums: Counter[int] = Counter()
-    for name, second, _, n in leaves(counts):
-        if server in (name, ALL):
-            sums[second] += n
+    for name, seconds in counts.items():
+        for second, keys in seconds.items() if server in (name, ALL) else ():
+            sums[second] += sum(keys.values())
     return dict(sums)
 
 

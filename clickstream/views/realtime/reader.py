@@ -10,7 +10,7 @@ from clickstream.alerts import Alert
 from clickstream.clocks import DayVolume
 from clickstream.days import DAY_SECONDS
 from clickstream.views.realtime import counts, peaks
-from clickstream.views.realtime.counts import Counts, Leaf
+from clickstream.views.realtime.counts import Counts
 from clickstream.views.realtime.peaks import Peak
 from clickstream.views.realtime.store import PART_S, Store, alert_of, epoch
 
@@ -172,11 +172,12 @@ class RealTime(Store):
 
     def minutes(self, spans: Iterable[Span] = (ALWAYS,)) -> list[Minute]:
         """Traffic per server and printed minute of these spans of printed days."""
-        sums: dict[tuple[int, str], dict[str, int]] = {}
+        sums: Counts = {}
         for span in spans:
             for text in self._texts(counts.MINUTE, *_bounds(span)):
-                _add_minutes(sums, text)
-        return [_minute(server, second, sums[second, server]) for second, server in sorted(sums)]
+                counts.add_packed(sums, text)
+        keys = ((second, server) for server, seconds in sums.items() for second in seconds)
+        return [_minute(server, second, sums[server][second]) for second, server in sorted(keys)]
 
     def days(self) -> list[str]:
         """The UTC days of which a line was counted, in order."""
@@ -223,12 +224,9 @@ class RealTime(Store):
     def _counts(self, metric: str, first: int, last: int) -> Counts:
         """Sums over the partials of first..last, whole minutes."""
         sums: Counts = {}
-        counts.add(sums, self._leaves(metric, first, last))
-        return sums
-
-    def _leaves(self, metric: str, first: int, last: int) -> Iterator[Leaf]:
         for text in self._texts(metric, first, last):
-            yield from counts.unpack(text)
+            counts.add_packed(sums, text)
+        return sums
 
     def _texts(self, metric: str, first: int, last: int) -> Iterator[str]:
         cql = self.prepared(
@@ -256,16 +254,6 @@ def day_of(second: int) -> str:
 def day_start(day: str) -> int:
     """Epoch seconds of a UTC day's first second."""
     return (datetime.date.fromisoformat(day) - _EPOCH_DAY).days * DAY_SECONDS
-
-
-def _add_minutes(sums: dict[tuple[int, str], dict[str, int]], text: str) -> None:
-    """Add a packed partial of traffic; most minutes have one, which is taken whole."""
-    for server, seconds in json.loads(text).items():
-        for second, keys in seconds.items():
-            before = sums.setdefault((int(second), server), keys)
-            if before is not keys:
-                for key, n in keys.items():
-                    before[key] = before.get(key, 0) + n
 
 
 def _minute(server: str, second: int, keys: dict[str, int]) -> Minute:
