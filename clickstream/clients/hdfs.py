@@ -82,11 +82,16 @@ class Hdfs:
             raw.auto_close = False  # else the last byte closes it under a buffered reader
             yield raw
 
-    def write(self, path: str, chunks: Iterable[bytes]) -> None:
-        """A whole file or none: written beside, then renamed. Replaces what was there."""
+    def write(self, path: str, chunks: Iterable[bytes], modified_ms: int | None = None) -> None:
+        """A whole file or none: written beside, then renamed. Replaces what was there.
+
+        `modified_ms` is the time of change that it is to show, in place of now.
+        """
         draft = posixpath.join(posixpath.dirname(path), f"_{posixpath.basename(path)}.put")
         with self._errors(path):
             self._client.write(draft, iter(chunks), overwrite=True)
+            if modified_ms is not None:
+                self._client.set_times(draft, modification_time=modified_ms)
             self._client.delete(path)
             self._client.rename(draft, path)
 
@@ -94,6 +99,11 @@ class Hdfs:
         """Rename a file; refused where the target exists."""
         with self._errors(source):
             self._client.rename(source, target)
+
+    def make_directory(self, path: str) -> None:
+        """Make a directory and those above it; one that is there stays."""
+        with self._errors(path):
+            self._client.makedirs(path)
 
     def delete(self, path: str, recursive: bool = False) -> bool:
         """Remove a file or directory; False where there was none."""
