@@ -144,6 +144,12 @@ class BatchViews:
             faultpoints.reached("batch-inserted")
         faultpoints.reached("batch-committed")
 
+    def forget_before(self, day: str) -> None:
+        """Remove the rows of every earlier day, visitor sets too; the line counts stay."""
+        with self._writing() as connection:
+            for table in DAY_TABLES.values():
+                connection.execute(sa.delete(table).where(table.c.date < day))
+
     def publish_line_counts(self, rows: Iterable[LineCount]) -> None:
         """Replace the line counts of these logs."""
         entries = [row._asdict() for row in rows]
