@@ -44,7 +44,7 @@ class Hdfs:
         self._session = requests.Session()
         self._session.trust_env = False
         self.web = web
-        self._user = user
+        self.user = user
         self._client = hdfs.InsecureClient(
             web, user, session=self._session, timeout=TIMEOUT_SECONDS
         )
@@ -128,15 +128,18 @@ class Hdfs:
             return [Stored(entry.path, entry.size, False) for entry in self.walk(path)]
         return stored_in(report)
 
-    def _fsck(self, path: str, **options: str) -> str | None:
-        """The NameNode's answer; None where none lets us ask."""
-        asked = {"ugi": self._user, "path": path, **options}
-        with self._errors(path):
+    def ask(self, page: str, **options: str) -> requests.Response | None:
+        """The answer of a page of the NameNode's web server; None where none lets us ask."""
+        with self._errors(page):
             answers = (
-                self._session.get(f"{web}/fsck", params=asked, timeout=TIMEOUT_SECONDS)
+                self._session.get(f"{web}{page}", params=options, timeout=TIMEOUT_SECONDS)
                 for web in self.web.split(";")
             )
-            return next((answer.text for answer in answers if answer.ok), None)
+            return next((answer for answer in answers if answer.ok), None)
+
+    def _fsck(self, path: str, **options: str) -> str | None:
+        answer = self.ask("/fsck", ugi=self.user, path=path, **options)
+        return answer.text if answer else None
 
     def _status(self, path: str) -> dict[str, object] | None:
         status: dict[str, object] | None = self._client.status(path, strict=False)

@@ -96,7 +96,7 @@ class BatchViews:
         A `reader` makes none: raises NoData.
         """
         url = endpoints.database_url(settings, reader)
-        views = cls(_engine(url), partial(valid_lines, settings.files.ledger))
+        views = cls(engine_of(url), partial(valid_lines, settings.files.ledger))
         try:
             views._check_schema(reader)
         except ClickstreamError:
@@ -317,13 +317,13 @@ class BatchViews:
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
-        with _errors(self._engine.url), self._engine.begin() as connection:
+        with translated_errors(self._engine.url), self._engine.begin() as connection:
             yield connection
 
 
 def drop(settings: Settings) -> None:
     """Remove the batch views, whatever their schema number is."""
-    views = BatchViews(_engine(endpoints.database_url(settings)))
+    views = BatchViews(engine_of(endpoints.database_url(settings)))
     with views:
         views.drop()
 
@@ -340,7 +340,8 @@ def publish(settings: Settings, views: BatchViews) -> list[LineCount]:
     return counts
 
 
-def _engine(url: sa.URL) -> sa.Engine:
+def engine_of(url: sa.URL) -> sa.Engine:
+    """The engine of a URL, not connected yet; UsageError where there is no driver for it."""
     try:
         return sa.create_engine(url, hide_parameters=True)
     except (sa.exc.ArgumentError, ModuleNotFoundError) as error:
@@ -348,7 +349,7 @@ def _engine(url: sa.URL) -> sa.Engine:
 
 
 @contextmanager
-def _errors(url: sa.URL) -> Iterator[None]:
+def translated_errors(url: sa.URL) -> Iterator[None]:
     """The drivers' errors as ours; never with the password, never with the rows."""
     address = url.set(query={}).render_as_string(hide_password=True)
     try:
