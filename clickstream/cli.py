@@ -19,6 +19,7 @@ from clickstream.console.app import App
 from clickstream.console.escape import escape_output
 from clickstream.dashboard import commands as dashboard_commands
 from clickstream.dashboard import day_command
+from clickstream.doctor import commands as doctor_commands
 from clickstream.errors import UsageError
 from clickstream.explain import commands as explain_commands
 from clickstream.ingest import commands as ingest_commands
@@ -50,6 +51,7 @@ app.add_typer(config_commands.app, name="config")
 app.command()(audit_commands.audit)
 app.command()(prove_commands.prove)
 app.command()(prune_commands.prune)
+app.command()(doctor_commands.doctor)
 app.command()(status_commands.status)
 app.command()(dashboard_commands.dashboard)
 serve_commands.app.command("all")(day_command.all_)
