@@ -32,11 +32,8 @@ def of(settings: Settings, datacenter: str, told: Ring, now_s: float) -> Iterato
     """What a ring has told, seen from the datacenter that is configured."""
     yield _version(told.version)
     yield clock.service("Cassandra", told.ahead_s)
-    if told.refused:
-        yield problem(
-            f"our user may not read keyspace {settings.cassandra.keyspace}: {told.refused}",
-            f"GRANT SELECT ON KEYSPACE {settings.cassandra.keyspace} TO it",
-        )
+    if told.rights is not None:
+        yield _rights(settings, told.rights, made=told.copies is not None)
     if datacenter not in told.nodes:
         names = ", ".join(sorted(told.nodes))
         text = f"there is no datacenter {datacenter} in the ring, whose are: {names}"
@@ -58,6 +55,18 @@ def _version(version: str) -> Finding:
         least = ".".join(map(str, LEAST))
         return problem(f"Cassandra is version {version}, too old", f"use {least} or newer")
     return ok(f"Cassandra {version}")
+
+
+def _rights(settings: Settings, rights: frozenset[str], made: bool) -> Finding:
+    user, keyspace = settings.cassandra.username, settings.cassandra.keyspace
+    if "SELECT" not in rights:
+        text = f"{user} may not read keyspace {keyspace}"
+        return problem(text, f"GRANT SELECT ON KEYSPACE {keyspace} TO {user}")
+    wanted = {"MODIFY"} if made else {"MODIFY", "CREATE"}
+    if missing := sorted(wanted - rights):
+        text = f"{user} only reads keyspace {keyspace}: enough for reports, not for the stream"
+        return warning(text, f"for speed run: GRANT {missing[0]} ON KEYSPACE {keyspace} TO {user}")
+    return ok(f"{user} may write in keyspace {keyspace}")
 
 
 def _copies(settings: Settings, datacenter: str, told: Ring) -> int:

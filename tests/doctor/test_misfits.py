@@ -11,6 +11,7 @@ from clickstream.doctor import agents, cassandra, clock, database, hdfs, kafka, 
 from clickstream.doctor.finding import OK, PROBLEM, WARNING
 from clickstream.status.part import Part, Problem
 from clickstream.views.batch_server import Server, rights_in
+from clickstream.views.realtime import ring
 from clickstream.views.realtime.ring import Ring
 
 GB = 10**9
@@ -46,7 +47,7 @@ RING = Ring(
     nodes={"datacenter1": (3, 3)},
     commitlog_sync={"10.0.0.1": "batch", "10.0.0.2": "group", "10.0.0.3": "batch"},
     copies={"datacenter1": 3},
-    refused="",
+    rights=None,
 )
 SERVER = Server(
     kind="mysql",
@@ -232,10 +233,15 @@ MISFITS = {
         PROBLEM,
         "rows would expire after January 2038",
     ),
-    "a reader without rights": (
-        of_ring(refused="User reader has no SELECT permission"),
+    "a user without rights": (
+        of_ring(rights=frozenset(), flags={"cassandra.username": "u"}),
         PROBLEM,
-        "may not read keyspace clickstream: User reader has no SELECT",
+        "u may not read keyspace clickstream",
+    ),
+    "a user who only reads": (
+        of_ring(rights=frozenset({"SELECT"}), flags={"cassandra.username": "u"}),
+        WARNING,
+        "u only reads keyspace clickstream: enough for reports, not for the stream",
     ),
     # the database
     "tiny packets": (
@@ -308,6 +314,7 @@ def fitting():
     yield from of_hdfs()
     yield from of_hdfs(loopback=True, believes=True)
     yield from of_ring()
+    yield from of_ring(rights=frozenset({"SELECT", "MODIFY"}))
     yield from of_server()
     yield from of_events(a=999_999, b=999_900)
     yield from of_agents()
@@ -329,6 +336,12 @@ def test_before_the_first_start_nothing_is_missed():
         OK
     }
     assert [each.state for each in database.of("x", Server("sqlite"))] == [OK]
+
+
+def test_the_rights_in_a_keyspace():
+    granted = [("<all keyspaces>", "SELECT"), ("<keyspace k>", "MODIFY"), ("<table k.t>", "DROP")]
+    assert ring.rights_in("k", granted) == {"SELECT", "MODIFY"}
+    assert ring.rights_in("other", granted) == {"SELECT"}
 
 
 # As MariaDB 11.4 shows them; the hash is another one.

@@ -1,7 +1,7 @@
 """What a Cassandra ring says of itself: its nodes, their settings, the keyspace, its clock."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from cassandra.cluster import Cluster, NoHostAvailable, Session
@@ -12,6 +12,7 @@ from clickstream.errors import ClickstreamError
 from clickstream.views.realtime.store import FAILURES, cluster_of, epoch, unreachable
 
 _SETTING = "SELECT value FROM system_views.settings WHERE name = %s"
+EVERY_KEYSPACE = "<all keyspaces>"
 _LOCAL = "SELECT release_version, toTimestamp(now()) AS moment FROM system.local"
 
 
@@ -20,8 +21,8 @@ class Ring(NamedTuple):
 
     `nodes` has of each datacenter how many nodes are up and how many there are. `commitlog_sync`
     has each node's setting by its address, None where it lets us not ask. `copies` is the
-    keyspace's replication by datacenter ("" for any), None where it is not made yet. `refused` is
-    why our user may not read the keyspace, else empty.
+    keyspace's replication by datacenter ("" for any), None where it is not made yet. `rights` are
+    the permissions of our user in the keyspace, None where every user may do everything.
     """
 
     version: str
@@ -29,7 +30,7 @@ class Ring(NamedTuple):
     nodes: Mapping[str, tuple[int, int]]
     commitlog_sync: Mapping[str, str | None]
     copies: Mapping[str, int] | None
-    refused: str
+    rights: frozenset[str] | None
 
 
 def asked(settings: Settings) -> Ring:
@@ -61,7 +62,7 @@ def _ring(settings: Settings, cluster: Cluster, session: Session) -> Ring:
         nodes=nodes,
         commitlog_sync={host.address: _sync(session, host) for host in hosts if host.is_up},
         copies=_copies(cluster, settings.cassandra.keyspace),
-        refused=_refused(session, settings.cassandra.keyspace, cluster),
+        rights=_rights(session, settings),
     )
 
 
@@ -84,14 +85,22 @@ def _copies(cluster: Cluster, keyspace: str) -> dict[str, int] | None:
     return {name: int(factor.all_replicas) for name, factor in by_datacenter.items()}
 
 
-def _refused(session: Session, keyspace: str, cluster: Cluster) -> str:
-    """Why the state of the stream, if there is one, cannot be read."""
-    known = cluster.metadata.keyspaces.get(keyspace)
-    if known is None or "state" not in known.tables:
-        return ""
+def _rights(session: Session, settings: Settings) -> frozenset[str] | None:
+    user = settings.cassandra.username
+    if not user:
+        return None
+    role = '"{}"'.format(user.replace('"', '""'))
     try:
-        session.set_keyspace(keyspace)
-        session.execute("SELECT batch_id FROM state LIMIT 1")
-    except FAILURES as error:
-        return str(error)
-    return ""
+        roles = session.execute(f"LIST ROLES OF {role}")
+        if any(each.super for each in roles):
+            return None
+        granted = session.execute(f"LIST ALL PERMISSIONS OF {role}")
+        return rights_in(settings.cassandra.keyspace, ((each[-2], each[-1]) for each in granted))
+    except FAILURES:  # an authorizer that lets everybody do everything has no list
+        return None
+
+
+def rights_in(keyspace: str, granted: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """The permissions on all of a keyspace, from (resource, permission) as Cassandra lists them."""
+    resources = (EVERY_KEYSPACE, f"<keyspace {keyspace}>")
+    return frozenset(permission for resource, permission in granted if resource in resources)
