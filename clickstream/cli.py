@@ -19,10 +19,12 @@ from clickstream.console.app import App
 from clickstream.console.escape import escape_output
 from clickstream.dashboard import commands as dashboard_commands
 from clickstream.dashboard import day_command
+from clickstream.doctor import commands as doctor_commands
 from clickstream.errors import UsageError
 from clickstream.explain import commands as explain_commands
 from clickstream.ingest import commands as ingest_commands
 from clickstream.ingest import ledger_commands
+from clickstream.prune import commands as prune_commands
 from clickstream.serve import alert_commands, prove_commands
 from clickstream.serve import commands as serve_commands
 from clickstream.speed import commands as speed_commands
@@ -48,6 +50,8 @@ app.add_typer(serve_commands.app, name="report")
 app.add_typer(config_commands.app, name="config")
 app.command()(audit_commands.audit)
 app.command()(prove_commands.prove)
+app.command()(prune_commands.prune)
+app.command()(doctor_commands.doctor)
 app.command()(status_commands.status)
 app.command()(dashboard_commands.dashboard)
 serve_commands.app.command("all")(day_command.all_)

@@ -283,6 +283,17 @@ class Ledger:
             (server, server),
         )
 
+    def forget_reprocessed(self, lines: Iterable[tuple[str, str, int]]) -> None:
+        """Forget of these rejects (server, file, offset) that they were reprocessed.
+
+        Only for lines that are in the quarantine no more. No lock is needed: no plan of a chunk
+        depends on it.
+        """
+        with self._sql:
+            self._sql.executemany(
+                "DELETE FROM drained WHERE server = ? AND file = ? AND offset = ?", lines
+            )
+
     def line_counts(self) -> list[tuple[str, str, str, int, int]]:
         """(server, file, day, valid lines, rejects): what the batch views are held against."""
         sums: dict[tuple[str, str, str], list[int]] = {}

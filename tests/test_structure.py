@@ -16,7 +16,7 @@ from clickstream.cli import app
 
 PACKAGE = Path(clickstream.__file__).parent
 AREAS = {"stack", "ingest", "speed", "batch", "serve"}
-SPANNING = {"audit", "demo", "explain", "status", "dashboard"}
+SPANNING = {"audit", "demo", "explain", "status", "dashboard", "doctor", "prune"}
 """What may import every area, and one another; of the rest only `cli` imports it."""
 HEAVY = {
     "pyspark",
@@ -228,7 +228,7 @@ def test_the_contract_of_names():
     report popularity, report ddos, report health, report visitors, report responses,
     report distribution, report hourly, report categories, report traffic, config show, audit,
     report all, alert list, alert show, status, explain line,
-    prove"""
+    prove, prune, doctor"""
     assert {" ".join(name.split()) for name in wanted.split(",")} <= known
 
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
-from clickstream import master
+from clickstream import master, pruned
 from clickstream.audit.reconcile import Audit, LedgerState, Log, Stores, compare
 from clickstream.batch.run import select
 from clickstream.clients import endpoints, kafka
@@ -30,6 +30,7 @@ from clickstream.ingest import in_flight
 from clickstream.ingest.spool import spooler
 from clickstream.ledger import UNDATED, Ledger, LogFile
 from clickstream.master import File
+from clickstream.pruned import Pruned
 from clickstream.rows import ALL
 from clickstream.runtime import jars
 from clickstream.spark import stored_lines, submit
@@ -64,13 +65,15 @@ EVERYTHING = Scope(None, None)
 class Files(NamedTuple):
     """The closed files of both directories in HDFS, and the paths of those in use.
 
-    `manifests`: day -> the closed files of every server, as the batch layer knows them.
+    `manifests`: day -> the closed files of every server, as the batch layer knows them. `pruned`
+    says what was removed on purpose.
     """
 
     master: list[Entry]
     quarantine: list[Entry]
     in_use: list[str]
     manifests: dict[str, list[File]]
+    pruned: Pruned
 
 
 def audit(
@@ -221,7 +224,8 @@ def _files(hdfs: Hdfs, settings: Settings, scope: Scope) -> Files:
     rejects = list(hdfs.walk(settings.hdfs.quarantine))
     used = [entry.path for entry in master.among(hdfs, settings, entries + rejects)]
     closed, rejects = master.closed(entries), master.closed(rejects)
-    return Files(_of(scope, closed), _of(scope, rejects), used, _manifests(root, closed))
+    manifests, removed = _manifests(root, closed), pruned.read(hdfs, settings)
+    return Files(_of(scope, closed), _of(scope, rejects), used, manifests, removed)
 
 
 def _of(scope: Scope, entries: list[Entry]) -> list[Entry]:
@@ -249,9 +253,10 @@ def _stores(
         rows = _submit(settings, _plan(settings, scope, files, offsets, ledger), watch)
         watch("counting the source logs")
         counted = sources()
-    batch, notes = _batch(settings, files.manifests, scope)
+    present = {day: of for day, of in files.manifests.items() if day not in files.pruned.days}
+    batch, notes = _batch(settings, present, scope)
     rows = [row for row in rows if scope.has(row["day"])]
-    return Stores(rows, frozenset(cut), counted, batch), notes
+    return Stores(rows, frozenset(cut), counted, batch, files.pruned), notes
 
 
 def _offsets(settings: Settings, scope: Scope) -> dict[int, tuple[int, int]]:
@@ -296,6 +301,7 @@ def _plan(
         "values": {
             "servers": ",".join(settings.servers),
             "cut": ",".join(_cut(settings, offsets)),
+            "pruned": ",".join(sorted(files.pruned.days)),
             "drained": json.dumps(drained),
             "whole": scope.days is None,
             "first": days[0] or "0001-01-01",
@@ -352,6 +358,7 @@ def _notes(ledger: LedgerState, files: Files, stores: Stores, scope: Scope) -> l
         "open files in HDFS, whose lines are not all counted:": files.in_use,
         "in flight:": [f"{server} ({text})" for server, text in ledger.in_flight.items() if text],
         "retention has cut the Kafka partition of": sorted(stores.cut),
+        "pruned, and not looked for:": sorted(filter(scope.has, files.pruned.days)),
         "the source log was removed or replaced:": [
             f"{server} {file}" for (server, file), lines in sources if lines is None
         ],

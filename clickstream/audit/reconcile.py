@@ -8,20 +8,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from clickstream.audit.job import ALTERED, BOTH, NO_STAMP, RANGES
-from clickstream.ledger import VALID, Count, LogFile
+from clickstream.ledger import UNDATED, VALID, Count, LogFile
+from clickstream.pruned import NOTHING, Pruned
 from clickstream.rows import ALL, Row, Rows
 
 COLUMNS = (
-    *("server", "file", "day", "source", "ledger", "valid", "invalid", "rejects"),
+    *("server", "file", "day", "source", "ledger", "valid", "invalid", "rejects", "pruned"),
     *("kafka", "master", "quarantine", "batch"),
     *("kafka_copies", "master_copies", "quarantine_copies", "problem"),
 )
 TABLE = (
-    *("server", "file", "day", "source", "ledger", "valid", "invalid", "kafka", "master"),
-    *("quarantine", "batch", "copies", "problem"),
+    *("server", "file", "day", "source", "ledger", "valid", "invalid", "pruned", "kafka"),
+    *("master", "quarantine", "batch", "copies", "problem"),
 )
 _COPIES = ("kafka_copies", "master_copies", "quarantine_copies")
 _SUMMED = ("ids", "kafka", "master", "quarantine", "drained", *_COPIES)
+_LEFT = "left "
+"""Before the name of a number: that of the days which are not pruned, so that all must be there."""
 
 Log = tuple[str, str]
 
@@ -43,13 +46,14 @@ class Stores(NamedTuple):
 
     `cut`: servers whose Kafka partition begins after its first record. `sources` is None for a
     log that was removed or replaced. `batch` holds (server, day) of the days computed from
-    the very files that are there.
+    the very files that are there. `pruned` says what nobody is to miss.
     """
 
     rows: Rows
     cut: frozenset[str] = frozenset()
     sources: Mapping[Log, int | None] = {}
     batch: Mapping[tuple[str, str], int] = {}
+    pruned: Pruned = NOTHING
 
 
 class Audit(NamedTuple):
@@ -73,7 +77,7 @@ class Range(NamedTuple):
 
 def compare(ledger: LedgerState, stores: Stores, whole: bool) -> Audit:
     """A row per server, log and day; `whole`: all days were read, so gaps can be found."""
-    sums = _sums(ledger.counts, stores.rows)
+    sums = _sums(ledger.counts, stores)
     for log in ledger.files if whole else ():
         sums[log.server, log.file, ALL].update()
     rows = [
@@ -113,13 +117,20 @@ def _holes(log: LogFile, pieces: Rows, lost: str) -> list[str]:
     return [f"{text} {_listed(spans)}" for text, spans in texts.items() if spans]
 
 
-def _sums(counts: list[Count], pieces: Rows) -> dict[tuple[str, str, str], Counter[str]]:
+def _sums(counts: list[Count], stores: Stores) -> dict[tuple[str, str, str], Counter[str]]:
     """(server, file, day) -> numbers by column; also per log, and per server and day."""
     sums: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
-    for server, file, day, numbers in (*_in_ledger(counts), *_in_stores(pieces)):
+    for server, file, day, numbers in (*_in_ledger(counts), *_in_stores(stores.rows)):
+        removed = _is_pruned(stores.pruned, server, file, day)
+        left = {} if removed else {f"{_LEFT}{name}": n for name, n in numbers.items()}
         for key in ((server, file, day), (server, file, ALL), (server, ALL, day)):
             sums[key].update(numbers)
+            sums[key].update(left)
     return sums
+
+
+def _is_pruned(pruned: Pruned, server: str, file: str, day: str) -> bool:
+    return day in pruned.days or (day == UNDATED and (server, file) in pruned.undated)
 
 
 def _in_ledger(counts: list[Count]) -> Iterator[tuple[str, str, str, dict[str, int]]]:
@@ -144,16 +155,18 @@ def _order(key: tuple[str, str, str]) -> tuple[str, bool, str, bool, str]:
 
 def _row(key: tuple[str, str, str], sums: Counter[str], stores: Stores) -> Row:
     server, file, day = key
-    rejects = _rejects(sums)
+    rejects, left = _rejects(sums), sum(_rejects(sums, _LEFT).values())
+    ledger = sums["valid"] + sum(rejects.values())
     return {
         "server": server,
         "file": file,
         "day": day,
         "source": stores.sources.get((server, file)) if day == ALL else None,
-        "ledger": sums["valid"] + sum(rejects.values()),
+        "ledger": ledger,
         "valid": sums["valid"],
         "invalid": sum(rejects.values()),
         "rejects": ", ".join(f"{reason}={n}" for reason, n in rejects.items()),
+        "pruned": ledger - sums[f"{_LEFT}valid"] - left,
         **{name: sums[name] for name in ("kafka", "master", "quarantine")},
         "batch": stores.batch.get((server, day)) if file == ALL else None,
         **{name: sums[name] for name in _COPIES},
@@ -161,11 +174,12 @@ def _row(key: tuple[str, str, str], sums: Counter[str], stores: Stores) -> Row:
     }
 
 
-def _rejects(sums: Counter[str]) -> dict[str, int]:
+def _rejects(sums: Counter[str], of: str = "") -> dict[str, int]:
+    prefix = f"{of}reject "
     return {
-        name.removeprefix("reject "): sums[name]
+        name.removeprefix(prefix): sums[name]
         for name in sorted(sums)
-        if name.startswith("reject ") and sums[name]
+        if name.startswith(prefix) and sums[name]
     }
 
 
@@ -190,14 +204,18 @@ def _unstamped(sums: Counter[str]) -> str:
 
 
 def _mismatch(sums: Counter[str], cut: bool, in_flight: str) -> str:
-    """The counts that differ. A drained reject stands in the master dataset and the quarantine."""
-    invalid = sum(_rejects(sums).values())
+    """The counts that differ, but for pruned days.
+
+    A drained reject stands in the master dataset and the quarantine.
+    """
+    invalid, valid = sum(_rejects(sums, _LEFT).values()), sums[f"{_LEFT}valid"]
+    rejected = sums[f"{_LEFT}quarantine"] - sums[f"{_LEFT}drained"]
     pairs = {
-        f"valid {sums['valid']}, in the master dataset": (sums["valid"], sums["master"]),
-        f"invalid {invalid}, in the quarantine": (invalid, sums["quarantine"] - sums["drained"]),
+        f"valid {valid}, in the master dataset": (valid, sums[f"{_LEFT}master"]),
+        f"invalid {invalid}, in the quarantine": (invalid, rejected),
     }
     if not cut:
-        pairs[f"valid {sums['valid']}, in Kafka"] = sums["valid"], sums["kafka"]
+        pairs[f"valid {valid}, in Kafka"] = valid, sums[f"{_LEFT}kafka"]
     differing = [f"{text} {held}" for text, (expected, held) in pairs.items() if expected != held]
     return "; ".join(differing) + (f" (in flight: {in_flight})" if differing and in_flight else "")
 
@@ -214,7 +232,8 @@ def _with_offsets(rows: Rows, ledger: LedgerState, stores: Stores, whole: bool) 
         if row["day"] != ALL or row["file"] in (ALL, NO_STAMP):
             return str(row["problem"])
         in_flight = ledger.in_flight.get(row["server"], "")
-        faults = log_faults(logs.get(key), pieces[key], in_flight, whole)
+        gapless = whole and not row["pruned"]
+        faults = log_faults(logs.get(key), pieces[key], in_flight, gapless)
         return "; ".join(_source(row) + (faults or _count_problem(row["problem"], pieces[key])))
 
     return [row | {"problem": problem(row)} for row in rows]

@@ -4,7 +4,8 @@
 -- Gives   a row per server, file, bucket of the log and day: how many lines lie where, the first
 --         ranges that are missing, and the first runs of lines that are not what they should be
 -- :servers names the server of each partition; :drained is JSON, the rejects that were reprocessed;
--- :first and :last are days, unless :whole; :cut names the servers of which Kafka has dropped lines
+-- :first and :last are days, unless :whole; :cut names the servers of which Kafka has dropped lines;
+-- :pruned are days of which the topic may still hold lines
 
 WITH
 -- Each copy with the store that it is in: m, q, k (and below d, a drained reject of the ledger).
@@ -118,6 +119,8 @@ judged AS (
         *,
         CASE
             WHEN offset IS NULL THEN ''
+            WHEN array_contains(split(:pruned, ','), cast(date_from_unix_date(day) AS STRING))
+                THEN ''
             WHEN altered THEN '$altered'
             WHEN m > 0 AND q > 0 AND d = 0 THEN '$both'
             WHEN m = 0 AND (k > 0 OR d > 0) THEN '$no_master'

@@ -63,7 +63,7 @@ def run(
 
 @app.command()
 def status(form: options.Form = "table") -> None:
-    """The state of each day: fresh, dirty (and why), missing or gone; and whether it is final.
+    """The state of each day: fresh, dirty (and why), missing, gone or pruned; whether it is final.
 
     Example: clickstream batch status
     """

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NoReturn
 
-from clickstream import clocks, master
+from clickstream import clocks, master, pruned
 from clickstream.batch import view_rows
 from clickstream.clients.hdfs import Hdfs
 from clickstream.clocks import DayVolume
@@ -27,6 +27,7 @@ WHY = {
     "visitor": "a visitor was one {}",
     "categories": "categories were mapped otherwise",
 }
+CAME_SINCE = "lines of it are there, which the next prune removes"
 
 Manifests = dict[str, list[File]]
 Volumes = Callable[[], Mapping[str, DayVolume]]
@@ -43,7 +44,7 @@ def run(
     NotRunning, ServiceFailed; the previous rows of a day then stand. One run at a time in a home.
     """
     formats.check_home(settings)
-    with _alone(settings), BatchViews.connect(settings) as views:
+    with alone(settings), BatchViews.connect(settings) as views:
         publish(settings, views)
         watch("listing the master dataset")
         files = _selected(settings, selection)
@@ -109,18 +110,19 @@ def status(settings: Settings) -> Rows:
 
     `state`: `fresh`; `dirty`: its closed files are not those that were read, or it was made with
     other settings, as `why` says; `missing`: not computed; `gone`: computed, but the master dataset
-    has no closed file of it any more. `rejects` are those of the line counts.
+    has no closed file of it any more; `pruned`: removed by `clickstream prune`. `rejects` are those
+    of the line counts.
     """
     with BatchViews.connect(settings) as views:
         runs = {row["date"]: row for row in views.runs()}
         inputs, rejects = views.inputs(), views.rejects()
-    present = _listed(settings, lambda days: days)
+    present, removed = _listed(settings, lambda days: days), _pruned(settings)
     return [
-        {"date": day, **_standing(settings, present.get(day), inputs.get(day))}
+        {"date": day, **_standing(settings, present.get(day), inputs.get(day), day in removed)}
         | {"final": runs[day]["final"] if day in runs else False}
         | {key: runs[day][key] if day in runs else None for key in ("lines", "copies", "finished")}
         | {"rejects": rejects.get(day, 0)}
-        for day in sorted(present.keys() | inputs.keys())
+        for day in sorted(present.keys() | inputs.keys() | removed)
     ]
 
 
@@ -138,8 +140,13 @@ def resolved(settings: Settings, selection: DaySelection) -> tuple[DaySelection,
 
 
 def _selected(settings: Settings, selection: DaySelection) -> Manifests:
+    removed = _pruned(settings)
+    if (day := selection.resolved(None, utc_today()).only) in removed:
+        raise pruned.no_data(str(day))
+
     def chosen(days: list[str]) -> list[str]:
-        return select(selection, days, utc_today(), lambda: _volumes(settings))
+        left = [day for day in days if day not in removed]
+        return select(selection, left, utc_today(), lambda: _volumes(settings))
 
     files = _listed(settings, chosen)
     if selection.only and not files:
@@ -166,14 +173,25 @@ def _listed(settings: Settings, choose: Callable[[list[str]], list[str]]) -> Man
 
 
 def _volumes(settings: Settings) -> dict[str, DayVolume]:
-    return {day: master.volume(files) for day, files in _listed(settings, lambda d: d).items()}
+    removed = _pruned(settings)
+    left = _listed(settings, lambda days: [day for day in days if day not in removed])
+    return {day: master.volume(files) for day, files in left.items()}
 
 
-def standing(settings: Settings, inputs: DayInputs | None, same: bool | None) -> dict[str, str]:
-    """The day's `state` (see `status`), and `why` it is dirty.
+def _pruned(settings: Settings) -> frozenset[str]:
+    return pruned.read(Hdfs.connect(settings), settings).days
 
-    `same`: its closed files are those of the inputs; None where there are none.
+
+def standing(
+    settings: Settings, inputs: DayInputs | None, same: bool | None, removed: bool
+) -> dict[str, str]:
+    """The day's `state` (see `status`), and `why` it is dirty, or has lines though it is pruned.
+
+    `same`: its closed files are those of the inputs; None where there are none. `removed`: it was
+    pruned.
     """
+    if removed:
+        return {"state": "pruned", "why": "" if same is None else CAME_SINCE}
     if inputs is None:
         return {"state": "missing", "why": ""}
     if same is None:
@@ -186,10 +204,10 @@ def standing(settings: Settings, inputs: DayInputs | None, same: bool | None) ->
 
 
 def _standing(
-    settings: Settings, files: list[File] | None, inputs: DayInputs | None
+    settings: Settings, files: list[File] | None, inputs: DayInputs | None, removed: bool = False
 ) -> dict[str, str]:
     read = [File(*file) for file in inputs.files] if inputs else []
-    return standing(settings, inputs, None if files is None else files == read)
+    return standing(settings, inputs, None if files is None else files == read, removed)
 
 
 def _job(plan: Manifests, inputs: dict[str, DayInputs]) -> submit.Job:
@@ -200,8 +218,9 @@ def _job(plan: Manifests, inputs: dict[str, DayInputs]) -> submit.Job:
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    busy = "another batch run is already running in this home"
+def alone(settings: Settings) -> Iterator[None]:
+    """Nothing else in this home counts or prunes days meanwhile; raises ClickstreamError."""
+    busy = "a batch run or a prune is already running in this home"
     with exclusive(settings.files.batch_lock, busy, "wait for it"):
         yield
 

@@ -44,7 +44,7 @@ class Hdfs:
         self._session = requests.Session()
         self._session.trust_env = False
         self.web = web
-        self._user = user
+        self.user = user
         self._client = hdfs.InsecureClient(
             web, user, session=self._session, timeout=TIMEOUT_SECONDS
         )
@@ -61,12 +61,15 @@ class Hdfs:
         return sorted(_entry(path, name, status) for name, status in found)
 
     def walk(self, path: str) -> Iterator[Entry]:
-        """Every file below a directory."""
+        """Every file below a directory, but for directories whose names begin with `_`.
+
+        What lies there is no data, as for Spark; each would cost two requests.
+        """
         for entry in self.list(path):
-            if entry.is_dir:
-                yield from self.walk(entry.path)
-            else:
+            if not entry.is_dir:
                 yield entry
+            elif not entry.name.startswith("_"):
+                yield from self.walk(entry.path)
 
     def stat(self, path: str) -> Entry | None:
         """The entry of a path, or None."""
@@ -82,11 +85,16 @@ class Hdfs:
             raw.auto_close = False  # else the last byte closes it under a buffered reader
             yield raw
 
-    def write(self, path: str, chunks: Iterable[bytes]) -> None:
-        """A whole file or none: written beside, then renamed. Replaces what was there."""
+    def write(self, path: str, chunks: Iterable[bytes], modified_ms: int | None = None) -> None:
+        """A whole file or none: written beside, then renamed. Replaces what was there.
+
+        `modified_ms` is the time of change that it is to show, in place of now.
+        """
         draft = posixpath.join(posixpath.dirname(path), f"_{posixpath.basename(path)}.put")
         with self._errors(path):
             self._client.write(draft, iter(chunks), overwrite=True)
+            if modified_ms is not None:
+                self._client.set_times(draft, modification_time=modified_ms)
             self._client.delete(path)
             self._client.rename(draft, path)
 
@@ -94,6 +102,11 @@ class Hdfs:
         """Rename a file; refused where the target exists."""
         with self._errors(source):
             self._client.rename(source, target)
+
+    def make_directory(self, path: str) -> None:
+        """Make a directory and those above it; one that is there stays."""
+        with self._errors(path):
+            self._client.makedirs(path)
 
     def delete(self, path: str, recursive: bool = False) -> bool:
         """Remove a file or directory; False where there was none."""
@@ -118,15 +131,18 @@ class Hdfs:
             return [Stored(entry.path, entry.size, False) for entry in self.walk(path)]
         return stored_in(report)
 
-    def _fsck(self, path: str, **options: str) -> str | None:
-        """The NameNode's answer; None where none lets us ask."""
-        asked = {"ugi": self._user, "path": path, **options}
-        with self._errors(path):
+    def ask(self, page: str, **options: str) -> requests.Response | None:
+        """The answer of a page of the NameNode's web server; None where none lets us ask."""
+        with self._errors(page):
             answers = (
-                self._session.get(f"{web}/fsck", params=asked, timeout=TIMEOUT_SECONDS)
+                self._session.get(f"{web}{page}", params=options, timeout=TIMEOUT_SECONDS)
                 for web in self.web.split(";")
             )
-            return next((answer.text for answer in answers if answer.ok), None)
+            return next((answer for answer in answers if answer.ok), None)
+
+    def _fsck(self, path: str, **options: str) -> str | None:
+        answer = self.ask("/fsck", ugi=self.user, path=path, **options)
+        return answer.text if answer else None
 
     def _status(self, path: str) -> dict[str, object] | None:
         status: dict[str, object] | None = self._client.status(path, strict=False)

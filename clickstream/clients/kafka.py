@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from clickstream.clients import endpoints
 from clickstream.config import Settings
@@ -26,6 +26,22 @@ class Record(NamedTuple):
     offset: int
     value: bytes
     written_ms: int = 0
+
+
+class Partition(NamedTuple):
+    """A partition of the topic: its leader's id (below 0 where it has none), and its copies."""
+
+    leader: int
+    replicas: int
+    in_sync: int
+
+
+class Topic(NamedTuple):
+    """How many brokers there are, and the topic: no partitions where there is none yet."""
+
+    brokers: int
+    partitions: Mapping[int, Partition]
+    config: Mapping[str, str]
 
 
 def answers(bootstrap: str, timeout_s: float) -> bool:
@@ -118,6 +134,26 @@ def topic_id(settings: Settings) -> str:
     except KafkaException as error:
         raise _down(settings) from error
     return str(found.topic_id)
+
+
+def describe(settings: Settings, timeout_s: float) -> Topic:
+    """The brokers and the topic as they are; changes nothing. Raises NotRunning."""
+    topic = settings.kafka.topic
+    admin = AdminClient(_client(settings))  # held until its future is done, or it fails
+    wanted = ConfigResource(ResourceType.TOPIC, topic)
+    try:
+        known = admin.list_topics(timeout=timeout_s)
+        if topic not in known.topics:
+            return Topic(len(known.brokers), {}, {})
+        answer = admin.describe_configs([wanted], request_timeout=timeout_s)[wanted]
+        config = {name: str(entry.value) for name, entry in answer.result(timeout_s).items()}
+    except KafkaException as error:
+        raise _down(settings) from error
+    partitions = {
+        number: Partition(each.leader, len(each.replicas), len(each.isrs))
+        for number, each in known.topics[topic].partitions.items()
+    }
+    return Topic(len(known.brokers), partitions, config)
 
 
 def consume(settings: Settings, partitions: Collection[int] | None = None) -> Iterator[Record]:

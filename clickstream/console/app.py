@@ -9,6 +9,7 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 NAMES = {
     "--as": "NAME",
     "--at": "TIME",
+    "--before": "DAY",
     "--config": "FILE",
     "--date": "DAY",
     "--every": "DURATION",

@@ -28,7 +28,7 @@ MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 INTERVAL_S = 10.0
 REST_S = 300.0  # after so long without a scrape
 KINDS = (DDOS, HEALTH)
-STATES = ("fresh", "dirty", "missing", "gone")
+STATES = ("fresh", "dirty", "missing", "gone", "pruned")
 OUTCOMES = ("copies", "set_aside", "skipped")
 
 Family = TypeVar("Family", GaugeMetricFamily, CounterMetricFamily)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from clickstream import master, weblog
+from clickstream import master, pruned, weblog
 from clickstream.clients import kafka
 from clickstream.clients.hdfs import Entry, Hdfs
 from clickstream.config import Settings
@@ -230,8 +230,16 @@ class _Tracer:
         found = [
             each for path in directories for each in _in_files(hdfs, self._settings, path, self._id)
         ]
-        self._stored += found if place == "master dataset" else []
-        return [_file_stage(place, each) for each in found] or [Stage(place, ABSENT)]
+        if place == "quarantine":
+            return [_file_stage(place, each) for each in found] or [Stage(place, ABSENT)]
+        self._stored += found
+        absent = Stage(place, ABSENT, "", self._pruned(hdfs))
+        return [_file_stage(place, each) for each in found] or [absent]
+
+    def _pruned(self, hdfs: Hdfs) -> str:
+        """Of the days that the line may be of, those that were pruned, in words."""
+        removed = pruned.read(hdfs, self._settings).days & {*self._printed_days()}
+        return f"{', '.join(sorted(removed))} was pruned" if removed else ""
 
     def _printed_days(self) -> list[str]:
         """The day of the line; where that is not known, those of the valid lines of its log."""

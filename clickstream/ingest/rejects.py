@@ -149,7 +149,7 @@ def reprocess(settings: Settings, observe: Observer) -> Progress:
     """
     progress = Progress()
     hdfs = Hdfs.connect(settings)
-    servers = [server for server in settings.servers if _files(hdfs, settings, server)]
+    servers = [server for server in settings.servers if files(hdfs, settings, server)]
     flow.require_edges(settings, servers)
     with spooler.opened(settings, servers, hdfs) as opened:
         batch = _Batch(settings, opened, progress, observe)
@@ -224,12 +224,12 @@ class _Seen:
 
 def _of_server(hdfs: Hdfs, settings: Settings, server: str) -> Iterator[RejectedLine]:
     form = formats.of(settings, server)
-    for entry in _files(hdfs, settings, server):
+    for entry in files(hdfs, settings, server):
         with logs.plain(partial(hdfs.open, entry.path), entry.path) as stream:
             yield from read(stream, server, entry.path, form)
 
 
-def _files(hdfs: Hdfs, settings: Settings, server: str) -> list[Entry]:
+def files(hdfs: Hdfs, settings: Settings, server: str) -> list[Entry]:
     """The closed files of a server's quarantine; the names of those in use begin with `_`."""
     entries = hdfs.list(f"{settings.hdfs.quarantine}/server={server}")
     return [

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from clickstream import master
@@ -75,6 +76,16 @@ def collect(
     horizon_ms = 1000 * (time.time() - settings.cassandra.ttl_days * DAY_SECONDS)
     forgotten = [day for day, times in closed_ms.items() if times and min(times) < horizon_ms]
     return Causes(_not_counted(batch, days, changed or set()), speed, forgotten, notes)
+
+
+def pruned_days(settings: "Settings") -> frozenset[str]:
+    """The days that were pruned, as far as HDFS answers."""
+    from clickstream import pruned
+    from clickstream.clients.hdfs import Hdfs
+
+    with suppress(NotRunning):
+        return pruned.read(Hdfs.connect(settings), settings).days
+    return frozenset()
 
 
 def _not_counted(

@@ -1,8 +1,10 @@
 """`prove`: what both layers have of the same days, read and held against each other."""
 
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
 
+from clickstream import pruned
 from clickstream.days import DAY_SECONDS, DaySelection
 from clickstream.errors import ClickstreamError, NoData
 from clickstream.rows import ALL, Rows
@@ -32,6 +34,12 @@ class Proof(NamedTuple):
         """The differing lines, and lines of categories, without a known cause."""
         return sum(row["unexplained"] for row in self.rows)
 
+    def without(self, removed: list[str]) -> "Proof":
+        """The same; it says that these days were pruned."""
+        span = f"{removed[0]} to {removed[-1]}" if removed else ""
+        note = f"{len(removed)} pruned days of {span} are not compared"
+        return self._replace(summary=[*self.summary, *([note] if removed else [])])
+
     def check(self) -> None:
         """Raise ClickstreamError where a difference has no known cause."""
         if self.unexplained:
@@ -49,12 +57,17 @@ def of(settings: "Settings", selection: DaySelection) -> Proof:
     with opened(settings) as layers:
         if layers.batch is None or layers.realtime is None:
             return _of_one(layers.away)
-        present = [run["date"] for run in layers.runs]
-        days = selection.within(present)
+        removed = causes.pruned_days(settings)
+        days = selection.within([run["date"] for run in layers.runs if run["date"] not in removed])
         if selection.only and not days:
-            raise no_data(selection.only, "clickstream batch run")
+            raise _no_data(selection.only, removed)
         known = causes.collect(settings, layers.batch, layers.realtime, days)
-        return _compared(layers.batch, layers.realtime, days, known)
+        done = _compared(layers.batch, layers.realtime, days, known)
+        return done.without(selection.within(sorted(removed)))
+
+
+def _no_data(day: str, removed: Collection[str]) -> NoData:
+    return pruned.no_data(day) if day in removed else no_data(day, "clickstream batch run")
 
 
 def _of_one(away: dict[str, ClickstreamError]) -> Proof:

@@ -198,11 +198,12 @@ def _submit(settings: "Settings", job: Job, watch: Watch) -> dict[str, Any]:
 
 def _check_master(master: str) -> None:
     scheme, _, named = master.partition("://")
-    if scheme == "spark" and not any(map(_answers, named.split(","))):
+    if scheme == "spark" and not any(map(answers, named.split(","))):
         raise NotRunning(f"Spark's master {master} does not answer", "is spark.master right?")
 
 
-def _answers(address: str) -> bool:
+def answers(address: str) -> bool:
+    """Tell whether something listens at `host[:port]` of a standalone master."""
     try:
         parts = urlsplit(f"//{address}")
         return port_open(parts.port or MASTER_PORT, parts.hostname or "")

@@ -8,7 +8,7 @@ Rejects that were accepted later are in, though the stream has skipped them.
 import datetime
 from typing import Any
 
-from clickstream import master
+from clickstream import master, pruned
 from clickstream.clients import endpoints
 from clickstream.clients.hdfs import Entry, Hdfs
 from clickstream.config import Settings
@@ -37,6 +37,7 @@ def rebuild(settings: Settings, day: str, watch: Watch = lambda _: None) -> dict
         counted.begin()
         compatibility.check_lines(settings, views)
     watch("listing the master dataset")
+    _refuse_pruned(settings, days_around(day))
     entries = _closed(settings, days_around(day))
     size = sum(entry.size for entry in entries)
     source = stored_lines.directories(endpoints.hdfs_url(settings), settings.hdfs.master, entries)
@@ -50,6 +51,16 @@ def days_around(day: str) -> list[str]:
     middle = datetime.date.fromisoformat(day).toordinal()
     around = range(max(middle - 1, 1), min(middle + 2, datetime.date.max.toordinal() + 1))
     return [datetime.date.fromordinal(each).isoformat() for each in around]
+
+
+def _refuse_pruned(settings: Settings, days: list[str]) -> None:
+    """The figures that the views still have would be lost; raises ClickstreamError."""
+    removed = sorted(pruned.read(Hdfs.connect(settings), settings).days & {*days})
+    if removed:
+        raise ClickstreamError(
+            f"{', '.join(removed)} was pruned, so figures of its lines would be lost",
+            "the real-time views forget them by themselves (cassandra.ttl_days)",
+        )
 
 
 def _closed(settings: Settings, days: list[str]) -> list[Entry]:

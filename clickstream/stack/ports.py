@@ -33,14 +33,14 @@ def _configured(settings: Settings, names: list[str]) -> dict[str, int]:
             raise UsageError(f"stack.ports: {' and '.join(same)} are both {port}")
         if not can_listen(port):
             raise ServiceFailed(
-                f"port {port} (stack.ports.{name}) is taken{_by(port)}",
+                f"port {port} (stack.ports.{name}) is taken{taken_by(port)}",
                 f"choose another in stack.ports.{name}, or 0 for a free one",
             )
     return configured
 
 
-def _by(port: int) -> str:
-    """The process that listens there, where this user may see it."""
+def taken_by(port: int) -> str:
+    """` by NAME (pid N)`: who listens there; empty where this user may not see it."""
     import psutil
 
     try:

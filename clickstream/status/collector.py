@@ -4,16 +4,16 @@ A part that has no answer by the deadline is left to itself: a service that hang
 status. Its thread is asked again only once it has ended.
 """
 
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from clickstream.config import Settings
-from clickstream.console.program import LEFT_ALONE
 from clickstream.days import instant
 from clickstream.errors import ClickstreamError
+from clickstream.side_by_side import Asked
 from clickstream.status import ingest, layers, processes
 from clickstream.status.part import Part, Problem, Read
 
@@ -80,37 +80,26 @@ class Collector:
     def __init__(self, settings: Settings, parts: Mapping[str, Read] | None = None) -> None:
         self._settings = settings
         self._reads = PARTS if parts is None else parts
-        self._running: dict[str, tuple[threading.Thread, list[Part]]] = {}
+        self._running: dict[str, Asked[Part]] = {}
 
     def collect(self, deadline_s: float = DEADLINE_S) -> Status:
         """The state now; never raises for a part that fails, nor waits longer than the deadline."""
         due = time.monotonic() + deadline_s
         for name, read in self._reads.items():
             if name not in self._running:
-                self._running[name] = self._started(name, read)
+                self._running[name] = Asked(name, partial(_read, read, self._settings))
         parts = {name: self._answer(name, due, deadline_s) for name in self._reads}
         parts["not_counted"] = layers.not_counted(parts)
         return Status(instant(int(time.time())), str(self._settings.home), parts)
 
-    def _started(self, name: str, read: Read) -> tuple[threading.Thread, list[Part]]:
-        answer: list[Part] = []
-        target = threading.Thread(
-            target=lambda: answer.append(_read(read, self._settings)),
-            name=f"{LEFT_ALONE}{name}",
-            daemon=True,
-        )
-        target.start()
-        return target, answer
-
     def _answer(self, name: str, due: float, deadline_s: float) -> Part:
-        thread, answer = self._running[name]
-        thread.join(max(0.0, due - time.monotonic()))
-        if thread.is_alive():
+        answer = self._running[name].answer(due)
+        if answer is None:
             text = f"no answer within {deadline_s:g} s"
             hint = "what hangs? clickstream stack status, clickstream stack logs"
             return _failed(text, Problem(f"{name}: {text}", hint))
         del self._running[name]
-        return answer[0]
+        return answer
 
 
 def _read(read: Read, settings: Settings) -> Part:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from clickstream import alerts as alerting
-from clickstream import master
+from clickstream import master, pruned
 from clickstream.alerts import OPEN
 from clickstream.batch import run as batch
 from clickstream.clients import kafka
@@ -20,7 +20,8 @@ from clickstream.status.part import Part, Problem, counted, named
 from clickstream.views.batch import BatchViews, DayInputs
 from clickstream.views.realtime import RealTime
 
-STATES = ("fresh", "dirty", "missing", "gone")
+STATES = ("fresh", "dirty", "missing", "gone", "pruned")
+EXPECTED = ("fresh", "pruned")
 LEFT_OUT = {"set_aside": "set aside by the speed layer", "skipped": "skipped by the speed layer"}
 BATCH_HINT = "clickstream batch run"
 ALERT_HINT = "clickstream alert list --state open"
@@ -126,18 +127,20 @@ def _driver_text(driver: Mapping[str, Any]) -> str:
 def days(settings: Settings) -> Part:
     """The days as `batch status` has them, their files known by path and size alone.
 
-    So HDFS is asked one question, however many days there are.
+    So HDFS is asked two questions, however many days there are.
     """
     runs, inputs = _computed(settings)
-    root = settings.hdfs.master
-    present = master.closed_by_day(root, Hdfs.connect(settings).tree(root))
+    root, hdfs = settings.hdfs.master, Hdfs.connect(settings)
+    present = master.closed_by_day(root, hdfs.tree(root))
+    removed = pruned.read(hdfs, settings).days
     rows = []
-    for day in sorted(present.keys() | inputs.keys()):
+    for day in sorted(present.keys() | inputs.keys() | removed):
         made, run = inputs.get(day), runs.get(day, {})
         read = sorted((path, size) for path, size, _ in made.files) if made else []
         same = present[day] == read if day in present else None
         rows.append(
-            {"date": day, **batch.standing(settings, made, same), "final": run.get("final", False)}
+            {"date": day, **batch.standing(settings, made, same, day in removed)}
+            | {"final": run.get("final", False)}
             | {key: run.get(key) for key in ("lines", "finished")}
         )
     return Part(_days_text(rows), rows, list(_days_problems(rows)))
@@ -155,7 +158,7 @@ def _computed(settings: Settings) -> tuple[dict[str, Row], dict[str, DayInputs]]
 def _days_text(rows: Rows) -> str:
     states = {state: _of(rows, state) for state in STATES}
     texts = [
-        f"{len(names):,} {state}" + (f" ({named(names)})" if state != "fresh" else "")
+        f"{len(names):,} {state}" + (f" ({named(names)})" if state not in EXPECTED else "")
         for state, names in states.items()
         if names
     ]

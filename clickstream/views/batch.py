@@ -95,7 +95,7 @@ class BatchViews:
         A `reader` makes none: raises NoData.
         """
         url = endpoints.database_url(settings, reader)
-        views = cls(_engine(url), partial(valid_lines, settings.files.ledger))
+        views = cls(engine_of(url), partial(valid_lines, settings.files.ledger))
         try:
             views._check_schema(reader)
         except ClickstreamError:
@@ -142,6 +142,12 @@ class BatchViews:
                     connection.execute(sa.insert(table), rows[name])
             faultpoints.reached("batch-inserted")
         faultpoints.reached("batch-committed")
+
+    def forget_before(self, day: str) -> None:
+        """Remove the rows of every earlier day, visitor sets too; the line counts stay."""
+        with self._writing() as connection:
+            for table in DAY_TABLES.values():
+                connection.execute(sa.delete(table).where(table.c.date < day))
 
     def publish_line_counts(self, rows: Iterable[LineCount]) -> None:
         """Replace the line counts of these logs."""
@@ -334,13 +340,13 @@ class BatchViews:
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
-        with _errors(self._engine.url), self._engine.begin() as connection:
+        with translated_errors(self._engine.url), self._engine.begin() as connection:
             yield connection
 
 
 def drop(settings: Settings) -> None:
     """Remove the batch views, whatever their schema number is."""
-    views = BatchViews(_engine(endpoints.database_url(settings)))
+    views = BatchViews(engine_of(endpoints.database_url(settings)))
     with views:
         views.drop()
 
@@ -357,7 +363,8 @@ def publish(settings: Settings, views: BatchViews) -> list[LineCount]:
     return counts
 
 
-def _engine(url: sa.URL) -> sa.Engine:
+def engine_of(url: sa.URL) -> sa.Engine:
+    """The engine of a URL, not connected yet; UsageError where there is no driver for it."""
     try:
         return sa.create_engine(url, hide_parameters=True)
     except (sa.exc.ArgumentError, ModuleNotFoundError) as error:
@@ -365,7 +372,7 @@ def _engine(url: sa.URL) -> sa.Engine:
 
 
 @contextmanager
-def _errors(url: sa.URL) -> Iterator[None]:
+def translated_errors(url: sa.URL) -> Iterator[None]:
     """The drivers' errors as ours; never with the password, never with the rows."""
     address = url.set(query={}).render_as_string(hide_password=True)
     try:

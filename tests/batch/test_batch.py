@@ -226,6 +226,13 @@ def test_how_a_day_stands(files, made, state, why):
     assert run._standing(SETTINGS, files, made) == {"state": state, "why": why}
 
 
+@pytest.mark.parametrize(("files", "why"), [(None, ""), (RUN.manifest, run.CAME_SINCE)])
+def test_a_pruned_day_is_neither_gone_nor_missing_nor_fresh(files, why):
+    for made in (None, MADE):
+        found = run._standing(SETTINGS, files, made, removed=True)
+        assert found == {"state": "pruned", "why": why}
+
+
 class Enough(Exception):
     """The test has seen what it came for."""
 

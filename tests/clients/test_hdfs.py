@@ -1,6 +1,7 @@
 """What the NameNode's fsck says of open files."""
 
 from clickstream.clients.hdfs import open_in
+from tests.hdfs_in_memory import HdfsInMemory
 
 REPORT = """FSCK started by me (auth:SIMPLE) from /127.0.0.1 for path /master at Wed Nov 25 15:40:45
 
@@ -23,3 +24,12 @@ def test_files_that_are_open_whatever_their_names_are():
 
 def test_a_directory_without_open_files():
     assert open_in("Path '/nowhere' does not exist.") == ()
+
+
+def test_a_hidden_directory_is_not_walked_through():
+    hdfs, listed = HdfsInMemory({"/m/dt=1/server=a/_part.1.tmp": b"x", "/m/_ledger.a": b"u"}), []
+    hdfs.make_directory("/m/_pruned/2015-05-17")
+    whole = hdfs.list
+    hdfs.list = lambda path: listed.append(path) or whole(path)
+    assert [entry.name for entry in hdfs.walk("/m")] == ["_ledger.a", "_part.1.tmp"]
+    assert listed == ["/m", "/m/dt=1", "/m/dt=1/server=a"]

@@ -65,6 +65,7 @@ EXPECTED = {
     ("days", "dirty"): 1,
     ("days", "missing"): 0,
     ("days", "gone"): 0,
+    ("days", "pruned"): 0,
     ("days_final",): 1,
     ("rejects_total", "weblog1"): 31,
     ("rejects_new", "weblog1"): 4,

@@ -151,6 +151,13 @@ def test_an_invalid_line_is_in_the_quarantine_alone(settings: Settings, world: W
     assert stages["batch views"].state == stages["speed layer"].state == "not counted"
 
 
+def test_a_line_of_a_pruned_day(settings: Settings, world: World) -> None:
+    world.make_directory(f"/master/_pruned/{DAY}")
+    world.delete(f"{PLACE}/F.1")
+    stage = traced(settings, 3)[1]["master dataset"]
+    assert stage == Stage("master dataset", "absent", "", f"{DAY} was pruned")
+
+
 def test_a_line_that_waits_in_the_spool(settings: Settings, world: World) -> None:
     with Ledger.open(settings.files.ledger) as ledger:
         (log,) = ledger.files()

@@ -6,6 +6,8 @@ from contextlib import nullcontext
 import pytest
 from hypothesis import given, settings
 
+from clickstream import config
+from clickstream.clients.hdfs import Hdfs
 from clickstream.days import DaySelection
 from clickstream.errors import ClickstreamError, NoData, NotRunning
 from clickstream.serve import proof, prove
@@ -19,6 +21,7 @@ from clickstream.serve.causes import (
 )
 from clickstream.serve.layers import Layers
 from tests.examples import examples
+from tests.hdfs_in_memory import HdfsInMemory
 from tests.serve.test_merge import (
     DAYS,
     MIDNIGHT,
@@ -147,10 +150,26 @@ def test_a_layer_that_never_ran_leaves_nothing_to_compare(views, monkeypatch):  
     done.check()
 
 
-def test_a_layer_that_does_not_answer_proves_nothing(views, monkeypatch):  # noqa: F811
+def test_a_layer_that_does_not_answer_proves_nothing(views, monkeypatch, tmp_path):  # noqa: F811
     opened(monkeypatch, lambda: counted(views, TODAY), away)
     with pytest.raises(NotRunning):
         proof.of(None, DaySelection())
     opened(monkeypatch, lambda: counted(views, TODAY), lambda: Speed(TODAY))
-    with pytest.raises(NoData, match="2015-05-19"):
-        proof.of(None, DaySelection(only="2015-05-19"))
+    with pytest.raises(NoData, match="no data for 2015-05-19"):
+        proof.of(config.load(home=tmp_path), DaySelection(only="2015-05-19"))
+
+
+def test_a_pruned_day_is_called_so_and_not_compared(views, monkeypatch, tmp_path):  # noqa: F811
+    hdfs = HdfsInMemory({})
+    for day in ("2015-05-16", DAY):  # of the second a prune that was cut off has left the views
+        hdfs.make_directory(f"/master/_pruned/{day}")
+    monkeypatch.setattr(Hdfs, "connect", lambda _: hdfs)
+    monkeypatch.setattr(proof.causes, "collect", lambda *_: Causes({}, {}))
+    opened(monkeypatch, lambda: counted(views, TODAY), lambda: Both(TODAY[:1]))
+    made = config.load(home=tmp_path)
+    done = proof.of(made, DaySelection())
+    assert done.rows == []
+    assert done.summary[1:] == [f"2 pruned days of 2015-05-16 to {DAY} are not compared"]
+    for day in ("2015-05-16", DAY):
+        with pytest.raises(NoData, match=f"{day} was pruned"):
+            proof.of(made, DaySelection(only=day))

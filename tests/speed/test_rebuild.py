@@ -6,10 +6,12 @@ from types import SimpleNamespace
 import pytest
 
 from clickstream import config
+from clickstream.clients.hdfs import Hdfs
 from clickstream.errors import ClickstreamError
 from clickstream.ledger import Ledger, LogFile
 from clickstream.runtime.process import Child
 from clickstream.speed import control, rebuild, rebuild_job
+from tests.hdfs_in_memory import HdfsInMemory
 
 
 @pytest.fixture
@@ -61,3 +63,12 @@ def test_a_line_of_the_ledger_that_the_master_copy_lacks_is_refused(settings, st
         return
     with pytest.raises(ClickstreamError, match=f"^{missing} lines of 2015-05-18"):
         rebuild_job.check_line_counts(session, settings)
+
+
+def test_a_day_beside_a_pruned_one_is_refused(settings, monkeypatch):
+    hdfs = HdfsInMemory({})
+    hdfs.make_directory("/master/_pruned/2015-05-17")
+    monkeypatch.setattr(Hdfs, "connect", lambda _: hdfs)
+    rebuild._refuse_pruned(settings, rebuild.days_around("2015-05-19"))
+    with pytest.raises(ClickstreamError, match="2015-05-17 was pruned"):
+        rebuild._refuse_pruned(settings, rebuild.days_around("2015-05-18"))

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from clickstream import config
+from clickstream import config, master
 from clickstream.audit import collect as audits
 from clickstream.batch import run as batch
 from clickstream.clients import endpoints, kafka
@@ -371,6 +371,54 @@ def test_what_is_on_its_way_is_in_flight_and_not_lost(home, tmp_path):
     shown = run("audit")
     assert "open files in HDFS" in shown.stderr
     assert "_part.9.tmp" in shown.stderr
+
+
+@pytest.mark.campaign("it prunes the home of this file: nothing may come after it")
+def test_pruned_days_are_not_missed_and_their_log_is_not_read_again(home, tmp_path):
+    run, hdfs, first = runner(home), Hdfs.connect(home), "2015-05-19"
+    hdfs.delete(f"{home.hdfs.master}/dt=2015-05-18/server=weblog1/_part.9.tmp")
+    batch.run(home)
+    before = audits.read_ledger(home)
+    old = {day for day in master.days(hdfs, home.hdfs.master) if day < first}
+    shown = run("prune", "--before", first, "--yes")
+    assert f"removed {len(old)} days" in shown.stderr
+    days = master.days(hdfs, home.hdfs.master)
+    assert "2015-05-18" in old
+    assert first in days
+    assert not old & {*days}
+    assert_pruned(home, old, before)
+    stamps = [
+        line.split(b"\t")[2].decode()
+        for path in closed(home, home.hdfs.quarantine)
+        for line in lines_of(home, path)
+    ]
+    assert {day for day in stamps if day < first} <= {"-"}
+    log = sources()["weblog2"]["plain.log"]
+    (known,) = [each for each in before.files if each.bytes == len(log)]
+    hdfs.delete(known.path)
+    (tmp_path / "again.log").write_bytes(log)
+    assert "stored" in run("weblog", "put", tmp_path / "again.log", "--server", "weblog2").stdout
+    run("ingest", "replay", "--wait")
+    assert audits.read_ledger(home).counts == before.counts
+    assert master.days(hdfs, home.hdfs.master) == days
+    assert "nothing to do" in run("prune", "--before", first, "--yes").stderr
+    assert_pruned(home, old, before)
+
+
+def assert_pruned(settings: Settings, old: set[str], before: audits.LedgerState) -> None:
+    """The audit, the batch layer and its status call these days pruned, and miss nothing."""
+    done = audits.audit(settings)
+    assert done.problems == []
+    lost = sum(count.lines for count in before.counts if count.day in old)
+    totals = [row for row in done.rows if row["day"] == ALL]
+    assert sum(row["pruned"] for row in totals) == lost > 0
+    assert any(note.startswith("pruned, and not looked for") for note in done.notes)
+    states = {row["date"]: row["state"] for row in batch.status(settings)}
+    assert {day for day, state in states.items() if state == "pruned"} == old
+    assert {state for day, state in states.items() if day not in old} == {"fresh"}
+    with pytest.raises(NoData, match="was pruned"):
+        batch.run(settings, DaySelection(only="2015-05-18"))
+    assert batch.run(settings) == []
 
 
 def test_without_a_ledger(fresh, run):

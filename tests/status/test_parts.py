@@ -156,25 +156,31 @@ def test_days(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
         "2015-05-19": [("dt=2015-05-19/server=b/FlumeData.5", 7, 5)],
     }
     inputs = {day: Inputs(each, made_with) for day, each in files.items()}
+    inputs["2015-05-15"] = Inputs([], made_with)
     run = {"final": True, "lines": 3, "finished": "2026-01-01T00:00:00Z"}
     stored = [*stored_in(FSCK), Stored("/master/dt=2015-05-20/server=a/y", 4, False)]
-    hdfs = type("Fake", (), {"tree": lambda *_: stored})
-    monkeypatch.setattr(layers.Hdfs, "connect", lambda _: hdfs())
+    hdfs = HdfsInMemory({})
+    for day in ("2015-05-15", "2015-05-16"):
+        hdfs.make_directory(f"/master/_pruned/{day}")
+    monkeypatch.setattr(hdfs, "tree", lambda _: stored, raising=False)
+    monkeypatch.setattr(layers.Hdfs, "connect", lambda _: hdfs)
     monkeypatch.setattr(layers, "_computed", lambda _: ({"2015-05-18": run}, inputs))
     part = layers.days(settings)
     assert {row["date"]: row["state"] for row in part.rows} == {
+        "2015-05-15": "pruned",
+        "2015-05-16": "pruned",
         "2015-05-17": "gone",
         "2015-05-18": "fresh",
         "2015-05-19": "dirty",
         "2015-05-20": "missing",
     }
-    assert part.rows[1]["final"] is True
+    assert part.rows[3]["final"] is True
     (problem,) = part.problems
     assert not problem.wrong
     assert problem.text == (
         "the batch views have 1 missing day (2015-05-20) and 1 dirty day (2015-05-19)"
     )
-    assert "1 final; last run 2026-01-01T00:00:00Z" in part.summary
+    assert "2 pruned; 1 final; last run 2026-01-01T00:00:00Z" in part.summary
 
 
 def checkpoint(settings: Settings, *batches: dict[str, int], committed: int) -> None:

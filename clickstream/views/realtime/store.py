@@ -35,6 +35,7 @@ from cassandra.connection import ConnectionException
 from cassandra.policies import (
     ConstantReconnectionPolicy,
     DCAwareRoundRobinPolicy,
+    LoadBalancingPolicy,
     TokenAwarePolicy,
 )
 from cassandra.query import PreparedStatement
@@ -94,7 +95,7 @@ class Store:
         Raises NotRunning where nothing answers, ClickstreamError where the login is refused, NoData
         where a reader finds keyspace or tables missing.
         """
-        cluster = _cluster(settings)
+        cluster = cluster_of(settings)
         try:
             store = cls(settings, cluster)
             store._open(reader)
@@ -104,7 +105,7 @@ class Store:
             raise
         except NoHostAvailable as error:
             cluster.shutdown()
-            raise _unreachable(settings, error) from error
+            raise unreachable(settings, error) from error
         except DriverException as error:
             cluster.shutdown()
             raise ClickstreamError(f"Cassandra: {error}") from error
@@ -219,11 +220,12 @@ def part_of(second: int) -> int:
     return second // PART_S * PART_S
 
 
-def _cluster(settings: Settings) -> Cluster:
+def cluster_of(settings: Settings, policy: LoadBalancingPolicy | None = None) -> Cluster:
+    """The ring, not connected yet; `policy` says which nodes are asked, ours by default."""
     endpoint = endpoints.cassandra(settings)
-    policy = TokenAwarePolicy(DCAwareRoundRobinPolicy(local_dc=endpoint.datacenter))
+    local = DCAwareRoundRobinPolicy(local_dc=endpoint.datacenter)
     profile = ExecutionProfile(
-        load_balancing_policy=policy,
+        load_balancing_policy=policy or TokenAwarePolicy(local),
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
         request_timeout=TIMEOUT_S,
     )
@@ -250,7 +252,8 @@ def _failure(error: Exception) -> ClickstreamError:
     return NotRunning("Cassandra did not answer")
 
 
-def _unreachable(settings: Settings, error: NoHostAvailable) -> ClickstreamError:
+def unreachable(settings: Settings, error: NoHostAvailable) -> ClickstreamError:
+    """The error of a ring to which no connection was made."""
     endpoint = endpoints.cassandra(settings)
     address = f"{','.join(endpoint.hosts)}:{endpoint.port}"
     if any("Authentication" in type(each).__name__ for each in error.errors.values()):

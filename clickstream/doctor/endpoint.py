@@ -1,0 +1,59 @@
+"""Where a service is reached, before its own client asks: each address, one after the other.
+
+What an endpoint says of TLS belongs here, too, and is asked before any login.
+"""
+
+import socket
+from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
+
+from clickstream.doctor.finding import PROBLEM, Finding, ok, problem, warning
+
+TIMEOUT_S = 1.0
+
+Address = tuple[str, int]
+
+
+def reached(name: str, addresses: Sequence[Address], setting: str) -> list[Finding]:
+    """Whether something listens at each address; `setting` names those.
+
+    All are problems where none is reached: then there is nobody to ask further.
+    """
+    return list(_reached(name, addresses, setting))
+
+
+def nobody_answers(found: Sequence[Finding]) -> bool:
+    """True where none of the addresses is reached."""
+    return all(each.state == PROBLEM for each in found)
+
+
+def _reached(name: str, addresses: Sequence[Address], setting: str) -> Iterator[Finding]:
+    failures = {address: why for address in addresses if (why := _failure(address))}
+    some = len(failures) < len(addresses)
+    for address in addresses:
+        where = f"{name} at {_text(address)}"
+        if address not in failures:
+            yield ok(f"{where} is reached")
+        else:
+            hint = f"is {setting} right, and the way there open?"
+            made = warning if some else problem
+            yield made(f"{where} is not reached: {failures[address]}", hint)
+
+
+def addresses(text: str, port: int) -> list[Address]:
+    """`host[:port],host[:port]`, each with or without a scheme -> addresses."""
+    parts = [urlsplit(each if "://" in each else f"//{each}") for each in text.split(",")]
+    return [(each.hostname or "", each.port or port) for each in parts]
+
+
+def _failure(address: Address) -> str:
+    try:
+        with socket.create_connection(address, TIMEOUT_S):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def _text(address: Address) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

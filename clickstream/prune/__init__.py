@@ -1,0 +1,1 @@
+"""Retention: days removed for good from the stores that keep them."""
