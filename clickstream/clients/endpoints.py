@@ -54,7 +54,7 @@ def hdfs_web(settings: "Settings") -> str:
 def cassandra(settings: "Settings") -> CassandraEndpoint:
     """The ring that holds the real-time views; raises NotRunning."""
     given = settings.cassandra
-    password = given.password.get_secret_value()
+    password = settings.secret("cassandra.password")
     if given.hosts:
         return CassandraEndpoint(
             given.hosts, given.port, given.datacenter, given.username, password
@@ -68,18 +68,28 @@ def database_url(settings: "Settings", reader: bool = False) -> "URL":
 
     `reader`: as the user that only reads, where there is one.
     """
-    from sqlalchemy import URL, make_url
+    from sqlalchemy import URL
 
-    written = settings.database.url.get_secret_value()
-    given = (reader and settings.database.reader_url.get_secret_value()) or written
-    if given:
-        return make_url(given)
+    own = reader and settings.database.reader_url.get_secret_value()
+    if own or settings.database.url.get_secret_value():
+        return _configured_url(settings, "reader_" if own else "")
     port = _local(settings, "mariadb", "MariaDB")
     user = DATABASE_USER
     if reader and password_file(settings.home, DATABASE_READER).exists():
         user = DATABASE_READER
     password = password_file(settings.home, user).read_text().strip()
     return URL.create("mysql+pymysql", user, password, LOOPBACK, port, DATABASE)
+
+
+def _configured_url(settings: "Settings", prefix: str) -> "URL":
+    """A URL of `[database]`, with the password of its file where it has none of its own."""
+    from sqlalchemy import make_url
+
+    database = settings.database
+    url = make_url((database.reader_url if prefix else database.url).get_secret_value())
+    if url.password is not None:
+        return url
+    return url.set(password=settings.secret_file(f"database.{prefix}password_file") or None)
 
 
 def password_file(home: Path, user: str = DATABASE_USER) -> Path:

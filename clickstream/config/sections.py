@@ -129,14 +129,20 @@ class Cassandra(Section):
     replication_factor: Positive = 1
     username: str = ""
     password: SecretStr = SecretStr("")
+    password_file: str = ""
     ttl_days: Positive = 90
 
 
 class Database(Section):
-    """The batch views: SQLAlchemy URLs, or the local MariaDB when empty; reports use the reader."""
+    """The batch views: SQLAlchemy URLs, or the local MariaDB when empty; reports use the reader.
+
+    A password file holds the password of a URL that has none.
+    """
 
     url: SecretStr = SecretStr("")
+    password_file: str = ""
     reader_url: SecretStr = SecretStr("")
+    reader_password_file: str = ""
 
 
 class Flume(Section):

@@ -230,8 +230,10 @@ def test_a_writer_that_is_killed_leaves_the_old_day_or_the_new_one(views, store,
     assert [row["category"] for row in views.categories()] == ["/new"] * 2
 
 
-def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path):
-    settings = settings_for(tmp_path, "mysql+pymysql://me:s3cret@127.0.0.1:1/x?charset=utf8mb4")
+def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path, monkeypatch):
+    url = "mysql+pymysql://me:s3cret@127.0.0.1:1/x?charset=utf8mb4"
+    monkeypatch.setenv("CLICKSTREAM_DATABASE__URL", url)
+    settings = config.load(home=tmp_path)
     with pytest.raises(NotRunning, match=r"mysql\+pymysql://me:\*\*\*@127.0.0.1:1/x") as caught:
         BatchViews.connect(settings)
     assert "s3cret" not in f"{caught.value} {caught.value.hint} {caught.value.__cause__}"
@@ -250,7 +252,7 @@ def test_what_the_url_says_of_tls_reaches_the_driver(tmp_path, monkeypatch):
         raise pymysql.OperationalError(2003, "enough")
 
     monkeypatch.setattr(pymysql, "connect", connect)
-    url = "mysql+pymysql://u:p@h/x?ssl_ca=/ca&ssl_cert=/cert&ssl_key=/key&ssl_check_hostname=true"
+    url = "mysql+pymysql://u@h/x?ssl_ca=/ca&ssl_cert=/cert&ssl_key=/key&ssl_check_hostname=true"
     with pytest.raises(NotRunning):
         BatchViews.connect(settings_for(tmp_path, url))
     assert given["ssl"] == {"ca": "/ca", "cert": "/cert", "key": "/key", "check_hostname": True}
