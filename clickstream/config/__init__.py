@@ -34,6 +34,7 @@ from clickstream.config.sections import (
     Spark,
     Speed,
     Stack,
+    Tls,
 )
 from clickstream.errors import UsageError
 from clickstream.home import Home
@@ -62,6 +63,7 @@ class Settings(Section):
     servers: dict[str, Server] = Field(default_factory=lambda: _servers(_SERVERS))
     collector: str = "agent3"
     stack: Stack = Stack()
+    tls: Tls = Tls()
     hdfs: Hdfs = Hdfs()
     kafka: Kafka = Kafka()
     cassandra: Cassandra = Cassandra()

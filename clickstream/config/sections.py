@@ -100,6 +100,20 @@ class Stack(Section):
     heap_mb: Heap = Heap()
 
 
+class Tls(Section):
+    """TLS to the stores: files in PEM."""
+
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+
+    @model_validator(mode="after")
+    def _pair(self) -> "Tls":
+        if bool(self.certificate) != bool(self.key):
+            raise ValueError("certificate and key come together")
+        return self
+
+
 class Hdfs(Section):
     """Where the source logs, the master dataset and the quarantine lie."""
 
