@@ -43,17 +43,19 @@ class Material(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """Why there is no TLS with a service, and what to do; `answers`: it is there at all."""
+    """Why there is no TLS with a service, and what to do; `answers`: it said anything at all."""
 
     reason: str
     hint: str
     answers: bool = True
 
 
+OTHER_NAME = "its certificate is not for"
 NO_TLS = Problem("it does not speak TLS", "is that the right port, and is TLS on there?")
 SILENT = Problem(
     "it takes a connection, but does not answer a TLS handshake",
     "is that the right port, and is TLS on there?",
+    answers=False,
 )
 
 
@@ -161,9 +163,7 @@ def _untrusted(error: ssl.SSLCertVerificationError, host: str, ours: Material) -
     if error.verify_code == NOT_YET_VALID:
         return Problem("its certificate is not valid yet", "is a clock wrong, there or here?")
     if error.verify_code in (WRONG_NAME, WRONG_ADDRESS):
-        return Problem(
-            f"its certificate is not for {host}", "name the service as its certificate does"
-        )
+        return Problem(f"{OTHER_NAME} {host}", "name the service as its certificate does")
     known = ours.ca or "an authority that this machine trusts"
     return Problem(
         f"its certificate was not issued by {known}",

@@ -141,9 +141,14 @@ class Cassandra(Section):
     datacenter: str = "datacenter1"
     keyspace: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")] = "clickstream"
     replication_factor: Positive = 1
+    tls: bool = False
+    check_hostname: bool = True
     username: str = ""
     password: SecretStr = SecretStr("")
     password_file: str = ""
+    reader_username: str = ""
+    reader_password: SecretStr = SecretStr("")
+    reader_password_file: str = ""
     ttl_days: Positive = 90
 
 
