@@ -114,6 +114,13 @@ def problem(host: str, port: int, ours: Material, check_name: bool = True) -> Pr
         return _handshake(plain, host, ours, check_name)
 
 
+def problem_of(error: ssl.SSLError, host: str, ours: Material) -> Problem:
+    """What an error of a handshake says of a server; also of one that a client made itself."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _untrusted(error, host, ours)
+    return _broken_off(error, ours)
+
+
 def spoken(host: str, port: int) -> bool:
     """Tell whether a server speaks TLS, whoever it is."""
     anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -134,24 +141,22 @@ def spoken(host: str, port: int) -> bool:
 def _handshake(plain: socket.socket, host: str, ours: Material, check_name: bool) -> Problem | None:
     try:
         with ours.context(check_name).wrap_socket(plain, server_hostname=host) as wrapped:
-            return _refusal(wrapped, ours)
-    except ssl.SSLCertVerificationError as error:
-        return _untrusted(error, host, ours)
+            return _refusal(wrapped, host, ours)
     except ssl.SSLError as error:
-        return _broken_off(error, ours)
+        return problem_of(error, host, ours)
     except TimeoutError:
         return SILENT
     except OSError:
         return NO_TLS
 
 
-def _refusal(wrapped: ssl.SSLSocket, ours: Material) -> Problem | None:
+def _refusal(wrapped: ssl.SSLSocket, host: str, ours: Material) -> Problem | None:
     """Whether a server lets us stay: one that does is silent, for it is our turn to speak."""
     wrapped.settimeout(REFUSAL_S)
     try:
         wrapped.recv(1)
     except ssl.SSLError as error:
-        return _broken_off(error, ours)
+        return problem_of(error, host, ours)
     except OSError:
         pass
     return None

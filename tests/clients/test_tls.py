@@ -2,9 +2,8 @@
 
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack
 
 import pytest
 
@@ -13,8 +12,7 @@ from clickstream.clients import tls
 from clickstream.clients.tls import Material
 from clickstream.errors import UsageError
 from tests.certificates import Authority
-
-HOST = "127.0.0.1"
+from tests.tls_server import HOST, Answer, serving, shaking
 
 
 @pytest.fixture(scope="module")
@@ -28,42 +26,9 @@ def other(tmp_path_factory) -> Authority:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Callable[[socket.socket], None]], int]]:
-    """Starts a server that hands each connection to a function; gives its port."""
-    listening = []
-
-    def start(answer: Callable[[socket.socket], None]) -> int:
-        listener = socket.create_server((HOST, 0))
-        listening.append(listener)
-
-        def accept() -> None:
-            with suppress(OSError):
-                while True:
-                    connection, _ = listener.accept()
-                    with connection, suppress(OSError):
-                        answer(connection)
-
-        threading.Thread(target=accept, daemon=True).start()
-        return listener.getsockname()[1]
-
-    yield start
-    for listener in listening:
-        listener.close()
-
-
-def shaking(identity, clients=None) -> Callable[[socket.socket], None]:
-    """A server with a certificate, which asks for one of `clients` where that is given."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(identity.certificate, identity.key)
-    if clients:
-        context.load_verify_locations(clients.ca)
-        context.verify_mode = ssl.CERT_REQUIRED
-
-    def answer(connection: socket.socket) -> None:
-        with context.wrap_socket(connection, server_side=True) as wrapped:
-            wrapped.recv(1)
-
-    return answer
+def serve() -> Iterator[Callable[[Answer], int]]:
+    with ExitStack() as running:
+        yield lambda answer: running.enter_context(serving(answer))
 
 
 def test_a_server_that_can_be_trusted(authority, serve):

@@ -105,7 +105,7 @@ def test_the_url_s_tls_options_reach_the_server(encrypted, tmp_path):
     wrong = trusting(encrypted.settings, certificate(tmp_path / "other.pem"))
     lines = runner(wrong)("batch", "status", code=1).stderr.splitlines()
     assert [line for line in lines if line.startswith("Error:")] == lines[:1]
-    assert "certificate verify failed" in lines[1]
+    assert f"its certificate was not issued by {tmp_path / 'other.pem'}" in lines[0]
     password = endpoints.password_file(encrypted.settings.home).read_text().strip()
     assert password not in "".join(lines)
 
@@ -114,10 +114,9 @@ def test_tls_that_the_url_asks_for_is_insisted_on(store):
     """The local MariaDB has none, so a connection with these options must not come about."""
     plain = endpoints.database_url(store)
     flags = store.origin.flags | flags_for(store, ssl_check_hostname="false")
-    with pytest.raises(NotRunning) as refused:
+    with pytest.raises(ClickstreamError, match="it does not speak TLS") as refused:
         BatchViews.connect(config.load(home=store.home, flags=flags))
-    assert "SSL" in str(refused.value.__cause__)
-    assert (plain.password or "?") not in f"{refused.value} {refused.value.__cause__}"
+    assert (plain.password or "?") not in str(refused.value)
 
 
 def test_a_database_that_loses_the_connection_amid_a_write_keeps_the_day(store, views, monkeypatch):

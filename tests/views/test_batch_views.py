@@ -15,6 +15,7 @@ from clickstream.errors import ClickstreamError, NoData, NotRunning, UsageError
 from clickstream.ledger import Ledger, LogFile
 from clickstream.views import batch
 from clickstream.views.batch import DIGEST_BYTES, BatchViews, LineCount
+from tests.certificates import Authority
 from tests.children import child, ended, replace_day
 from tests.examples import examples
 from tests.stack.homes import runner
@@ -252,10 +253,12 @@ def test_what_the_url_says_of_tls_reaches_the_driver(tmp_path, monkeypatch):
         raise pymysql.OperationalError(2003, "enough")
 
     monkeypatch.setattr(pymysql, "connect", connect)
-    url = "mysql+pymysql://u@h/x?ssl_ca=/ca&ssl_cert=/cert&ssl_key=/key&ssl_check_hostname=true"
+    ca, cert, key = Authority(tmp_path).ca, *Authority(tmp_path).issue("ours")
+    url = f"mysql+pymysql://u@h/x?ssl_ca={ca}&ssl_cert={cert}&ssl_key={key}&ssl_check_hostname=true"
     with pytest.raises(NotRunning):
         BatchViews.connect(settings_for(tmp_path, url))
-    assert given["ssl"] == {"ca": "/ca", "cert": "/cert", "key": "/key", "check_hostname": True}
+    files = {"ca": str(ca), "cert": str(cert), "key": str(key)}
+    assert given["ssl"] == files | {"check_hostname": True}
 
 
 def test_a_reader_makes_no_tables(store):
