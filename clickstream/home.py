@@ -156,6 +156,10 @@ class Home:
         """The facts about an agent's last start."""
         return self.agent(name) / "start.json"
 
+    def kafka_key(self, agent: str) -> Path:
+        """Our key and certificate as an agent's Kafka client takes them (mode 0600)."""
+        return self.agent(agent) / "kafka-key.pem"
+
     def channels(self, agent: str) -> Path:
         """The directory of an agent's file channels."""
         return self.agent(agent) / "channels"

@@ -131,6 +131,20 @@ class Kafka(Section):
     bootstrap: str = ""
     topic: str = "clickstream"
     replication_factor: Positive = 1
+    security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = "SCRAM-SHA-512"
+    # It stands between quotes in a line of a configuration file of Java's.
+    username: Annotated[str, Field(pattern=r"^[^\x00-\x1f\"\\$]*$")] = ""
+    password: SecretStr = SecretStr("")
+    password_file: str = ""
+
+    @model_validator(mode="after")
+    def _login(self) -> "Kafka":
+        if self.security.startswith("SASL") and not self.username:
+            raise ValueError(f"security {self.security} needs a username")
+        if self.username and not self.security.startswith("SASL"):
+            raise ValueError("a username needs security SASL_SSL or SASL_PLAINTEXT")
+        return self
 
 
 class Cassandra(Section):

@@ -13,7 +13,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from clickstream.clients import endpoints
+from clickstream.clients import endpoints, kafka_security
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning, ServiceFailed
 from clickstream.home import write_atomic
@@ -109,6 +109,7 @@ class Agent:
         self._refuse_rejudging()
         files = agent_config.files(self._settings, self.name)
         write(files, self.directory)
+        self._write_stores()
         self._clear_spool(notify)
         self._free_ports()
         self._save_state(AgentState(agent_log.size(self.child.log), _digest(files)))
@@ -349,8 +350,15 @@ class Agent:
             "--no-reload-conf",
         ]
 
+    def _write_stores(self) -> None:
+        """Keys as Java reads them: from the files of `[tls]`, so no part of its configuration."""
+        if not self.server and (store := kafka_security.key_store(self._settings)):
+            write_atomic(self._files.kafka_key(self.name), store, private=True)
+
     def _env(self) -> dict[str, str]:
         env = self._settings.child_env()
+        if not self.server:
+            env |= kafka_security.flume_environment(self._settings)
         user = self._settings.hdfs.user
         return env | {"HADOOP_USER_NAME": user} if user else env
 

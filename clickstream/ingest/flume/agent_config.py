@@ -7,7 +7,7 @@ component, so a rendered file is held against the keys that its component types 
 import re
 from typing import NamedTuple
 
-from clickstream.clients import endpoints, kafka
+from clickstream.clients import endpoints, kafka, kafka_security
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, UsageError
 from clickstream.runtime.render import File, render
@@ -154,11 +154,13 @@ def _edge(settings: Settings, agent: str, server: str) -> str:
 
 def _collector(settings: Settings, agent: str) -> str:
     root = endpoints.hdfs_url(settings)
+    security = kafka_security.flume(settings, settings.files.kafka_key(agent))
     return render(
         "flume/collector.conf.j2",
         bind=settings.flume.collector_bind,
         version=STAMP_VERSION,
         bootstrap=endpoints.kafka_bootstrap(settings),
+        security={key: _escaped(value) for key, value in security.items()},
         topic=settings.kafka.topic,
         max_request=kafka.MAX_MESSAGE_BYTES,
         master=f"{root}{settings.hdfs.master}/dt=%{{dt}}/server=%{{server}}",
