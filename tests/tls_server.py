@@ -13,7 +13,7 @@ Answer = Callable[[socket.socket], None]
 
 
 @contextmanager
-def serving(answer: Answer) -> Iterator[int]:
+def serving(answer: Answer, host: str = HOST) -> Iterator[int]:
     """A server while the block runs; the value is its port."""
 
     def accept() -> None:
@@ -23,7 +23,7 @@ def serving(answer: Answer) -> Iterator[int]:
                 with connection, suppress(OSError):
                     answer(connection)
 
-    with socket.create_server((HOST, 0)) as listener:
+    with socket.create_server((host, 0)) as listener:
         threading.Thread(target=accept, daemon=True).start()
         yield listener.getsockname()[1]
 

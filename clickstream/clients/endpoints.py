@@ -151,6 +151,11 @@ def port_open(port: int, host: str = LOOPBACK) -> bool:
         return probe.connect_ex((host, port)) == 0
 
 
+def is_loopback(host: str | None) -> bool:
+    """Whether a host in a configuration is this machine, by the names it is usually given."""
+    return host in (None, "", LOOPBACK, "localhost", "::1")
+
+
 def _local(settings: "Settings", name: str, product: str) -> int:
     port = remembered_ports(settings.home).get(name)
     if port is None or not port_open(port):

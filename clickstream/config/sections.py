@@ -188,6 +188,14 @@ class Flume(Section):
     collector_host: str = "127.0.0.1"
     collector_bind: str = "127.0.0.1"
     collector_port: Port = 0
+    collector_tls: bool = False
+    collector_ca: str = ""
+    collector_certificate: str = ""
+    collector_key: str = ""
+    collector_allow: Annotated[
+        list[Annotated[str, Field(pattern=r"^[0-9]{1,3}(\.([0-9]{1,3}|\*)){1,3}$")]],
+        BeforeValidator(_list),
+    ] = []
     roll_bytes: Positive = 134_217_728
     max_open_files: Positive = 100
     block_mb: Positive = 16

@@ -11,12 +11,11 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from clickstream.clients import tls
-from clickstream.clients.endpoints import LOOPBACK
+from clickstream.clients.endpoints import is_loopback
 from clickstream.clients.tls import Material
 from clickstream.config import secrets
 from clickstream.errors import ClickstreamError, NotRunning, UsageError
 
-HERE = (None, "", LOOPBACK, "localhost", "::1")
 HINT = "is it up, and is database.url right? clickstream config show"
 LOCAL_HINT = f"{HINT}, clickstream stack status"
 LOGIN_HINT = (
@@ -65,7 +64,7 @@ def _check_tls(url: sa.URL) -> None:
         tls.require_certificate(Path(str(options[option])), f"database.url: {option}")
     if "ssl_key" in options:
         secrets.require_private(Path(str(options["ssl_key"])), "database.url: ssl_key")
-    if url.host not in HERE and "ssl_ca" not in options:
+    if not is_loopback(url.host) and "ssl_ca" not in options:
         _warn_of_no_check(str(url.host))
 
 
@@ -93,7 +92,7 @@ def _refusal(address: str, url: sa.URL, error: BaseException | None) -> Clickstr
         return _no_right(address, url, str(text))
     if problem := _tls_problem(url, number, error):
         return ClickstreamError(f"{address}: {problem.reason}", problem.hint)
-    return NotRunning(f"{address} cannot be used", LOCAL_HINT if url.host in HERE else HINT)
+    return NotRunning(f"{address} cannot be used", LOCAL_HINT if is_loopback(url.host) else HINT)
 
 
 def _no_right(address: str, url: sa.URL, text: str) -> ClickstreamError:

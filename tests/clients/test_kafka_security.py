@@ -5,7 +5,7 @@ import pytest
 from clickstream import config
 from clickstream.clients import kafka_security
 from clickstream.errors import UsageError
-from clickstream.ingest.flume import agent_config
+from clickstream.ingest.flume import agent_config, security
 from clickstream.ingest.flume.agent import Agent
 from tests.certificates import Authority
 
@@ -107,8 +107,7 @@ def test_our_key_is_a_file_of_the_collector_alone(settings, authority):
     chosen = settings("SSL", **flags)
     store = chosen.files.kafka_key("agent3")
     assert f"ssl.keystore.location = {store}" in agent_config.files(chosen, "agent3")[0].content
-    for name in ("agent1", "agent3"):
-        Agent(chosen, name)._write_stores()
+    security.write_collector_stores(chosen, "agent3")
     (written,) = chosen.home.rglob("*.pem")
     assert written == store
     assert written.stat().st_mode & 0o777 == 0o600

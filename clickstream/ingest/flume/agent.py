@@ -17,7 +17,7 @@ from clickstream.clients import endpoints, kafka_security
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning, ServiceFailed
 from clickstream.home import write_atomic
-from clickstream.ingest.flume import agent_config, agent_log
+from clickstream.ingest.flume import agent_config, agent_log, security
 from clickstream.ingest.flume.agent_config import Component
 from clickstream.ingest.spool import unexpected
 from clickstream.ingest.spool.chunks import Spool
@@ -109,7 +109,7 @@ class Agent:
         self._refuse_rejudging()
         files = agent_config.files(self._settings, self.name)
         write(files, self.directory)
-        self._write_stores()
+        self._secure()
         self._clear_spool(notify)
         self._free_ports()
         self._save_state(AgentState(agent_log.size(self.child.log), _digest(files)))
@@ -276,6 +276,13 @@ class Agent:
                 )
         shutil.rmtree(self._channels)
 
+    def _secure(self) -> None:
+        """Write the stores that its Java wants; refuse a collector that is not what we expect."""
+        if self.server is None:
+            return security.write_collector_stores(self._settings, self.name)
+        security.refuse_other_tls(self._settings, agent_config.collector_port(self._settings))
+        return security.write_edge_store(self._settings, self.name)
+
     def _clear_spool(self, notify: Notify) -> None:
         if not self.server:
             return
@@ -349,11 +356,6 @@ class Agent:
             *("--name", self.name, "--conf-file", str(self.directory / agent_config.CONF)),
             "--no-reload-conf",
         ]
-
-    def _write_stores(self) -> None:
-        """Keys as Java reads them: from the files of `[tls]`, so no part of its configuration."""
-        if not self.server and (store := kafka_security.key_store(self._settings)):
-            write_atomic(self._files.kafka_key(self.name), store, private=True)
 
     def _env(self) -> dict[str, str]:
         env = self._settings.child_env()
