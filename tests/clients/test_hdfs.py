@@ -1,6 +1,9 @@
-"""What the NameNode's fsck says of open files."""
+"""What the NameNode's fsck says of open files, and what to do about one that does not answer."""
 
-from clickstream.clients.hdfs import open_in
+import pytest
+
+from clickstream.clients.hdfs import Hdfs, open_in
+from clickstream.errors import NotRunning
 
 REPORT = """FSCK started by me (auth:SIMPLE) from /127.0.0.1 for path /master at Wed Nov 25 15:40:45
 
@@ -23,3 +26,16 @@ def test_files_that_are_open_whatever_their_names_are():
 
 def test_a_directory_without_open_files():
     assert open_in("Path '/nowhere' does not exist.") == ()
+
+
+@pytest.mark.parametrize(
+    ("web", "hint"),
+    [
+        ("http://127.0.0.1:1", "is it up? clickstream stack status"),
+        ("http://nn.invalid:9870", "is it up, and is hdfs.web right?"),
+    ],
+)
+def test_a_namenode_elsewhere_is_not_looked_for_in_the_local_stack(web, hint):
+    with pytest.raises(NotRunning, match=f"does not answer at {web}") as told:
+        Hdfs(web, "me").stat("/")
+    assert told.value.hint == hint
