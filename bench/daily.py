@@ -75,8 +75,9 @@ class CaseHome:
         self.logs = directory / name / "logs"
         home = directory / name / "home"
         endpoints.remember_ports(home, endpoints.remembered_ports(base.home))
-        url = endpoints.database_url(base).render_as_string(hide_password=False)
-        flags = {"hdfs.master": f"/{name}/master", "database.url": url}
+        flags = {"hdfs.master": f"/{name}/master"}
+        flags["database.url"] = str(endpoints.database_url(base).set(password=None))
+        flags["database.password_file"] = str(endpoints.password_file(base.home))
         self.settings = config.load(home=home, flags=base.origin.flags | flags)
         with BatchViews.connect(self.settings):
             pass  # a database that answers; what another case left goes with `batch drop`

@@ -156,6 +156,18 @@ class Home:
         """The facts about an agent's last start."""
         return self.agent(name) / "start.json"
 
+    def kafka_key(self, agent: str) -> Path:
+        """Our key and certificate as an agent's Kafka client takes them (mode 0600)."""
+        return self.agent(agent) / "kafka-key.pem"
+
+    def trust_store(self, agent: str) -> Path:
+        """Whom an edge agent trusts to be the collector, as Flume takes it."""
+        return self.agent(agent) / "collector-trust.jks"
+
+    def key_store(self, agent: str) -> Path:
+        """The collector's key and certificate as Flume takes them (mode 0600)."""
+        return self.agent(agent) / "collector-keys.jks"
+
     def channels(self, agent: str) -> Path:
         """The directory of an agent's file channels."""
         return self.agent(agent) / "channels"

@@ -8,7 +8,7 @@ missing, and which lines are not what they should be.
 import json
 from typing import TYPE_CHECKING, Any
 
-from clickstream.clients import endpoints
+from clickstream.clients import kafka_security
 from clickstream.config import Settings
 from clickstream.spark import driver, sql, stored_lines
 from clickstream.weblog import VHOST_COMBINED, formats
@@ -95,27 +95,25 @@ def compute(session: "SparkSession", settings: Settings, plan: driver.Plan) -> d
     )
     stored_lines.text(session, plan["master"]).createOrReplaceTempView("master")
     stored_lines.text(session, plan["quarantine"]).createOrReplaceTempView("quarantine")
-    bootstrap = endpoints.kafka_bootstrap(settings)
-    _topic(session, bootstrap, plan["kafka"]).createOrReplaceTempView("topic")
+    _topic(session, settings, plan["kafka"]).createOrReplaceTempView("topic")
     volume = f"{plan['bytes'] / 1e6:,.1f} MB and {plan['records']:,} records"
     with driver.stage(session, f"reading {volume}"):
         rows = session.sql(query(formats.readings(settings)), plan["values"]).collect()
     return {"rows": [row.asDict(recursive=True) for row in rows]}
 
 
-def _topic(session: "SparkSession", bootstrap: str, wanted: dict[str, Any]) -> "DataFrame":
+def _topic(session: "SparkSession", settings: Settings, wanted: dict[str, Any]) -> "DataFrame":
     """The records of a topic between two offsets of each partition."""
     if not any(wanted["ends"].values()):
         return stored_lines.nothing(session, "value BINARY, partition INT")
     topic = wanted["topic"]
     options = {
-        "kafka.bootstrap.servers": bootstrap,
         "assign": json.dumps({topic: [int(partition) for partition in wanted["ends"]]}),
         "startingOffsets": json.dumps({topic: wanted["starts"]}),
         "endingOffsets": json.dumps({topic: wanted["ends"]}),
         "minPartitions": str(len(wanted["ends"]) + wanted["records"] // RECORDS_PER_TASK),
     }
-    return session.read.format("kafka").options(**options).load()
+    return session.read.format("kafka").options(**kafka_security.spark(settings) | options).load()
 
 
 if __name__ == "__main__":

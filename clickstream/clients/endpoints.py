@@ -21,19 +21,25 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 SERVER_PORTS = (20_000, 32_768)
+START_HINT = "start it: clickstream stack up"
 DATABASE = "clickstream"
 DATABASE_USER = "clickstream"
 DATABASE_READER = "clickstream_reader"
 
 
 class CassandraEndpoint(NamedTuple):
-    """How the Cassandra ring is reached; the password is empty where no login is asked."""
+    """How the Cassandra ring is reached; the password is empty where no login is asked.
+
+    `reader`: the login is that of the role which only reads.
+    """
 
     hosts: list[str]
     port: int
     datacenter: str
     username: str
     password: str
+    tls: bool = False
+    reader: bool = False
 
 
 def kafka_bootstrap(settings: "Settings") -> str:
@@ -51,16 +57,20 @@ def hdfs_web(settings: "Settings") -> str:
     return settings.hdfs.web or f"http://{LOOPBACK}:{_local(settings, 'namenode_http', 'HDFS')}"
 
 
-def cassandra(settings: "Settings") -> CassandraEndpoint:
-    """The ring that holds the real-time views; raises NotRunning."""
+def cassandra(settings: "Settings", reader: bool = False) -> CassandraEndpoint:
+    """The ring that holds the real-time views; raises NotRunning.
+
+    `reader`: as the role that only reads, where there is one.
+    """
     given = settings.cassandra
-    password = given.password.get_secret_value()
+    reader = reader and bool(given.reader_username)
+    username = given.reader_username if reader else given.username
+    password = settings.secret("cassandra.reader_password" if reader else "cassandra.password")
     if given.hosts:
-        return CassandraEndpoint(
-            given.hosts, given.port, given.datacenter, given.username, password
-        )
-    port = _local(settings, "cassandra", "Cassandra")
-    return CassandraEndpoint([LOOPBACK], port, "datacenter1", given.username, password)
+        place = given.hosts, given.port, given.datacenter
+    else:
+        place = [LOOPBACK], _local(settings, "cassandra", "Cassandra"), "datacenter1"
+    return CassandraEndpoint(*place, username, password, bool(given.hosts) and given.tls, reader)
 
 
 def database_url(settings: "Settings", reader: bool = False) -> "URL":
@@ -68,18 +78,28 @@ def database_url(settings: "Settings", reader: bool = False) -> "URL":
 
     `reader`: as the user that only reads, where there is one.
     """
-    from sqlalchemy import URL, make_url
+    from sqlalchemy import URL
 
-    written = settings.database.url.get_secret_value()
-    given = (reader and settings.database.reader_url.get_secret_value()) or written
-    if given:
-        return make_url(given)
+    own = reader and settings.database.reader_url.get_secret_value()
+    if own or settings.database.url.get_secret_value():
+        return _configured_url(settings, "reader_" if own else "")
     port = _local(settings, "mariadb", "MariaDB")
     user = DATABASE_USER
     if reader and password_file(settings.home, DATABASE_READER).exists():
         user = DATABASE_READER
     password = password_file(settings.home, user).read_text().strip()
     return URL.create("mysql+pymysql", user, password, LOOPBACK, port, DATABASE)
+
+
+def _configured_url(settings: "Settings", prefix: str) -> "URL":
+    """A URL of `[database]`, with the password of its file where it has none of its own."""
+    from sqlalchemy import make_url
+
+    database = settings.database
+    url = make_url((database.reader_url if prefix else database.url).get_secret_value())
+    if url.password is not None:
+        return url
+    return url.set(password=settings.secret_file(f"database.{prefix}password_file") or None)
 
 
 def password_file(home: Path, user: str = DATABASE_USER) -> Path:
@@ -131,8 +151,13 @@ def port_open(port: int, host: str = LOOPBACK) -> bool:
         return probe.connect_ex((host, port)) == 0
 
 
+def is_loopback(host: str | None) -> bool:
+    """Whether a host in a configuration is this machine, by the names it is usually given."""
+    return host in (None, "", LOOPBACK, "localhost", "::1")
+
+
 def _local(settings: "Settings", name: str, product: str) -> int:
     port = remembered_ports(settings.home).get(name)
     if port is None or not port_open(port):
-        raise NotRunning(f"{product} is not running", "start it: clickstream stack up")
+        raise NotRunning(f"{product} is not running", START_HINT)
     return port

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
+from urllib.parse import urlsplit
 
 import hdfs
 import requests
@@ -153,9 +154,10 @@ class Hdfs:
         try:
             yield
         except requests.exceptions.RequestException as error:
-            raise NotRunning(
-                f"HDFS does not answer at {self.web}", "is it up? clickstream stack status"
-            ) from error
+            hint = "is it up, and is hdfs.web right?"
+            if endpoints.is_loopback(urlsplit(self.web).hostname):
+                hint = "is it up? clickstream stack status"
+            raise NotRunning(f"HDFS does not answer at {self.web}", hint) from error
         except hdfs.HdfsError as error:
             kind = BadInput if "not exist" in str(error) else ClickstreamError
             raise kind(f"HDFS refuses {path}: {str(error).splitlines()[0]}") from None

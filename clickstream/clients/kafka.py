@@ -3,20 +3,40 @@
 One partition per server, in the order of `servers`, so each server's lines keep their order.
 """
 
+import re
+import time
 from collections.abc import Collection, Iterator, Mapping
-from typing import NamedTuple
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
-from clickstream.clients import endpoints
+from clickstream.clients import endpoints, kafka_security, tls
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning
 
 TIMEOUT_S = 15
+ASK_S = 0.5
 WRITTEN_S = 1
 GROUP = "clickstream-reader"
 MAX_MESSAGE_BYTES = 2 * 2**20
+NO_RIGHT = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+)
+# Of librdkafka's sentences: the broker that an error is about; what it takes instead of our
+# mechanism; and that a broker does not know what we speak.
+BROKER = re.compile(r"\w+://(\[[^\]]+\]|[^/:]+):([0-9]+)/")
+MECHANISMS = re.compile(r"supported mechanisms: ([A-Z0-9, -]+)")
+OTHER_PROTOCOL = "security.protocol"
 
 
 class Record(NamedTuple):
@@ -69,36 +89,38 @@ def partition_of(settings: Settings, server: str) -> int:
 def ensure_topic(settings: Settings) -> None:
     """Make the topic where it is missing; refuse one with fewer partitions than servers."""
     topic, wanted = settings.kafka.topic, len(settings.servers)
-    consumer = _consumer(settings)
-    try:
-        known = consumer.list_topics(timeout=TIMEOUT_S).topics
-        if topic not in known:
+    with _connected(settings) as consumer:
+        found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+        if found.error and found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             _create(settings)
-        elif len(known[topic].partitions) < wanted:
+        elif found.error:
+            raise KafkaException(found.error)
+        elif len(found.partitions) < wanted:
             raise ClickstreamError(
-                f"topic {topic} has {len(known[topic].partitions)} partitions for {wanted} servers",
+                f"topic {topic} has {len(found.partitions)} partitions for {wanted} servers",
                 "name another one with kafka.topic, or add partitions",
             )
-    except KafkaException as error:
-        raise _down(settings) from error
-    finally:
-        consumer.close()
+
+
+def require_tls_as_configured(settings: Settings) -> None:
+    """Raise ClickstreamError where a broker that answers speaks TLS in another way than we do.
+
+    Asked before an agent starts: a producer without TLS takes the first bytes of a port with TLS
+    for the size of an answer, and its JVM ends for lack of memory.
+    """
+    for host, port in _addresses(settings) if settings.kafka.bootstrap else ():
+        _require_tls(settings, host, port)
 
 
 def offsets(settings: Settings) -> dict[int, tuple[int, int]]:
     """First and end offset of each partition; raises NotRunning, also without the topic."""
-    consumer = _consumer(settings)
-    try:
+    with _connected(settings) as consumer:
         return {
             partition: consumer.get_watermark_offsets(
                 TopicPartition(settings.kafka.topic, partition), timeout=TIMEOUT_S
             )
             for partition in _partitions(consumer, settings)
         }
-    except KafkaException as error:
-        raise _down(settings) from error
-    finally:
-        consumer.close()
 
 
 def written_at(settings: Settings, offsets: Mapping[int, int]) -> dict[int, float]:
@@ -107,17 +129,12 @@ def written_at(settings: Settings, offsets: Mapping[int, int]) -> dict[int, floa
     Raises NotRunning.
     """
     topic, times = settings.kafka.topic, {}
-    consumer = _consumer(settings)
-    try:
+    with _connected(settings) as consumer:
         for partition, offset in offsets.items():
             consumer.assign([TopicPartition(topic, partition, offset)])
             for message in consumer.consume(1, timeout=WRITTEN_S):
                 if message.error() is None:
                     times[partition] = message.timestamp()[1] / 1000
-    except KafkaException as error:
-        raise _down(settings) from error
-    finally:
-        consumer.close()
     return times
 
 
@@ -127,28 +144,24 @@ def topic_id(settings: Settings) -> str:
     Raises NotRunning, also without the topic.
     """
     topic = settings.kafka.topic
-    admin = AdminClient(_client(settings))  # held until its future is done, or it fails
     wanted = TopicCollection([topic])
-    try:
-        found = admin.describe_topics(wanted, request_timeout=TIMEOUT_S)[topic].result(TIMEOUT_S)
-    except KafkaException as error:
-        raise _down(settings) from error
-    return str(found.topic_id)
+    with _connected(settings):
+        admin = AdminClient(_client(settings))  # held until its future is done, or it fails
+        asked = admin.describe_topics(wanted, request_timeout=TIMEOUT_S)
+        return str(asked[topic].result(TIMEOUT_S).topic_id)
 
 
 def describe(settings: Settings, timeout_s: float) -> Topic:
     """The brokers and the topic as they are; changes nothing. Raises NotRunning."""
     topic = settings.kafka.topic
-    admin = AdminClient(_client(settings))  # held until its future is done, or it fails
     wanted = ConfigResource(ResourceType.TOPIC, topic)
-    try:
+    with _connected(settings):
+        admin = AdminClient(_client(settings))  # held until its future is done, or it fails
         known = admin.list_topics(timeout=timeout_s)
         if topic not in known.topics:
             return Topic(len(known.brokers), {}, {})
         answer = admin.describe_configs([wanted], request_timeout=timeout_s)[wanted]
         config = {name: str(entry.value) for name, entry in answer.result(timeout_s).items()}
-    except KafkaException as error:
-        raise _down(settings) from error
     partitions = {
         number: Partition(each.leader, len(each.replicas), len(each.isrs))
         for number, each in known.topics[topic].partitions.items()
@@ -158,15 +171,12 @@ def describe(settings: Settings, timeout_s: float) -> Topic:
 
 def consume(settings: Settings, partitions: Collection[int] | None = None) -> Iterator[Record]:
     """Every record up to the present end, partition by partition; None: of all partitions."""
-    consumer = _consumer(settings)
-    try:
+    with _connected(settings) as consumer:
         for partition, (first, end) in offsets(settings).items():
             if partitions is not None and partition not in partitions:
                 continue
             consumer.assign([TopicPartition(settings.kafka.topic, partition, first)])
             yield from _until(consumer, first, end)
-    finally:
-        consumer.close()
 
 
 def _until(consumer: Consumer, first: int, end: int) -> Iterator[Record]:
@@ -177,8 +187,12 @@ def _until(consumer: Consumer, first: int, end: int) -> Iterator[Record]:
         if not messages:
             raise ClickstreamError(f"Kafka stopped answering at offset {position} of {end}")
         for message in messages:
-            if message.error():
-                raise ClickstreamError(f"Kafka: {message.error()}")
+            if error := message.error():
+                raise (
+                    KafkaException(error)
+                    if error.code() in NO_RIGHT
+                    else ClickstreamError(f"Kafka: {error}")
+                )
             place = message.partition() or 0, message.offset() or 0
             record = Record(*place, message.value() or b"", message.timestamp()[1])
             position = record.offset + 1
@@ -201,30 +215,127 @@ def _create(settings: Settings) -> None:
 def _partitions(consumer: Consumer, settings: Settings) -> list[int]:
     topic = settings.kafka.topic
     found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+    if found.error and found.error.code() in NO_RIGHT:
+        raise KafkaException(found.error)
     if found.error:
         raise NotRunning(f"there is no topic {topic} yet", "clickstream ingest start makes it")
     return sorted(found.partitions)
 
 
-def _consumer(settings: Settings) -> Consumer:
-    return Consumer(
+@contextmanager
+def _connected(settings: Settings) -> Iterator[Consumer]:
+    """A consumer that a broker has let in; a client's exceptions in the block become ours.
+
+    Raises NotRunning where none answers, ClickstreamError with the reason where we are not let in.
+    """
+    heard: list[KafkaError] = []
+    consumer = Consumer(
         _client(settings)
         | {
             "group.id": GROUP,
             "enable.auto.commit": False,
             "auto.offset.reset": "error",
             "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
+            "error_cb": heard.append,
         }
+    )
+    try:
+        _log_in(consumer, settings, heard)
+        yield consumer
+    except KafkaException as error:
+        raise _failure(settings, error) from error
+    finally:
+        consumer.close()
+
+
+def _log_in(consumer: Consumer, settings: Settings, heard: list[KafkaError]) -> None:
+    """Wait for an answer, and for the reason why there is none.
+
+    A client tells the reason only to its callback, and that only while it is polled; it would try
+    again until the timeout.
+    """
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            consumer.list_topics(settings.kafka.topic, timeout=ASK_S)
+            return
+        except KafkaException:
+            consumer.poll(0)
+            for each in heard:
+                _refuse(settings, each)
+            heard.clear()
+            if time.monotonic() > deadline:
+                raise
+
+
+def _refuse(settings: Settings, error: KafkaError) -> None:
+    """Raise ClickstreamError where an error of a connection says that we are not let in."""
+    found = BROKER.search(error.str())
+    broker = (found[1].strip("[]"), int(found[2])) if found else next(_addresses(settings))
+    if error.code() == KafkaError._AUTHENTICATION:
+        raise _no_login(settings, error.str())
+    _require_tls(settings, *broker)
+    if error.code() == KafkaError._SSL or OTHER_PROTOCOL in error.str():
+        raise ClickstreamError(
+            f"{_where(settings)} breaks off: it is spoken to as {settings.kafka.security}",
+            "is kafka.security what its listener asks for?",
+        )
+
+
+def _require_tls(settings: Settings, host: str, port: int) -> None:
+    """Raise ClickstreamError where TLS with a broker that answers is not as configured."""
+    if not kafka_security.uses_tls(settings):
+        if tls.spoken(host, port):
+            hint = "set kafka.security = SASL_SSL (or SSL, without a login)"
+            raise ClickstreamError(f"Kafka at {host}:{port} speaks TLS", hint)
+        return
+    problem = tls.problem(host, port, tls.material(settings))
+    if problem and problem.answers:
+        raise ClickstreamError(f"Kafka at {host}:{port}: {problem.reason}", problem.hint)
+
+
+def _no_login(settings: Settings, text: str) -> ClickstreamError:
+    mechanisms = MECHANISMS.search(text)
+    if mechanisms:
+        return ClickstreamError(
+            f"{_where(settings)} takes no login by {settings.kafka.mechanism}",
+            f"set kafka.mechanism to what it takes: {mechanisms[1]}",
+        )
+    return ClickstreamError(
+        f"{_where(settings)} refuses the login of {settings.kafka.username}:"
+        " wrong password, or no such user",
+        "check kafka.username and its password (kafka.password_file, or"
+        " CLICKSTREAM_KAFKA__PASSWORD)",
     )
 
 
-def _client(settings: Settings) -> dict[str, str | int | float | bool]:
-    return {
+def _failure(settings: Settings, error: KafkaException) -> ClickstreamError:
+    if error.args[0].code() in NO_RIGHT:
+        user = f"User:{settings.kafka.username or 'ANONYMOUS'}"
+        return ClickstreamError(
+            f"{_where(settings)} gives {user} no right on topic {settings.kafka.topic}",
+            "agents need Write, other commands Read, ingest start Create where it makes the topic",
+        )
+    hint = "is it up, and is kafka.bootstrap right?"
+    if not settings.kafka.bootstrap:
+        hint = "is it up? clickstream stack status"
+    where = endpoints.kafka_bootstrap(settings)
+    return NotRunning(f"Kafka does not answer at {where}", hint)
+
+
+def _where(settings: Settings) -> str:
+    return f"Kafka at {endpoints.kafka_bootstrap(settings)}"
+
+
+def _addresses(settings: Settings) -> Iterator[tuple[str, int]]:
+    for address in endpoints.kafka_bootstrap(settings).split(","):
+        host, _, port = address.strip().rpartition(":")
+        yield host.strip("[]"), int(port)
+
+
+def _client(settings: Settings) -> dict[str, Any]:
+    given: dict[str, Any] = {
         "bootstrap.servers": endpoints.kafka_bootstrap(settings),
         "log_level": 0,
     }
-
-
-def _down(settings: Settings) -> NotRunning:
-    where = endpoints.kafka_bootstrap(settings)
-    return NotRunning(f"Kafka does not answer at {where}", "is it up? clickstream stack status")
+    return given | kafka_security.librdkafka(settings)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator
 
-from clickstream.config import layers
+from clickstream.config import layers, secrets
 from clickstream.config.layers import PREFIX, Tree
 from clickstream.config.sections import (
     Alerts,
@@ -34,6 +34,7 @@ from clickstream.config.sections import (
     Spark,
     Speed,
     Stack,
+    Tls,
 )
 from clickstream.errors import UsageError
 from clickstream.home import Home
@@ -42,10 +43,6 @@ from clickstream.weblog.categories import Categories
 
 SERVER_NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
 FLAGS = PREFIX + "FLAGS"
-MASK = "***"
-SECRET_KEY = re.compile(r"password|secret|token|credential|jaas|webhook", re.IGNORECASE)
-URL_PASSWORD = re.compile(r"(://[^:/@]*:).*(?=@)")
-URL_OPTION = re.compile(r"([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&]*", re.IGNORECASE)
 
 
 class Origin(NamedTuple):
@@ -66,6 +63,7 @@ class Settings(Section):
     servers: dict[str, Server] = Field(default_factory=lambda: _servers(_SERVERS))
     collector: str = "agent3"
     stack: Stack = Stack()
+    tls: Tls = Tls()
     hdfs: Hdfs = Hdfs()
     kafka: Kafka = Kafka()
     cassandra: Cassandra = Cassandra()
@@ -110,6 +108,21 @@ class Settings(Section):
         """The files of the home."""
         return Home(self.home)
 
+    def secret(self, key: str) -> str:
+        """A secret by its key, from `<key>_file` where that is named; empty where none is given.
+
+        Raises UsageError where the file is missing, or others may read it.
+        """
+        section, name = key.split(".")
+        given: SecretStr = getattr(getattr(self, section), name)
+        return self.secret_file(key + secrets.FILE) or given.get_secret_value()
+
+    def secret_file(self, key: str) -> str:
+        """What the file holds that a key names, empty where it names none; raises as `secret`."""
+        section, name = key.split(".")
+        file: str = getattr(getattr(self, section), name)
+        return secrets.read(self.files.configured(file), key) if file else ""
+
     def child_env(self) -> dict[str, str]:
         """The environment in which a child of ours loads these same settings."""
         env = dict(os.environ) | {PREFIX + "HOME": str(self.home)}
@@ -141,11 +154,7 @@ def load(
     given = json.loads(os.environ.get(FLAGS, "{}")) | dict(flags or {})
     root = _home(home)
     found = _file(file, root)
-    sources = (
-        ("flag", layers.tree({tuple(key.split(".")): text for key, text in given.items()})),
-        ("environment", layers.tree(layers.environment(Settings.model_fields))),
-        ("file", layers.read(found) if found else {}),
-    )
+    sources = _sources(given, found)
     try:
         settings = Settings.model_validate(_merged([tree for _, tree in sources]))
     except ValidationError as error:
@@ -156,13 +165,26 @@ def load(
     return settings
 
 
+def _sources(flags: Mapping[str, str], file: Path | None) -> tuple[tuple[str, Tree], ...]:
+    """What each source gives; raises UsageError where a secret stands where others can read it."""
+    secret = set(secrets.keys(Settings))
+    flagged = layers.parsed({tuple(key.split(".")): text for key, text in flags.items()}, secret)
+    variables = layers.parsed(layers.environment(Settings.model_fields), secret)
+    written = layers.read(file) if file else {}
+    secrets.refuse_in_flags(flagged, secret)
+    if file:
+        secrets.refuse_in_public(written, secret, file)
+    trees = secrets.nearest([flagged, variables, written], secret)
+    return tuple(zip(("flag", "environment", "file"), trees, strict=True))
+
+
 def shown(settings: Settings) -> list[Shown]:
     """Every key in force with its source; secrets are masked."""
     sources = [(name, layers.leaves(tree)) for name, tree in settings.origin.sources]
     rows = [Shown("home", str(settings.home), "the home in use")]
     for key, value in layers.leaves(settings.model_dump(exclude={"home"})).items():
         source = next((name for name, keys in sources if key in keys), "default")
-        rows.append(Shown(".".join(key), _masked(key[-1], value), source))
+        rows.append(Shown(".".join(key), secrets.masked(key[-1], value), source))
     return rows
 
 
@@ -191,14 +213,6 @@ def _file(file: Path | None, home: Path) -> Path | None:
     if not path.is_file():
         raise UsageError(f"there is no configuration file {path}")
     return path
-
-
-def _masked(name: str, value: Any) -> str:
-    secret = isinstance(value, SecretStr)
-    text = value.get_secret_value() if secret else str(value)
-    if text and (SECRET_KEY.search(name) or (secret and "://" not in text)):
-        return MASK
-    return URL_OPTION.sub(rf"\1{MASK}", URL_PASSWORD.sub(rf"\1{MASK}", text))
 
 
 def _sentence(error: ValidationError, sources: Sequence[tuple[str, Tree]]) -> str:

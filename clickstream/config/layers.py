@@ -43,9 +43,14 @@ def environment(fields: Collection[str]) -> dict[Key, str]:
     return found
 
 
-def tree(keys: Mapping[Key, str]) -> Tree:
-    """`{("kafka", "topic"): "t"}` -> `{"kafka": {"topic": "t"}}`; JSON for lists and tables."""
-    return laid_over([_branch(key, _value(text)) for key, text in keys.items()])
+def parsed(texts: Mapping[Key, str], plain: Collection[Key]) -> Tree:
+    """`{("kafka", "topic"): "t"}` -> `{"kafka": {"topic": "t"}}`; JSON for lists and tables.
+
+    The text of a `plain` key is taken as it stands.
+    """
+    return laid_over(
+        [_branch(key, text if key in plain else _value(text)) for key, text in texts.items()]
+    )
 
 
 def _branch(key: Sequence[str], value: Any) -> Tree:

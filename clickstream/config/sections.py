@@ -100,6 +100,20 @@ class Stack(Section):
     heap_mb: Heap = Heap()
 
 
+class Tls(Section):
+    """TLS to the stores: files in PEM."""
+
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+
+    @model_validator(mode="after")
+    def _pair(self) -> "Tls":
+        if bool(self.certificate) != bool(self.key):
+            raise ValueError("certificate and key come together")
+        return self
+
+
 class Hdfs(Section):
     """Where the source logs, the master dataset and the quarantine lie."""
 
@@ -117,6 +131,20 @@ class Kafka(Section):
     bootstrap: str = ""
     topic: str = "clickstream"
     replication_factor: Positive = 1
+    security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = "SCRAM-SHA-512"
+    # It stands between quotes in a line of a configuration file of Java's.
+    username: Annotated[str, Field(pattern=r"^[^\x00-\x1f\"\\$]*$")] = ""
+    password: SecretStr = SecretStr("")
+    password_file: str = ""
+
+    @model_validator(mode="after")
+    def _login(self) -> "Kafka":
+        if self.security.startswith("SASL") and not self.username:
+            raise ValueError(f"security {self.security} needs a username")
+        if self.username and not self.security.startswith("SASL"):
+            raise ValueError("a username needs security SASL_SSL or SASL_PLAINTEXT")
+        return self
 
 
 class Cassandra(Section):
@@ -127,16 +155,27 @@ class Cassandra(Section):
     datacenter: str = "datacenter1"
     keyspace: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")] = "clickstream"
     replication_factor: Positive = 1
+    tls: bool = False
+    check_hostname: bool = True
     username: str = ""
     password: SecretStr = SecretStr("")
+    password_file: str = ""
+    reader_username: str = ""
+    reader_password: SecretStr = SecretStr("")
+    reader_password_file: str = ""
     ttl_days: Positive = 90
 
 
 class Database(Section):
-    """The batch views: SQLAlchemy URLs, or the local MariaDB when empty; reports use the reader."""
+    """The batch views: SQLAlchemy URLs, or the local MariaDB when empty; reports use the reader.
+
+    A password file holds the password of a URL that has none.
+    """
 
     url: SecretStr = SecretStr("")
+    password_file: str = ""
     reader_url: SecretStr = SecretStr("")
+    reader_password_file: str = ""
 
 
 class Flume(Section):
@@ -149,6 +188,14 @@ class Flume(Section):
     collector_host: str = "127.0.0.1"
     collector_bind: str = "127.0.0.1"
     collector_port: Port = 0
+    collector_tls: bool = False
+    collector_ca: str = ""
+    collector_certificate: str = ""
+    collector_key: str = ""
+    collector_allow: Annotated[
+        list[Annotated[str, Field(pattern=r"^[0-9]{1,3}(\.([0-9]{1,3}|\*)){1,3}$")]],
+        BeforeValidator(_list),
+    ] = []
     roll_bytes: Positive = 134_217_728
     max_open_files: Positive = 100
     block_mb: Positive = 16

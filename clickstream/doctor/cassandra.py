@@ -8,8 +8,8 @@ from clickstream.config import Settings
 from clickstream.days import DAY_SECONDS
 from clickstream.doctor import clock, endpoint
 from clickstream.doctor.finding import Finding, ok, problem, warning
-from clickstream.views.realtime import ring
-from clickstream.views.realtime.ring import Ring
+from clickstream.views.realtime import ring_status
+from clickstream.views.realtime.ring_status import Ring
 
 LEAST = (4, 1)
 ENOUGH_COPIES = 3
@@ -25,7 +25,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield from (found := endpoint.reached("Cassandra", named, "cassandra.hosts"))
     if endpoint.nobody_answers(found):
         return
-    yield from of(settings, given.datacenter, ring.asked(settings), time.time())
+    yield from of(settings, given.datacenter, ring_status.asked(settings), time.time())
 
 
 def of(settings: Settings, datacenter: str, told: Ring, now_s: float) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from clickstream.clients import endpoints
+from clickstream.clients import kafka_security
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, ServiceFailed
 from clickstream.runtime.process import signals_handled
@@ -183,13 +183,16 @@ def failure_of(error: Exception, what: str) -> ClickstreamError:
 def read(session: "SparkSession", settings: Settings, max_rows: int) -> "DataFrame":
     """The topic as a stream of Kafka records."""
     options = {
-        "kafka.bootstrap.servers": endpoints.kafka_bootstrap(settings),
         "subscribe": settings.kafka.topic,
         "startingOffsets": "earliest",
         "failOnDataLoss": "true",
         "maxOffsetsPerTrigger": str(max_rows),
     }
-    return session.readStream.format("kafka").options(**FETCH | options).load()
+    return (
+        session.readStream.format("kafka")
+        .options(**FETCH | kafka_security.spark(settings) | options)
+        .load()
+    )
 
 
 def start(

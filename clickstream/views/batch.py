@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from clickstream import faultpoints
 from clickstream.clients import endpoints
 from clickstream.config import Settings
-from clickstream.errors import ClickstreamError, NoData, NotRunning, UsageError
+from clickstream.errors import ClickstreamError, NoData
 from clickstream.ledger import Ledger, valid_lines
 from clickstream.rows import ALL, Rows
-from clickstream.views import distinct
+from clickstream.views import batch_connection, distinct
 from clickstream.views.batch_tables import (
     CLASSES,
     DAY_TABLES,
@@ -33,7 +33,6 @@ from clickstream.views.batch_tables import (
 )
 
 FORMER_TABLES = ("books",)
-HINT = "is it up, and is database.url right? clickstream stack status, clickstream config show"
 
 Days = Sequence[str] | None
 Query = sa.Select[Any]
@@ -95,7 +94,7 @@ class BatchViews:
         A `reader` makes none: raises NoData.
         """
         url = endpoints.database_url(settings, reader)
-        views = cls(engine_of(url), partial(valid_lines, settings.files.ledger))
+        views = cls(batch_connection.engine(url), partial(valid_lines, settings.files.ledger))
         try:
             views._check_schema(reader)
         except ClickstreamError:
@@ -340,13 +339,13 @@ class BatchViews:
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
-        with translated_errors(self._engine.url), self._engine.begin() as connection:
+        with batch_connection.errors(self._engine.url), self._engine.begin() as connection:
             yield connection
 
 
 def drop(settings: Settings) -> None:
     """Remove the batch views, whatever their schema number is."""
-    views = BatchViews(engine_of(endpoints.database_url(settings)))
+    views = BatchViews(batch_connection.engine(endpoints.database_url(settings)))
     with views:
         views.drop()
 
@@ -361,26 +360,6 @@ def publish(settings: Settings, views: BatchViews) -> list[LineCount]:
         counts = [LineCount(*entry) for entry in ledger.line_counts()]
     views.publish_line_counts(counts)
     return counts
-
-
-def engine_of(url: sa.URL) -> sa.Engine:
-    """The engine of a URL, not connected yet; UsageError where there is no driver for it."""
-    try:
-        return sa.create_engine(url, hide_parameters=True)
-    except (sa.exc.ArgumentError, ModuleNotFoundError) as error:
-        raise UsageError(f"database.url: no driver for {url.drivername}") from error
-
-
-@contextmanager
-def translated_errors(url: sa.URL) -> Iterator[None]:
-    """The drivers' errors as ours; never with the password, never with the rows."""
-    address = url.set(query={}).render_as_string(hide_password=True)
-    try:
-        yield
-    except sa.exc.OperationalError as error:
-        raise NotRunning(f"the database {address} cannot be used", HINT) from error.orig
-    except sa.exc.DBAPIError as error:
-        raise ClickstreamError(f"the database {address} refuses") from error.orig
 
 
 def _where(

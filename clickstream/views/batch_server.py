@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from clickstream.clients import endpoints
 from clickstream.config import Settings
-from clickstream.views.batch import engine_of, translated_errors
+from clickstream.views import batch_connection
 
 _FACTS = """SELECT VERSION() AS version, UNIX_TIMESTAMP(NOW(6)) AS now, DATABASE() AS name,
     @@max_allowed_packet AS max_allowed_packet, @@character_set_client AS character_set_client,
@@ -65,9 +65,9 @@ def rights_in(database: str, grants: Iterable[str]) -> frozenset[str]:
 
 
 def _asked(url: sa.URL) -> tuple[dict[str, Any], frozenset[str]]:
-    engine = engine_of(url)
+    engine = batch_connection.engine(url)
     try:
-        with translated_errors(url), engine.connect() as connection:
+        with batch_connection.errors(url), engine.connect() as connection:
             if engine.dialect.name not in ("mysql", "mariadb"):
                 return {}, frozenset()
             facts = dict(connection.execute(sa.text(_FACTS)).mappings().one())

@@ -1,6 +1,9 @@
-"""What the NameNode's fsck says of open files."""
+"""What the NameNode's fsck says of open files, and what to do about one that does not answer."""
 
-from clickstream.clients.hdfs import open_in
+import pytest
+
+from clickstream.clients.hdfs import Hdfs, open_in
+from clickstream.errors import NotRunning
 from tests.hdfs_in_memory import HdfsInMemory
 
 REPORT = """FSCK started by me (auth:SIMPLE) from /127.0.0.1 for path /master at Wed Nov 25 15:40:45
@@ -33,3 +36,16 @@ def test_a_hidden_directory_is_not_walked_through():
     hdfs.list = lambda path: listed.append(path) or whole(path)
     assert [entry.name for entry in hdfs.walk("/m")] == ["_ledger.a", "_part.1.tmp"]
     assert listed == ["/m", "/m/dt=1", "/m/dt=1/server=a"]
+
+
+@pytest.mark.parametrize(
+    ("web", "hint"),
+    [
+        ("http://127.0.0.1:1", "is it up? clickstream stack status"),
+        ("http://nn.invalid:9870", "is it up, and is hdfs.web right?"),
+    ],
+)
+def test_a_namenode_elsewhere_is_not_looked_for_in_the_local_stack(web, hint):
+    with pytest.raises(NotRunning, match=f"does not answer at {web}") as told:
+        Hdfs(web, "me").stat("/")
+    assert told.value.hint == hint

@@ -156,8 +156,8 @@ def test_a_scrape_waits_for_no_store():
 
 def test_the_token_of_the_metrics_opens_them_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(Metrics, "read", lambda _: None)
-    flags = {"dashboard.metrics_token": "of-the-monitor"}
-    own = config.load(home=tmp_path, flags=flags)
+    monkeypatch.setenv("CLICKSTREAM_DASHBOARD__METRICS_TOKEN", "of-the-monitor")
+    own = config.load(home=tmp_path)
     with serving(own, Views().connect) as client:
         for token, path, status in (
             ("of-the-monitor", "/metrics", 200),

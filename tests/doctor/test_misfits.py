@@ -11,8 +11,8 @@ from clickstream.doctor import agents, cassandra, clock, database, hdfs, kafka, 
 from clickstream.doctor.finding import OK, PROBLEM, WARNING
 from clickstream.status.part import Part, Problem
 from clickstream.views.batch_server import Server, rights_in
-from clickstream.views.realtime import ring
-from clickstream.views.realtime.ring import Ring
+from clickstream.views.realtime import ring_status
+from clickstream.views.realtime.ring_status import Ring
 
 GB = 10**9
 SETTINGS = config.load()
@@ -340,8 +340,8 @@ def test_before_the_first_start_nothing_is_missed():
 
 def test_the_rights_in_a_keyspace():
     granted = [("<all keyspaces>", "SELECT"), ("<keyspace k>", "MODIFY"), ("<table k.t>", "DROP")]
-    assert ring.rights_in("k", granted) == {"SELECT", "MODIFY"}
-    assert ring.rights_in("other", granted) == {"SELECT"}
+    assert ring_status.rights_in("k", granted) == {"SELECT", "MODIFY"}
+    assert ring_status.rights_in("other", granted) == {"SELECT"}
 
 
 # As MariaDB 11.4 shows them; the hash is another one.

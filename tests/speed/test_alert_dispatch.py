@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.error import HTTPError
 
 import pytest
+from pydantic import SecretStr
 
 from clickstream import cli, config, undelivered, webhook
 from clickstream.alerts import Alert
@@ -123,9 +124,11 @@ def receiver():
     server.server_close()
 
 
-def settings_of(tmp_path, **alerts):
+def settings_of(tmp_path, webhook="", **alerts):
     flags = {f"alerts.{key}": str(value) for key, value in alerts.items()}
-    return config.load(home=tmp_path, flags=flags)
+    settings = config.load(home=tmp_path, flags=flags)
+    settings.alerts.webhook = SecretStr(webhook)  # a secret: no flag
+    return settings
 
 
 def numbers(receiver):

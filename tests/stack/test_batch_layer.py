@@ -198,16 +198,18 @@ def test_the_command_line(master, run, computed):
     assert "no lines of 2015-05-20" in run("batch", "run", "--date", "2015-05-20", code=1).stderr
 
 
-def test_stores_that_are_down(master, views, computed):
+def test_stores_that_are_down(master, views, computed, monkeypatch):
     origin = master.origin
     for key, value, message in (
         ("hdfs.web", "http://127.0.0.1:1", "HDFS does not answer"),
         ("hdfs.url", "hdfs://127.0.0.1:1", r"localhost:1 failed: .*refused"),
         ("database.url", "mysql+pymysql://u:s3cret@127.0.0.1:1/x", "the database mysql"),
     ):
-        down = config.load(origin.file, master.home, origin.flags | {key: value})
-        with pytest.raises((NotRunning, ServiceFailed), match=message) as caught:
-            batch.run(down, DaySelection(every=True))
+        with monkeypatch.context() as environment:  # a secret is no flag
+            environment.setenv("CLICKSTREAM_" + key.replace(".", "__").upper(), value)
+            down = config.load(origin.file, master.home, origin.flags)
+            with pytest.raises((NotRunning, ServiceFailed), match=message) as caught:
+                batch.run(down, DaySelection(every=True))
         assert "s3cret" not in f"{caught.value} {caught.value.__cause__}"
     assert figures(views) == computed
 

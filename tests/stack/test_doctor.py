@@ -12,7 +12,7 @@ from clickstream.clients.hdfs import Hdfs
 from clickstream.config import Settings
 from clickstream.doctor import examine
 from clickstream.doctor.finding import OK, PROBLEM, WARNING
-from clickstream.views.realtime.store import cluster_of
+from clickstream.views.realtime import ring
 
 PARTS = ("kafka", "hdfs", "cassandra", "database")
 PATIENT_S = 60
@@ -53,7 +53,7 @@ def test_a_stack_as_it_is_has_no_problem_and_is_left_as_it_is(fresh):
     assert any("MariaDB" in text for text in found["database"])
     assert any("syncs its commit log" in text for text in found["cassandra"])
     assert fresh.kafka.topic not in admin(fresh).list_topics(timeout=30).topics
-    cluster = cluster_of(fresh)
+    cluster = ring.cluster(fresh, reader=False)
     cluster.connect()
     assert fresh.cassandra.keyspace not in cluster.metadata.keyspaces
     cluster.shutdown()
@@ -63,7 +63,7 @@ def test_a_stack_as_it_is_has_no_problem_and_is_left_as_it_is(fresh):
 @pytest.fixture
 def keyspace(fresh: Settings) -> Iterator[None]:
     """A keyspace of our name that another hand has made."""
-    cluster = cluster_of(fresh)
+    cluster = ring.cluster(fresh, reader=False)
     session = cluster.connect()
     name = fresh.cassandra.keyspace
     replication = "{'class': 'SimpleStrategy', 'replication_factor': 2}"

@@ -74,7 +74,7 @@ def test_the_program_does_not_wait_for_what_hangs(tmp_path: Path) -> None:
         port = silent.getsockname()[1]
         address = f"127.0.0.1:{port}"
         sets = [f"hdfs.web=http://{address}", f"hdfs.url=hdfs://{address}"]
-        sets += [f"kafka.bootstrap={address}", f"database.url=mysql+pymysql://u:p@{address}/d"]
+        sets += [f"kafka.bootstrap={address}", f"database.url=mysql+pymysql://u@{address}/d"]
         sets += ["cassandra.hosts=127.0.0.1", f"cassandra.port={port}"]
         flags = [word for each in sets for word in ("--set", each)]
         words = ["--home", str(tmp_path), *flags, "status", "--format", "json"]

@@ -16,6 +16,7 @@ from clickstream.ledger import Ledger, LogFile
 from clickstream.views import batch
 from clickstream.views.batch import BatchViews, LineCount
 from clickstream.views.batch_tables import DIGEST_BYTES
+from tests.certificates import Authority
 from tests.children import child, ended, replace_day
 from tests.examples import examples
 from tests.stack.homes import runner
@@ -231,8 +232,10 @@ def test_a_writer_that_is_killed_leaves_the_old_day_or_the_new_one(views, store,
     assert [row["category"] for row in views.categories()] == ["/new"] * 2
 
 
-def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path):
-    settings = settings_for(tmp_path, "mysql+pymysql://me:s3cret@127.0.0.1:1/x?charset=utf8mb4")
+def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path, monkeypatch):
+    url = "mysql+pymysql://me:s3cret@127.0.0.1:1/x?charset=utf8mb4"
+    monkeypatch.setenv("CLICKSTREAM_DATABASE__URL", url)
+    settings = config.load(home=tmp_path)
     with pytest.raises(NotRunning, match=r"mysql\+pymysql://me:\*\*\*@127.0.0.1:1/x") as caught:
         BatchViews.connect(settings)
     assert "s3cret" not in f"{caught.value} {caught.value.hint} {caught.value.__cause__}"
@@ -251,10 +254,12 @@ def test_what_the_url_says_of_tls_reaches_the_driver(tmp_path, monkeypatch):
         raise pymysql.OperationalError(2003, "enough")
 
     monkeypatch.setattr(pymysql, "connect", connect)
-    url = "mysql+pymysql://u:p@h/x?ssl_ca=/ca&ssl_cert=/cert&ssl_key=/key&ssl_check_hostname=true"
+    ca, cert, key = Authority(tmp_path).ca, *Authority(tmp_path).issue("ours")
+    url = f"mysql+pymysql://u@h/x?ssl_ca={ca}&ssl_cert={cert}&ssl_key={key}&ssl_check_hostname=true"
     with pytest.raises(NotRunning):
         BatchViews.connect(settings_for(tmp_path, url))
-    assert given["ssl"] == {"ca": "/ca", "cert": "/cert", "key": "/key", "check_hostname": True}
+    files = {"ca": str(ca), "cert": str(cert), "key": str(key)}
+    assert given["ssl"] == files | {"check_hostname": True}
 
 
 def test_a_reader_makes_no_tables(store):

@@ -308,7 +308,7 @@ class Keyspaces:
 
 def opened(monkeypatch, tmp_path, tables, reader):
     cluster = Keyspaces(tables)
-    monkeypatch.setattr(store, "cluster_of", lambda _: cluster)
+    monkeypatch.setattr(store.ring, "cluster", lambda *_: cluster)
     try:
         settings = config.load(home=tmp_path, flags={"cassandra.hosts": "db.example"})
         store.Store.connect(settings, reader)
@@ -331,7 +331,7 @@ def test_a_reader_makes_no_tables(monkeypatch, tmp_path, tables):
 
 def test_the_writer_makes_the_tables(monkeypatch, tmp_path):
     cluster = Keyspaces({})
-    monkeypatch.setattr(store, "cluster_of", lambda _: cluster)
+    monkeypatch.setattr(store.ring, "cluster", lambda *_: cluster)
     writer.Writer.connect(config.load(home=tmp_path)).close()
     assert len(cluster.ran) == 1 + len(store.TABLES)
 

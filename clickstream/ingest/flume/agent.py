@@ -13,11 +13,11 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from clickstream.clients import endpoints
+from clickstream.clients import endpoints, kafka_security
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning, ServiceFailed
 from clickstream.home import write_atomic
-from clickstream.ingest.flume import agent_config, agent_log
+from clickstream.ingest.flume import agent_config, agent_log, security
 from clickstream.ingest.flume.agent_config import Component
 from clickstream.ingest.spool import unexpected
 from clickstream.ingest.spool.chunks import Spool
@@ -109,6 +109,7 @@ class Agent:
         self._refuse_rejudging()
         files = agent_config.files(self._settings, self.name)
         write(files, self.directory)
+        self._secure()
         self._clear_spool(notify)
         self._free_ports()
         self._save_state(AgentState(agent_log.size(self.child.log), _digest(files)))
@@ -275,6 +276,13 @@ class Agent:
                 )
         shutil.rmtree(self._channels)
 
+    def _secure(self) -> None:
+        """Write the stores that its Java wants; refuse a collector that is not what we expect."""
+        if self.server is None:
+            return security.write_collector_stores(self._settings, self.name)
+        security.refuse_other_tls(self._settings, agent_config.collector_port(self._settings))
+        return security.write_edge_store(self._settings, self.name)
+
     def _clear_spool(self, notify: Notify) -> None:
         if not self.server:
             return
@@ -351,6 +359,8 @@ class Agent:
 
     def _env(self) -> dict[str, str]:
         env = self._settings.child_env()
+        if not self.server:
+            env |= kafka_security.flume_environment(self._settings)
         user = self._settings.hdfs.user
         return env | {"HADOOP_USER_NAME": user} if user else env
 

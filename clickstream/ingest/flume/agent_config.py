@@ -7,9 +7,10 @@ component, so a rendered file is held against the keys that its component types 
 import re
 from typing import NamedTuple
 
-from clickstream.clients import endpoints, kafka
+from clickstream.clients import endpoints, kafka, kafka_security
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, UsageError
+from clickstream.ingest.flume import security
 from clickstream.runtime.render import File, render
 from clickstream.weblog import MAX_LINE_BYTES, STAMP_VERSION, formats, pattern
 
@@ -25,10 +26,12 @@ _SOURCES = {
     "spooldir": {"channels", "spoolDir", "trackerDir", "trackingPolicy", "deletePolicy"}
     | {"inputCharset", "decodeErrorPolicy", "deserializer", "deserializer.maxLineLength"}
     | {"deserializer.outputCharset", "batchSize", "pollDelay", "interceptors", "interceptors."},
-    "avro": {"channels", "bind", "port", "selector."},
+    "avro": {"channels", "bind", "port", "selector.", "ssl", "exclude-protocols", "keystore"}
+    | {"keystore-type", "keystore-password", "ipFilter", "ipFilterRules"},
 }
 _SINKS = {
-    "avro": {"channel", "hostname", "port", "batch-size", "connect-timeout", "request-timeout"},
+    "avro": {"channel", "hostname", "port", "batch-size", "connect-timeout", "request-timeout"}
+    | {"ssl", "exclude-protocols", "truststore", "truststore-type", "truststore-password"},
     "org.apache.flume.sink.kafka.KafkaSink": {"channel", "kafka.bootstrap.servers", "kafka.topic"}
     | {"allowTopicOverride", "partitionIdHeader", "flumeBatchSize", "kafka.producer."},
     "hdfs": {"channel"}
@@ -148,17 +151,21 @@ def _edge(settings: Settings, agent: str, server: str) -> str:
         tracker=_escaped(str(settings.files.tracker(agent))),
         max_line=MAX_STAMPED_BYTES,
         collector_host=settings.flume.collector_host,
+        hop=_all_escaped(security.sink(settings, agent)),
         **_shared(settings, agent),
     )
 
 
 def _collector(settings: Settings, agent: str) -> str:
     root = endpoints.hdfs_url(settings)
+    producer = kafka_security.flume(settings, settings.files.kafka_key(agent))
     return render(
         "flume/collector.conf.j2",
         bind=settings.flume.collector_bind,
         version=STAMP_VERSION,
         bootstrap=endpoints.kafka_bootstrap(settings),
+        producer=_all_escaped(producer),
+        hop=_all_escaped(security.source(settings, agent)),
         topic=settings.kafka.topic,
         max_request=kafka.MAX_MESSAGE_BYTES,
         master=f"{root}{settings.hdfs.master}/dt=%{{dt}}/server=%{{server}}",
@@ -195,3 +202,7 @@ def collector_port(settings: Settings) -> int:
 def _escaped(value: str) -> str:
     """Java's property files take a backslash away."""
     return re.sub(r"\\", r"\\\\", value)
+
+
+def _all_escaped(pairs: dict[str, str]) -> dict[str, str]:
+    return {key: _escaped(value) for key, value in pairs.items()}

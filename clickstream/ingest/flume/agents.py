@@ -44,6 +44,7 @@ def start(settings: Settings, names: list[str], notify: Notify) -> list[str]:
             for path in _left_open(settings, collector in idle):
                 notify(f"recovered {path}, left open by {collector.name}")
             if collector in idle:
+                kafka.require_tls_as_configured(settings)
                 kafka.ensure_topic(settings)
                 collector.start(notify)
         _start_edges([agent for agent in idle if agent.server], notify)

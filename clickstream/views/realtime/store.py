@@ -22,35 +22,22 @@ word).
 
 import datetime
 import json
-import logging
-import socket
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self
 
-from cassandra import ConsistencyLevel, DriverException, RequestValidationException
-from cassandra.auth import PlainTextAuthProvider
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
+from cassandra import DriverException
+from cassandra.cluster import Cluster, NoHostAvailable
 from cassandra.concurrent import execute_concurrent
-from cassandra.connection import ConnectionException
-from cassandra.policies import (
-    ConstantReconnectionPolicy,
-    DCAwareRoundRobinPolicy,
-    LoadBalancingPolicy,
-    TokenAwarePolicy,
-)
 from cassandra.query import PreparedStatement
 
 from clickstream.alerts import Alert
 from clickstream.clients import endpoints
 from clickstream.config import Settings
-from clickstream.errors import ClickstreamError, NoData, NotRunning, no_line_yet
+from clickstream.errors import NoData, no_line_yet
+from clickstream.views.realtime import ring
 
 PART_S = 600
 CONCURRENCY = 64
-TIMEOUT_S = 20
-CONNECT_TIMEOUT_S = 5
-RECONNECT_S = 2
-FAILURES = (DriverException, NoHostAvailable, ConnectionException)
 
 TABLES = {
     "buckets": """part bigint, metric text, slot bigint, batch_id bigint, piece int, counts text,
@@ -75,8 +62,6 @@ TABLES = {
     "delivered": "sink text PRIMARY KEY, batch_id bigint, n int",
 }
 
-logging.getLogger("cassandra").addHandler(logging.NullHandler())
-
 
 class Store:
     """A connection to the keyspace. A context manager; made by `connect`."""
@@ -91,11 +76,12 @@ class Store:
     def connect(cls, settings: Settings, reader: bool = False) -> Self:
         """Connect, and make keyspace and tables where they are missing.
 
-        A `reader` makes nothing, so that a user who may only SELECT suffices.
-        Raises NotRunning where nothing answers, ClickstreamError where the login is refused, NoData
-        where a reader finds keyspace or tables missing.
+        A `reader` makes nothing and is `cassandra.reader_username` where there is one, so that a
+        role that may only SELECT suffices. Raises NotRunning where nothing answers,
+        ClickstreamError where we are not let in, NoData where a reader finds keyspace or tables
+        missing.
         """
-        cluster = cluster_of(settings)
+        cluster = ring.cluster(settings, reader)
         try:
             store = cls(settings, cluster)
             store._open(reader)
@@ -105,10 +91,10 @@ class Store:
             raise
         except NoHostAvailable as error:
             cluster.shutdown()
-            raise unreachable(settings, error) from error
+            raise ring.unreachable(settings, reader, error) from error
         except DriverException as error:
             cluster.shutdown()
-            raise ClickstreamError(f"Cassandra: {error}") from error
+            raise ring.refusal(error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -124,8 +110,8 @@ class Store:
         """One statement, prepared once; raises NotRunning while there is no answer."""
         try:
             return self._session.execute(self.prepared(cql), values)
-        except FAILURES as error:
-            raise _failure(error) from error
+        except ring.FAILURES as error:
+            raise ring.failure(error) from error
 
     def run_many(self, work: Iterable[tuple[Any, Sequence[Any]]]) -> Iterator[Any]:
         """Many (statement, values) side by side, results in order; raises as `run`.
@@ -139,16 +125,16 @@ class Store:
             )
             for _, result in done:
                 yield result
-        except FAILURES as error:
-            raise _failure(error) from error
+        except ring.FAILURES as error:
+            raise ring.failure(error) from error
 
     def prepared(self, cql: str) -> PreparedStatement:
         """The prepared statement of a CQL text; raises as `run`."""
         if cql not in self._prepared:
             try:
                 statement = self._session.prepare(cql)
-            except FAILURES as error:
-                raise _failure(error) from error
+            except ring.FAILURES as error:
+                raise ring.failure(error) from error
             statement.is_idempotent = True
             self._prepared[cql] = statement
         return self._prepared[cql]
@@ -218,47 +204,3 @@ def alert_values(alert: Alert) -> tuple[Any, ...]:
 def part_of(second: int) -> int:
     """The partition of `buckets` a second lies in, by its first second."""
     return second // PART_S * PART_S
-
-
-def cluster_of(settings: Settings, policy: LoadBalancingPolicy | None = None) -> Cluster:
-    """The ring, not connected yet; `policy` says which nodes are asked, ours by default."""
-    endpoint = endpoints.cassandra(settings)
-    local = DCAwareRoundRobinPolicy(local_dc=endpoint.datacenter)
-    profile = ExecutionProfile(
-        load_balancing_policy=policy or TokenAwarePolicy(local),
-        consistency_level=ConsistencyLevel.LOCAL_QUORUM,
-        request_timeout=TIMEOUT_S,
-    )
-    login = None
-    if endpoint.username:
-        login = PlainTextAuthProvider(endpoint.username, endpoint.password)
-    return Cluster(
-        contact_points=endpoint.hosts,
-        port=endpoint.port,
-        protocol_version=5,
-        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
-        auth_provider=login,
-        connect_timeout=CONNECT_TIMEOUT_S,
-        # Without it a second request waits up to 40 ms for the first one's delayed acknowledgement.
-        sockopts=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
-        # The driver's own doubles its pauses up to ten minutes: too late after an outage of one.
-        reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, None),
-    )
-
-
-def _failure(error: Exception) -> ClickstreamError:
-    if isinstance(error, RequestValidationException):
-        return ClickstreamError("Cassandra refuses a statement")
-    return NotRunning("Cassandra did not answer")
-
-
-def unreachable(settings: Settings, error: NoHostAvailable) -> ClickstreamError:
-    """The error of a ring to which no connection was made."""
-    endpoint = endpoints.cassandra(settings)
-    address = f"{','.join(endpoint.hosts)}:{endpoint.port}"
-    if any("Authentication" in type(each).__name__ for each in error.errors.values()):
-        return ClickstreamError(
-            f"Cassandra at {address} refuses the login",
-            "check cassandra.username and CLICKSTREAM_CASSANDRA__PASSWORD",
-        )
-    return NotRunning(f"Cassandra does not answer at {address}", "start it: clickstream stack up")
