@@ -8,12 +8,12 @@ from clickstream.clients.kafka import MAX_MESSAGE_BYTES, Partition, Topic
 from clickstream.config import Settings
 from clickstream.days import duration
 from clickstream.doctor import clock, endpoint
-from clickstream.doctor.finding import Finding, ok, problem, warning
+from clickstream.doctor.finding import OK, Finding, ok, problem, warning
 from clickstream.status import layers
 
 TIMEOUT_S = 3.0
 PORT = 9092
-ALTER = "kafka-configs.sh --alter --topic {} --add-config {}"
+ALTER = "kafka-configs.sh --alter --add-config {1} --topic {0}"
 
 
 def check(settings: Settings) -> Iterator[Finding]:
@@ -37,7 +37,7 @@ def of_topic(settings: Settings, described: Topic, lag_s: float) -> Iterator[Fin
         text = f"kafka.replication_factor is {wanted}, and there are {described.brokers} brokers"
         yield problem(text, "lower it, or add brokers")
     if not described.partitions:
-        yield ok(f"there is no topic {topic} yet: clickstream ingest start makes it")
+        yield Finding(OK, f"there is no topic {topic} yet", "clickstream ingest start makes it")
         return
     every = described.partitions
     yield _partitions(settings, every)
@@ -51,7 +51,7 @@ def _partitions(settings: Settings, every: Mapping[int, Partition]) -> Finding:
     if len(every) < servers:
         return problem(
             f"topic {topic} has {len(every)} partitions for {servers} servers",
-            f"kafka-topics.sh --alter --topic {topic} --partitions {servers}",
+            f"kafka-topics.sh --alter --partitions {servers} --topic {topic}",
         )
     return ok(f"topic {topic} has {len(every)} partitions for {servers} servers")
 

@@ -7,6 +7,7 @@ import pytest
 from clickstream import config
 from clickstream.clients.kafka import Partition, Topic
 from clickstream.clients.namenode import NameNode
+from clickstream.console.program import spoken
 from clickstream.doctor import agents, cassandra, clock, database, hdfs, kafka, machine, spark
 from clickstream.doctor.finding import OK, PROBLEM, WARNING
 from clickstream.status.part import Part, Problem
@@ -307,6 +308,20 @@ def test_a_misfit_is_named_with_what_to_do(name):
     named = [each for each in findings if text in each.text]
     assert {each.state for each in named} == {state}
     assert named[0].hint
+
+
+def test_no_hint_takes_our_topic_for_our_command(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/opt/clickstream"])
+    named = [
+        of_topic(n=1),
+        of_topic(cleanup_policy="compact"),
+        of_hdfs(denied={"/a": "/a"}),
+        of_ring(copies={"datacenter1": 2}),
+        of_ring(rights=frozenset()),
+    ]
+    hints = [each.hint for findings in named for each in findings if each.hint]
+    assert len(hints) > 5
+    assert [hint for hint in hints if spoken(hint) != hint] == []
 
 
 def fitting():
