@@ -8,6 +8,7 @@ from clickstream.config import Settings
 from clickstream.days import DAY_SECONDS
 from clickstream.doctor import clock, endpoint
 from clickstream.doctor.finding import Finding, ok, problem, warning
+from clickstream.status.part import counted
 from clickstream.views.realtime import ring_status
 from clickstream.views.realtime.ring_status import Ring
 
@@ -80,35 +81,34 @@ def _replication(
     settings: Settings, datacenter: str, copies: int, nodes: int, told: Ring
 ) -> Iterator[Finding]:
     keyspace, wanted = settings.cassandra.keyspace, settings.cassandra.replication_factor
+    replicas, where = counted(copies, "replica"), f"{counted(nodes, 'node')} of {datacenter}"
     if copies > nodes:
-        text = f"keyspace {keyspace} is to have {copies} replicas on {nodes} nodes of {datacenter}"
+        text = f"keyspace {keyspace} is to have {replicas} on {where}"
         yield problem(text, "lower cassandra.replication_factor, or add nodes")
     elif copies == 0:
         text = f"keyspace {keyspace} has no replica in {datacenter}"
         yield problem(text, REPAIR.format(keyspace, datacenter, wanted))
     elif told.copies is not None and copies != wanted:
-        text = (
-            f"keyspace {keyspace} has {copies} replicas, cassandra.replication_factor is {wanted}"
-        )
+        text = f"keyspace {keyspace} has {replicas}, cassandra.replication_factor is {wanted}"
         yield warning(text, f"{REPAIR.format(keyspace, datacenter, wanted)}, then nodetool repair")
     elif copies == 1 < nodes:
-        text = f"keyspace {keyspace} has one replica on {nodes} nodes: a lost disk loses views"
+        text = f"keyspace {keyspace} has one replica on {where}: a lost disk loses views"
         yield warning(text, f"{REPAIR.format(keyspace, datacenter, 3)}, then nodetool repair")
     else:
-        yield ok(f"keyspace {keyspace} has {copies} replicas on {nodes} nodes of {datacenter}")
+        yield ok(f"keyspace {keyspace} has {replicas} on {where}")
 
 
 def _consistency(copies: int, up: int, nodes: int) -> Finding:
     """Reads and writes ask a majority of a row's replicas (LOCAL_QUORUM)."""
     needed = copies // 2 + 1
-    spare = copies - needed
+    spare, replicas = copies - needed, counted(copies, "replica")
     if up < needed:
-        text = f"LOCAL_QUORUM needs {needed} of {copies} replicas, and {up} nodes are up"
+        text = f"LOCAL_QUORUM needs {needed} of {replicas}; nodes that are up: {up}"
         return problem(text, "start nodes: nodetool status")
     if spare == 0 and nodes > 1:
-        text = f"with {copies} replicas LOCAL_QUORUM waits for any node that is down"
+        text = f"with {replicas} LOCAL_QUORUM waits for any node that is down"
         return warning(text, "three replicas let one node go")
-    return ok(f"LOCAL_QUORUM needs {needed} of {copies} replicas")
+    return ok(f"LOCAL_QUORUM needs {needed} of {replicas}")
 
 
 def _sync(told: Ring, copies: int) -> Iterator[Finding]:

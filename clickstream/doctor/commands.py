@@ -15,13 +15,12 @@ def doctor(form: options.Form = "table") -> None:
     """
     from clickstream.console import output
     from clickstream.console.escape import printable
-    from clickstream.console.program import spoken
     from clickstream.doctor.examine import COLUMNS, examine, page
 
     found = examine(options.settings())
     if form == "table":
         for line in page(found):
-            typer.echo(printable(spoken(line)))
+            typer.echo(printable(line))
         typer.echo(found.summary)
     else:
         output.show(found.rows, COLUMNS, form)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import NamedTuple
 
 from clickstream.config import Settings
+from clickstream.console.program import spoken
 from clickstream.doctor import agents, cassandra, clock, database, hdfs, kafka, machine, spark
 from clickstream.doctor.finding import PROBLEM, STATES, Check, Finding, problem
 from clickstream.errors import ClickstreamError
@@ -72,7 +73,7 @@ def page(examination: Examination) -> list[str]:
     width = max(map(len, examination.parts))
     return [
         f"{row['state']:<8} {row['part']:<{width}}  {row['finding']}"
-        + (f": {row['do']}" if row["do"] else "")
+        + (f": {spoken(row['do'])}" if row["do"] else "")
         for row in examination.rows
     ]
 

@@ -9,6 +9,7 @@ from clickstream.clients.namenode import NameNode
 from clickstream.config import Settings
 from clickstream.doctor import clock, endpoint
 from clickstream.doctor.finding import Finding, ok, problem, warning
+from clickstream.status.part import counted
 
 WEB_PORT = 9870
 MAJOR = "3"
@@ -56,17 +57,17 @@ def _version(told: NameNode) -> Finding:
 def _copies(told: NameNode) -> Iterator[Finding]:
     if told.live is None or told.replication is None:
         return
-    nodes = f"{told.live} DataNode{'s' * (told.live != 1)}"
+    nodes, replicas = counted(told.live, "DataNode"), counted(told.replication, "replica")
     if told.live == 0:
         yield problem("no DataNode is up: HDFS takes no file", "start one")
     elif told.replication > told.live:
-        text = f"HDFS is to keep {told.replication} copies of a block, and has {nodes}"
+        text = f"HDFS is to keep {replicas} of a block, and has {nodes}"
         yield warning(text, "add DataNodes, or lower dfs.replication")
     elif told.replication == 1 < told.live:
-        text = f"HDFS keeps one copy of a block on {nodes}: a lost disk loses lines"
+        text = f"HDFS keeps one replica of a block on {nodes}: a lost disk loses lines"
         yield warning(text, "set dfs.replication to 3, and hdfs dfs -setrep 3 on what is there")
     else:
-        yield ok(f"HDFS keeps {told.replication} copies of a block on {nodes}")
+        yield ok(f"HDFS keeps {replicas} of a block on {nodes}")
 
 
 def _room(settings: Settings, told: NameNode) -> Iterator[Finding]:

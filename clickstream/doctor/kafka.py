@@ -8,12 +8,13 @@ from clickstream.clients.kafka import MAX_MESSAGE_BYTES, Partition, Topic
 from clickstream.config import Settings
 from clickstream.days import duration
 from clickstream.doctor import clock, endpoint
-from clickstream.doctor.finding import Finding, ok, problem, warning
+from clickstream.doctor.finding import OK, Finding, ok, problem, warning
 from clickstream.status import layers
+from clickstream.status.part import counted
 
 TIMEOUT_S = 3.0
 PORT = 9092
-ALTER = "kafka-configs.sh --alter --topic {} --add-config {}"
+ALTER = "kafka-configs.sh --alter --add-config {1} --topic {0}"
 
 
 def check(settings: Settings) -> Iterator[Finding]:
@@ -34,10 +35,10 @@ def of_topic(settings: Settings, described: Topic, lag_s: float) -> Iterator[Fin
     """The topic; the oldest record that the stream has not read is `lag_s` old."""
     topic, wanted = settings.kafka.topic, settings.kafka.replication_factor
     if wanted > described.brokers:
-        text = f"kafka.replication_factor is {wanted}, and there are {described.brokers} brokers"
+        text = f"kafka.replication_factor is {wanted}, with {counted(described.brokers, 'broker')}"
         yield problem(text, "lower it, or add brokers")
     if not described.partitions:
-        yield ok(f"there is no topic {topic} yet: clickstream ingest start makes it")
+        yield Finding(OK, f"there is no topic {topic} yet", "clickstream ingest start makes it")
         return
     every = described.partitions
     yield _partitions(settings, every)
@@ -48,41 +49,39 @@ def of_topic(settings: Settings, described: Topic, lag_s: float) -> Iterator[Fin
 
 def _partitions(settings: Settings, every: Mapping[int, Partition]) -> Finding:
     topic, servers = settings.kafka.topic, len(settings.servers)
+    partitions = counted(len(every), "partition")
+    text = f"topic {topic} has {partitions} for {counted(servers, 'server')}"
     if len(every) < servers:
-        return problem(
-            f"topic {topic} has {len(every)} partitions for {servers} servers",
-            f"kafka-topics.sh --alter --topic {topic} --partitions {servers}",
-        )
-    return ok(f"topic {topic} has {len(every)} partitions for {servers} servers")
+        return problem(text, f"kafka-topics.sh --alter --partitions {servers} --topic {topic}")
+    return ok(text)
 
 
 def _copies(settings: Settings, described: Topic) -> Iterator[Finding]:
     topic, wanted = settings.kafka.topic, settings.kafka.replication_factor
     copies = min(each.replicas for each in described.partitions.values())
+    brokers, replicas = counted(described.brokers, "broker"), counted(copies, "replica")
     again = "reassign its partitions: kafka-reassign-partitions.sh"
     if copies < wanted:
-        text = f"topic {topic} has {copies} replicas, kafka.replication_factor asks for {wanted}"
+        text = f"topic {topic} has {replicas}, kafka.replication_factor asks for {wanted}"
         yield warning(text, again)
     elif copies == 1 and described.brokers > 1:
-        text = f"topic {topic} has 1 replica on {described.brokers} brokers: a lost one loses lines"
+        text = f"topic {topic} has {replicas} on {brokers}: a lost one loses lines"
         yield warning(text, f"set kafka.replication_factor, and {again}")
     else:
-        yield ok(f"topic {topic} has {copies} replicas on {described.brokers} brokers")
+        yield ok(f"topic {topic} has {replicas} on {brokers}")
 
 
 def _in_sync(topic: str, every: Mapping[int, Partition], least: int) -> Iterator[Finding]:
     copies = min(each.replicas for each in every.values())
     lower = ALTER.format(topic, f"min.insync.replicas={max(1, copies - 1)}")
+    setting = f"min.insync.replicas is {least} of {counted(copies, 'replica')}"
     if least > copies:
-        text = f"topic {topic} takes no line: min.insync.replicas is {least} of {copies} replicas"
-        yield problem(text, lower)
+        yield problem(f"topic {topic} takes no line: {setting}", lower)
     elif least == copies > 1:
-        text = (
-            f"topic {topic} takes no line while one broker is down: min.insync.replicas is {least}"
-        )
-        yield warning(f"{text} of {copies} replicas", lower)
+        text = f"topic {topic} takes no line while one broker is down: {setting}"
+        yield warning(text, lower)
     elif least == 1 < copies:
-        text = f"topic {topic} acknowledges what one broker has: min.insync.replicas is 1"
+        text = f"topic {topic} acknowledges what one broker has: {setting}"
         yield warning(text, ALTER.format(topic, "min.insync.replicas=2"))
     for number, each in sorted(every.items()):
         if each.leader < 0:

@@ -7,6 +7,7 @@ import pytest
 from clickstream import config
 from clickstream.clients.kafka import Partition, Topic
 from clickstream.clients.namenode import NameNode
+from clickstream.console.program import spoken
 from clickstream.doctor import agents, cassandra, clock, database, hdfs, kafka, machine, spark
 from clickstream.doctor.finding import OK, PROBLEM, WARNING
 from clickstream.status.part import Part, Problem
@@ -99,7 +100,7 @@ def of_agents(**row):
 
 MISFITS = {
     # Kafka
-    "fewer partitions than servers": (of_topic(n=1), PROBLEM, "has 1 partitions for 2 servers"),
+    "fewer partitions than servers": (of_topic(n=1), PROBLEM, "has 1 partition for 2 servers"),
     "one replica": (
         of_topic(partition=Partition(1, 1, 1), flags={"kafka.replication_factor": "1"}),
         WARNING,
@@ -113,7 +114,7 @@ MISFITS = {
     "more replicas than brokers": (
         of_topic(brokers=1),
         PROBLEM,
-        "kafka.replication_factor is 3, and there are 1 brokers",
+        "kafka.replication_factor is 3, with 1 broker",
     ),
     "a write needs more replicas than there are": (
         of_topic(min_insync_replicas="4"),
@@ -166,9 +167,9 @@ MISFITS = {
     "more copies than nodes": (
         of_hdfs(live=2),
         WARNING,
-        "3 copies of a block, and has 2",
+        "3 replicas of a block, and has 2",
     ),
-    "one copy": (of_hdfs(replication=1), WARNING, "one copy of a block on 3 DataNodes"),
+    "one copy": (of_hdfs(replication=1), WARNING, "one replica of a block on 3 DataNodes"),
     "no room for the open files": (
         of_hdfs(remaining=5 * GB),
         PROBLEM,
@@ -210,7 +211,7 @@ MISFITS = {
     "more replicas than nodes": (
         of_ring(nodes={"datacenter1": (1, 1)}),
         PROBLEM,
-        "3 replicas on 1 nodes",
+        "3 replicas on 1 node of",
     ),
     "another replication than the settings": (
         of_ring(copies={"datacenter1": 2}),
@@ -221,7 +222,7 @@ MISFITS = {
     "no quorum": (
         of_ring(nodes={"datacenter1": (1, 3)}),
         PROBLEM,
-        "LOCAL_QUORUM needs 2 of 3 replicas, and 1 nodes are up",
+        "LOCAL_QUORUM needs 2 of 3 replicas; nodes that are up: 1",
     ),
     "a quorum of both": (
         of_ring(copies={"datacenter1": 2}, flags={"cassandra.replication_factor": "2"}),
@@ -307,6 +308,20 @@ def test_a_misfit_is_named_with_what_to_do(name):
     named = [each for each in findings if text in each.text]
     assert {each.state for each in named} == {state}
     assert named[0].hint
+
+
+def test_no_hint_takes_our_topic_for_our_command(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/opt/clickstream"])
+    named = [
+        of_topic(n=1),
+        of_topic(cleanup_policy="compact"),
+        of_hdfs(denied={"/a": "/a"}),
+        of_ring(copies={"datacenter1": 2}),
+        of_ring(rights=frozenset()),
+    ]
+    hints = [each.hint for findings in named for each in findings if each.hint]
+    assert len(hints) > 5
+    assert [hint for hint in hints if spoken(hint) != hint] == []
 
 
 def fitting():

@@ -18,7 +18,7 @@ import psutil
 
 from clickstream import cli, config
 from clickstream.clients import endpoints
-from clickstream.config import Settings
+from clickstream.config import Settings, layers
 from clickstream.config.sections import Ports
 from clickstream.console import options
 from clickstream.runtime.process import Child
@@ -39,7 +39,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 def forget_environment() -> None:
     """Whatever the environment says of this project's settings shall not reach a test."""
     for name in [name for name in os.environ if name.startswith(config.PREFIX)]:
-        if config.NESTED in name or name in ("CLICKSTREAM_HOME", "CLICKSTREAM_CONFIG"):
+        if layers.NESTED in name or name in ("CLICKSTREAM_HOME", "CLICKSTREAM_CONFIG"):
             del os.environ[name]
 
 
