@@ -6,6 +6,7 @@ One partition per server, in the order of `servers`, so each server's lines keep
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -57,11 +58,16 @@ class Partition(NamedTuple):
 
 
 class Topic(NamedTuple):
-    """How many brokers there are, and the topic: no partitions where there is none yet."""
+    """How many brokers there are, and the topic: no partitions where there is none yet.
+
+    `config` is None where our user may not ask for it; `rights` are the operations on the topic
+    that it is allowed, None where the brokers do not say.
+    """
 
     brokers: int
     partitions: Mapping[int, Partition]
-    config: Mapping[str, str]
+    config: Mapping[str, str] | None
+    rights: frozenset[str] | None = None
 
 
 def answers(bootstrap: str, timeout_s: float) -> bool:
@@ -160,13 +166,29 @@ def describe(settings: Settings, timeout_s: float) -> Topic:
         known = admin.list_topics(timeout=timeout_s)
         if topic not in known.topics:
             return Topic(len(known.brokers), {}, {})
-        answer = admin.describe_configs([wanted], request_timeout=timeout_s)[wanted]
-        config = {name: str(entry.value) for name, entry in answer.result(timeout_s).items()}
+        asked = admin.describe_configs([wanted], request_timeout=timeout_s)[wanted]
+        described = admin.describe_topics(
+            TopicCollection([topic]),
+            include_authorized_operations=True,
+            request_timeout=timeout_s,
+        )[topic].result(timeout_s)
+        config = _config(asked, timeout_s)
     partitions = {
         number: Partition(each.leader, len(each.replicas), len(each.isrs))
         for number, each in known.topics[topic].partitions.items()
     }
-    return Topic(len(known.brokers), partitions, config)
+    allowed = described.authorized_operations
+    rights = None if allowed is None else frozenset(each.name for each in allowed)
+    return Topic(len(known.brokers), partitions, config, rights)
+
+
+def _config(asked: "Future[Any]", timeout_s: float) -> dict[str, str] | None:
+    try:
+        return {name: str(entry.value) for name, entry in asked.result(timeout_s).items()}
+    except KafkaException as error:
+        if error.args[0].code() in NO_RIGHT:
+            return None
+        raise
 
 
 def consume(settings: Settings, partitions: Collection[int] | None = None) -> Iterator[Record]:

@@ -114,6 +114,19 @@ def problem(host: str, port: int, ours: Material, check_name: bool = True) -> Pr
         return _handshake(plain, host, ours, check_name)
 
 
+def valid_until(host: str, port: int, ours: Material, check_name: bool = True) -> float:
+    """Epoch seconds until which a server's certificate is valid; asked where there is no `problem`.
+
+    Raises OSError where the handshake fails by now.
+    """
+    with (
+        socket.create_connection((host, port), TIMEOUT_S) as plain,
+        ours.context(check_name).wrap_socket(plain, server_hostname=host) as wrapped,
+    ):
+        certificate = wrapped.getpeercert() or {}
+    return ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+
+
 def problem_of(error: ssl.SSLError, host: str, ours: Material) -> Problem:
     """What an error of a handshake says of a server; also of one that a client made itself."""
     if isinstance(error, ssl.SSLCertVerificationError):

@@ -7,7 +7,7 @@ from clickstream import clocks
 from clickstream.config import Settings
 from clickstream.days import duration
 from clickstream.doctor.finding import Finding, ok, problem, warning
-from clickstream.errors import NoData, NotRunning
+from clickstream.errors import ClickstreamError, NoData
 from clickstream.views.realtime import RealTime
 
 NOTICED_S = 2.0
@@ -34,7 +34,7 @@ def events(settings: Settings) -> Iterator[Finding]:
             latest = views.latest_by_server()
     except NoData:
         latest = {}
-    except NotRunning:  # which the check of Cassandra says
+    except ClickstreamError:  # which the check of Cassandra says
         return
     yield from of_servers(latest, time.time(), settings.speed.window_seconds)
 

@@ -25,7 +25,22 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield from (found := endpoint.reached("the database", where, "database.url"))
     if where and endpoint.nobody_answers(found):
         return
-    yield from of(url.database or "", batch_server.asked(settings))
+    told = batch_server.asked(settings)
+    yield from of_tls(url.host or "", "ssl_ca" in url.query, told)
+    yield from of(url.database or "", told)
+
+
+def of_tls(host: str, checked: bool, told: Server) -> Iterator[Finding]:
+    """The connection to a server on a host; `checked`: it must show a certificate we trust."""
+    if told.tls and told.valid_until is not None:
+        yield endpoint.validity("the database speaks TLS; its certificate", told.valid_until)
+    if not host or endpoints.is_loopback(host):
+        return
+    hint = "add ssl_ca=FILE to database.url"
+    if not told.tls:
+        yield warning(f"the database at {host} is spoken to without TLS", hint)
+    elif not checked:
+        yield warning(f"nobody checks that the database at {host} is the right one", hint)
 
 
 def of(database: str, told: Server) -> Iterator[Finding]:

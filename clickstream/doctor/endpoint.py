@@ -4,12 +4,17 @@ What an endpoint says of TLS belongs here, too, and is asked before any login.
 """
 
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
+from clickstream.clients import endpoints, tls
+from clickstream.clients.tls import Material
+from clickstream.days import DAY_SECONDS
 from clickstream.doctor.finding import PROBLEM, Finding, ok, problem, warning
 
 TIMEOUT_S = 1.0
+SOON_DAYS = 30
 
 Address = tuple[str, int]
 
@@ -38,6 +43,37 @@ def _reached(name: str, addresses: Sequence[Address], setting: str) -> Iterator[
             hint = f"is {setting} right, and the way there open?"
             made = warning if some else problem
             yield made(f"{where} is not reached: {failures[address]}", hint)
+
+
+def secured(
+    name: str, addresses: Sequence[Address], ours: Material, check_name: bool = True
+) -> Iterator[Finding]:
+    """Whether each address speaks TLS with a certificate that we trust, and for how long."""
+    for address in addresses:
+        where = f"{name} at {_text(address)}"
+        if wrong := tls.problem(*address, ours, check_name):
+            yield problem(f"{where}: {wrong.reason}", wrong.hint)
+            continue
+        try:
+            until = tls.valid_until(*address, ours, check_name)
+        except OSError as error:
+            yield problem(f"{where}: TLS failed ({error})", "ask again")
+            continue
+        yield validity(f"{where} speaks TLS; its certificate", until)
+
+
+def validity(certificate: str, until: float) -> Finding:
+    """How long a certificate is still valid; `until` is epoch seconds."""
+    days = int((until - time.time()) // DAY_SECONDS)
+    text = f"{certificate} is valid for {days} days"
+    return ok(text) if days >= SOON_DAYS else warning(text, "have it renewed in time")
+
+
+def in_clear(name: str, addresses: Sequence[Address], hint: str) -> Iterator[Finding]:
+    """A warning where a service on another host is spoken to without TLS."""
+    if strangers := [each for each in addresses if not endpoints.is_loopback(each[0])]:
+        where = ", ".join(map(_text, strangers))
+        yield warning(f"{name} at {where} is spoken to without TLS", hint)
 
 
 def addresses(text: str, port: int) -> list[Address]:

@@ -7,7 +7,17 @@ from typing import NamedTuple
 
 from clickstream.config import Settings
 from clickstream.console.program import spoken
-from clickstream.doctor import agents, cassandra, clock, database, hdfs, kafka, machine, spark
+from clickstream.doctor import (
+    agents,
+    cassandra,
+    clock,
+    collector,
+    database,
+    hdfs,
+    kafka,
+    machine,
+    spark,
+)
 from clickstream.doctor.finding import PROBLEM, STATES, Check, Finding, problem
 from clickstream.errors import ClickstreamError
 from clickstream.rows import Rows
@@ -24,6 +34,7 @@ CHECKS: dict[str, Check] = {
     "database": database.check,
     "spark": spark.check,
     "agents": agents.check,
+    "collector": collector.check,
     "events": clock.events,
 }
 

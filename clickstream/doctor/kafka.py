@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 
-from clickstream.clients import endpoints, kafka
+from clickstream.clients import endpoints, kafka, kafka_security, tls
 from clickstream.clients.kafka import MAX_MESSAGE_BYTES, Partition, Topic
 from clickstream.config import Settings
 from clickstream.days import duration
@@ -23,6 +23,13 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield from (found := endpoint.reached("Kafka", bootstrap, "kafka.bootstrap"))
     if endpoint.nobody_answers(found):
         return
+    if kafka_security.uses_tls(settings):
+        found = list(endpoint.secured("Kafka", bootstrap, tls.material(settings)))
+        yield from found
+        if endpoint.nobody_answers(found):
+            return
+    else:
+        yield from endpoint.in_clear("Kafka", bootstrap, 'set kafka.security = "SASL_SSL"')
     described = kafka.describe(settings, TIMEOUT_S)
     rows = layers.topic(settings).rows if described.partitions else []
     behind = [row["behind_seconds"] for row in rows if row["behind"]]
@@ -41,10 +48,35 @@ def of_topic(settings: Settings, described: Topic, lag_s: float) -> Iterator[Fin
         yield Finding(OK, f"there is no topic {topic} yet", "clickstream ingest start makes it")
         return
     every = described.partitions
+    if described.rights is not None and kafka_security.uses_login(settings):
+        yield _rights(settings, described.rights)
     yield _partitions(settings, every)
     yield from _copies(settings, described)
+    if described.config is None:
+        text = f"our user may not ask how topic {topic} is configured: retention is not checked"
+        yield warning(text, _grant(settings, "DescribeConfigs"))
+        return
     yield from _in_sync(topic, every, int(described.config.get("min.insync.replicas", 1)))
     yield from _kept(topic, described.config, lag_s)
+
+
+def _rights(settings: Settings, rights: frozenset[str]) -> Finding:
+    """What our user may do with the topic: this host's part may need to write, to read, or both."""
+    user, topic = settings.kafka.username, settings.kafka.topic
+    text = f"Kafka lets {user} in, which may"
+    if settings.files.agent(settings.collector).exists() and "WRITE" not in rights:
+        wrong = f"{text} not write to topic {topic}, and {settings.collector} is on this host"
+        return problem(wrong, _grant(settings, "Write"))
+    allowed = [each.lower() for each in ("READ", "WRITE") if each in rights]
+    if not allowed:
+        return problem(f"{text} neither read nor write topic {topic}", _grant(settings, "Read"))
+    return ok(f"{text} {' and '.join(allowed)} topic {topic}")
+
+
+def _grant(settings: Settings, operation: str) -> str:
+    user, topic = settings.kafka.username, settings.kafka.topic
+    who = f"--allow-principal User:{user}"
+    return f"kafka-acls.sh --add --topic {topic} {who} --operation {operation}"
 
 
 def _partitions(settings: Settings, every: Mapping[int, Partition]) -> Finding:

@@ -1,6 +1,7 @@
 """What the database of the batch views says of itself: version, clock, settings, rights."""
 
 import re
+import ssl
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ _FACTS = """SELECT VERSION() AS version, UNIX_TIMESTAMP(NOW(6)) AS now, DATABASE
     @@max_allowed_packet AS max_allowed_packet, @@character_set_client AS character_set_client,
     @@character_set_results AS character_set_results,
     @@innodb_flush_log_at_trx_commit AS innodb_flush_log_at_trx_commit"""
+_TLS = "SHOW SESSION STATUS WHERE Variable_name IN ('Ssl_cipher', 'Ssl_server_not_after')"
 _GRANT = re.compile(r"GRANT (.+?) ON (\S+) TO ")
 _EVERY = {"*.*", "*"}
 
@@ -23,7 +25,8 @@ class Server(NamedTuple):
     """The answers; of SQLite, which is a file, only its `kind`.
 
     `rights` are the writer's in its database, `reader_rights` the reader's, None where reports are
-    answered as the writer.
+    answered as the writer. `tls`: the connection is encrypted; `valid_until`: epoch seconds, the
+    end of its certificate.
     """
 
     kind: str
@@ -32,6 +35,8 @@ class Server(NamedTuple):
     settings: Mapping[str, str] = {}
     rights: frozenset[str] = frozenset()
     reader_rights: frozenset[str] | None = None
+    tls: bool = False
+    valid_until: float | None = None
 
 
 def asked(settings: Settings) -> Server:
@@ -41,15 +46,19 @@ def asked(settings: Settings) -> Server:
     """
     writer, reader = (endpoints.database_url(settings, each) for each in (False, True))
     facts, rights = _asked(writer)
+    reader_rights = None if reader == writer else _asked(reader)[1]
     if not facts:
         return Server(writer.get_backend_name())
+    until = facts.pop("Ssl_server_not_after", "")
     return Server(
         writer.get_backend_name(),
         str(facts.pop("version")),
         float(facts.pop("now")) - time.time(),
         {name: str(value) for name, value in facts.items()},
         rights,
-        None if reader == writer else _asked(reader)[1],
+        reader_rights,
+        bool(facts.get("Ssl_cipher")),
+        ssl.cert_time_to_seconds(until) if until else None,
     )
 
 
@@ -71,6 +80,7 @@ def _asked(url: sa.URL) -> tuple[dict[str, Any], frozenset[str]]:
             if engine.dialect.name not in ("mysql", "mariadb"):
                 return {}, frozenset()
             facts = dict(connection.execute(sa.text(_FACTS)).mappings().one())
+            facts |= dict(connection.execute(sa.text(_TLS)).tuples())
             grants = connection.execute(sa.text("SHOW GRANTS")).scalars().all()
             return facts, rights_in(str(facts["name"]), map(str, grants))
     finally:

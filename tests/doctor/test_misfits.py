@@ -8,7 +8,18 @@ from clickstream import config
 from clickstream.clients.kafka import Partition, Topic
 from clickstream.clients.namenode import NameNode
 from clickstream.console.program import spoken
-from clickstream.doctor import agents, cassandra, clock, database, hdfs, kafka, machine, spark
+from clickstream.days import DAY_SECONDS
+from clickstream.doctor import (
+    agents,
+    cassandra,
+    clock,
+    database,
+    endpoint,
+    hdfs,
+    kafka,
+    machine,
+    spark,
+)
 from clickstream.doctor.finding import OK, PROBLEM, WARNING
 from clickstream.status.part import Part, Problem
 from clickstream.views.batch_server import Server, rights_in
@@ -86,6 +97,14 @@ def of_server(told=None, **changed):
     return database.of(
         "clickstream", SERVER._replace(settings=SERVER.settings | (told or {}), **changed)
     )
+
+
+def of_user(rights, **changed):
+    """Of a topic whose brokers ask for a login; the collector is on this host where `home` is."""
+    home = changed.pop("home", None)
+    flags = {"kafka.bootstrap": "b:1", "kafka.security": "SASL_SSL", "kafka.username": "u"}
+    given = config.load(home=home, flags=flags | {"kafka.replication_factor": "3"})
+    return kafka.of_topic(given, TOPIC._replace(rights=frozenset(rights), **changed), 0.0)
 
 
 def of_events(**latest):
@@ -272,6 +291,52 @@ MISFITS = {
         "may do more than read: INSERT",
     ),
     "a database's clock": (of_server(ahead_s=5.0), WARNING, "the database is 5 s ahead of ours"),
+    # TLS and logins
+    "a certificate that ends soon": (
+        [endpoint.validity("it", time.time() + 9.5 * DAY_SECONDS)],
+        WARNING,
+        "it is valid for 9 days",
+    ),
+    "a service elsewhere without TLS": (
+        endpoint.in_clear("Kafka", [("10.0.0.1", 9092), ("127.0.0.1", 9092)], "x"),
+        WARNING,
+        "Kafka at 10.0.0.1:9092 is spoken to without TLS",
+    ),
+    "a user whom the topic does nothing for": (
+        of_user({"DESCRIBE"}),
+        PROBLEM,
+        "u in, which may neither read nor write topic clickstream",
+    ),
+    "a topic of which nobody tells": (
+        of_user({"READ"}, config=None),
+        WARNING,
+        "retention is not checked",
+    ),
+    "a role that reads nothing": (
+        [cassandra.of_reader("k", "r", frozenset())],
+        PROBLEM,
+        "role r of cassandra.reader_username may not read k",
+    ),
+    "a role that may do all": (
+        [cassandra.of_reader("k", "r", None)],
+        WARNING,
+        "may do everything",
+    ),
+    "a role that writes": (
+        [cassandra.of_reader("k", "r", frozenset({"SELECT", "MODIFY"}))],
+        WARNING,
+        "may do more than read: MODIFY",
+    ),
+    "a database that is not checked": (
+        database.of_tls("db.example", False, SERVER._replace(tls=True)),
+        WARNING,
+        "nobody checks that the database at db.example",
+    ),
+    "a database without TLS": (
+        database.of_tls("db.example", False, SERVER),
+        WARNING,
+        "is spoken to without TLS",
+    ),
     # the rest
     "events of tomorrow": (of_events(a=1_086_400), PROBLEM, "event of a is 1 d ahead of our clock"),
     "a server behind": (of_events(a=900_000, b=999_999), WARNING, "a is 1 d 3 h behind"),
@@ -331,6 +396,12 @@ def fitting():
     yield from of_ring()
     yield from of_ring(rights=frozenset({"SELECT", "MODIFY"}))
     yield from of_server()
+    yield from of_user({"READ", "WRITE"})
+    yield cassandra.of_reader("k", "r", frozenset({"SELECT"}))
+    yield endpoint.validity("it", time.time() + 90 * DAY_SECONDS)
+    yield from endpoint.in_clear("Kafka", [("127.0.0.1", 9092)], "x")
+    tomorrow = time.time() + 60 * DAY_SECONDS
+    yield from database.of_tls("db.example", True, SERVER._replace(tls=True, valid_until=tomorrow))
     yield from of_events(a=999_999, b=999_900)
     yield from of_agents()
     yield machine.python((3, 11))

@@ -1,9 +1,11 @@
 """What a Cassandra ring says of itself: its nodes, their settings, the keyspace, its clock."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from cassandra import DriverException
 from cassandra.cluster import Cluster, NoHostAvailable, Session
 from cassandra.policies import RoundRobinPolicy
 
@@ -37,14 +39,26 @@ class Ring(NamedTuple):
 def asked(settings: Settings) -> Ring:
     """Ask the ring, from whichever datacenter; changes nothing.
 
-    Raises NotRunning where nothing answers, ClickstreamError where the login is refused.
+    Raises NotRunning where nothing answers, ClickstreamError where we are not let in.
     """
-    cluster = ring.cluster(settings, reader=False, policy=RoundRobinPolicy())
+    with _connected(settings, reader=False) as (cluster, session):
+        return _ring(settings, cluster, session)
+
+
+def reader_rights(settings: Settings) -> frozenset[str] | None:
+    """The permissions of the role that only reads; None and raises as `asked`."""
+    with _connected(settings, reader=True) as (_, session):
+        return _rights(session, settings, settings.cassandra.reader_username)
+
+
+@contextmanager
+def _connected(settings: Settings, reader: bool) -> Iterator[tuple[Cluster, Session]]:
+    cluster = ring.cluster(settings, reader, RoundRobinPolicy())
     try:
-        return _ring(settings, cluster, cluster.connect())
+        yield cluster, cluster.connect()
     except NoHostAvailable as error:
-        raise ring.unreachable(settings, False, error) from error
-    except FAILURES as error:
+        raise ring.unreachable(settings, reader, error) from error
+    except DriverException as error:
         raise ring.refusal(error) from error
     finally:
         cluster.shutdown()
@@ -63,7 +77,7 @@ def _ring(settings: Settings, cluster: Cluster, session: Session) -> Ring:
         nodes=nodes,
         commitlog_sync={host.address: _sync(session, host) for host in hosts if host.is_up},
         copies=_copies(cluster, settings.cassandra.keyspace),
-        rights=_rights(session, settings),
+        rights=_rights(session, settings, settings.cassandra.username),
     )
 
 
@@ -86,8 +100,7 @@ def _copies(cluster: Cluster, keyspace: str) -> dict[str, int] | None:
     return {name: int(factor.all_replicas) for name, factor in by_datacenter.items()}
 
 
-def _rights(session: Session, settings: Settings) -> frozenset[str] | None:
-    user = settings.cassandra.username
+def _rights(session: Session, settings: Settings, user: str) -> frozenset[str] | None:
     if not user:
         return None
     role = '"{}"'.format(user.replace('"', '""'))
