@@ -98,6 +98,9 @@ def demo(
         bool,
         typer.Option("--dashboard", help="Traffic that goes on, on a page, until Ctrl-C."),
     ] = False,
+    secure: Annotated[
+        bool, typer.Option("--secure", help="On a stack with TLS and logins: stack up --secure.")
+    ] = False,
 ) -> None:
     """The whole story: every stage on real services, each figure compared with known answers.
 
@@ -112,11 +115,11 @@ def demo(
     settings = options.settings()
     if dashboard:
         if keep or stop_before_batch:
-            raise UsageError("--dashboard runs until Ctrl-C: it excludes the other options")
-        demos.live(settings, typer.echo, dashboard_commands.opener(open_=True))
+            raise UsageError("--dashboard runs until Ctrl-C: leave --keep and --stop-before-batch")
+        demos.live(settings, typer.echo, dashboard_commands.opener(open_=True), secure)
         return
     keep = keep or stop_before_batch
-    compared = demos.demo(settings, keep, typer.echo, stop_before_batch)
+    compared = demos.demo(settings, keep, typer.echo, stop_before_batch, secure)
     for each in compared:
         typer.echo(f"\n$ clickstream report {each.report}\n{each.table}", nl=False)
     typer.echo("")

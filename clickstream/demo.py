@@ -65,18 +65,20 @@ def home_of(settings: Settings) -> Path:
 
 
 def demo(
-    settings: Settings, keep: bool, progress: Progress, before_batch: bool = False
+    settings: Settings,
+    keep: bool,
+    progress: Progress,
+    before_batch: bool = False,
+    secure: bool = False,
 ) -> list[Comparison]:
     """Make, ingest, count, report and compare; a comparison for each report of the truth.
 
     Everything happens in `home_of(settings)`, which is recreated, and stopped in the end unless
     `keep`. `before_batch`: the batch layer does not run, and only reports are asked that do
-    without it.
+    without it. `secure`: on a stack with TLS and logins.
     Raises UsageError where the configuration names a store: the demo must not write there.
     """
-    own = _own_settings(settings)
-    tear_down(own)
-    own.files.empty()
+    own = _emptied(settings, secure)
     kept = False
     try:
         compared = _story(own, progress, before_batch)
@@ -88,7 +90,9 @@ def demo(
     return compared
 
 
-def live(settings: Settings, progress: Progress, started: Callable[[str], None]) -> None:
+def live(
+    settings: Settings, progress: Progress, started: Callable[[str], None], secure: bool = False
+) -> None:
     """The stack with days that end now and traffic that goes on, and the dashboard over it.
 
     `started` gets the address of the page. Until Ctrl-C or SIGTERM, which stop everything. Raises
@@ -96,9 +100,7 @@ def live(settings: Settings, progress: Progress, started: Callable[[str], None])
     """
     from clickstream.dashboard import run as dashboard
 
-    own = _own_settings(settings)
-    tear_down(own)
-    own.files.empty()
+    own = _emptied(settings, secure)
     try:
         with signals_interrupt():
             _run(own, progress, _days_until_now)
@@ -143,6 +145,15 @@ def _own_settings(settings: Settings) -> Settings:
                 "run it without that setting",
             )
     return config.load(settings.origin.file, home_of(settings), settings.origin.flags)
+
+
+def _emptied(settings: Settings, secure: bool) -> Settings:
+    """The settings of the demo's own home, which is empty then."""
+    own = _own_settings(settings)
+    tear_down(own)
+    own.files.empty()
+    own = _own_settings(settings)
+    return local.secured(own) if secure else own
 
 
 def _story(settings: Settings, progress: Progress, before_batch: bool) -> list[Comparison]:

@@ -32,6 +32,7 @@ _AGENTS = "agents"
 _FOLLOW = "follow"
 _SPEED = "speed"
 _DASHBOARD = "dashboard"
+_SECURITY = "security"
 _STATE = ".json"
 # What commands may put into a folder before the first `stack up` claims it: the ledger with
 # SQLite's files and its predecessors, drafts; the locks of earlier versions lay at the top.
@@ -230,6 +231,15 @@ class Home:
     def password(self, user: str = "") -> Path:
         """The password of the local MariaDB's owner, or of another user (mode 0600)."""
         return self.service("mariadb") / (f"password.{user}" if user else "password")
+
+    def security(self, name: str) -> Path:
+        """A certificate, key or password of a secured local stack (mode 0600)."""
+        return self.root / _SECURITY / name
+
+    @property
+    def is_secured(self) -> bool:
+        """True where the local stack of the home was made with TLS and logins."""
+        return self.security("ca.pem").is_file()
 
     @property
     def demo(self) -> "Home":

@@ -70,7 +70,8 @@ def cassandra(settings: "Settings", reader: bool = False) -> CassandraEndpoint:
         place = given.hosts, given.port, given.datacenter
     else:
         place = [LOOPBACK], _local(settings, "cassandra", "Cassandra"), "datacenter1"
-    return CassandraEndpoint(*place, username, password, bool(given.hosts) and given.tls, reader)
+    secured = given.tls and (bool(given.hosts) or settings.files.is_secured)
+    return CassandraEndpoint(*place, username, password, secured, reader)
 
 
 def database_url(settings: "Settings", reader: bool = False) -> "URL":
@@ -88,7 +89,9 @@ def database_url(settings: "Settings", reader: bool = False) -> "URL":
     if reader and password_file(settings.home, DATABASE_READER).exists():
         user = DATABASE_READER
     password = password_file(settings.home, user).read_text().strip()
-    return URL.create("mysql+pymysql", user, password, LOOPBACK, port, DATABASE)
+    files = settings.files
+    options = {"ssl_ca": str(files.security("ca.pem"))} if files.is_secured else {}
+    return URL.create("mysql+pymysql", user, password, LOOPBACK, port, DATABASE, options)
 
 
 def _configured_url(settings: "Settings", prefix: str) -> "URL":

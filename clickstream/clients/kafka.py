@@ -70,14 +70,13 @@ class Topic(NamedTuple):
     rights: frozenset[str] | None = None
 
 
-def answers(bootstrap: str, timeout_s: float) -> bool:
-    """Whether a broker is there and its group coordinator answers.
+def answers(client: Mapping[str, str], timeout_s: float) -> bool:
+    """Whether a broker is there and its group coordinator answers; `client` are librdkafka's keys.
 
     Asked by a consumer and not by an AdminClient: Python crashed once with the latter, whose
     futures are set by a thread of its own, when the client was dropped right after.
     """
-    settings = {"bootstrap.servers": bootstrap, "group.id": GROUP, "log_level": 0}
-    consumer = Consumer(settings)
+    consumer = Consumer({**client, "group.id": GROUP, "log_level": 0})
     try:
         consumer.committed([TopicPartition("clickstream-ready", 0)], timeout=timeout_s)
     except KafkaException:

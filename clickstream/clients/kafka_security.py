@@ -21,8 +21,9 @@ _SCRAM = "scram.ScramLoginModule"
 
 
 def protocol(settings: "Settings") -> str:
-    """What to speak: as configured, and PLAINTEXT with the local stack."""
-    return settings.kafka.security if settings.kafka.bootstrap else PLAINTEXT
+    """What to speak: as configured, and PLAINTEXT with a local stack that is not secured."""
+    here = not settings.kafka.bootstrap and not settings.files.is_secured
+    return PLAINTEXT if here else settings.kafka.security
 
 
 def uses_tls(settings: "Settings") -> bool:

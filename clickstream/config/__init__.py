@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator
 
-from clickstream.config import layers, secrets
+from clickstream.config import layers, secrets, secured
 from clickstream.config.layers import PREFIX, Tree
 from clickstream.config.sections import (
     Alerts,
@@ -154,7 +154,7 @@ def load(
     given = json.loads(os.environ.get(FLAGS, "{}")) | dict(flags or {})
     root = _home(home)
     found = _file(file, root)
-    sources = _sources(given, found)
+    sources = _sources(given, found, Home(root))
     try:
         settings = Settings.model_validate(_merged([tree for _, tree in sources]))
     except ValidationError as error:
@@ -165,7 +165,9 @@ def load(
     return settings
 
 
-def _sources(flags: Mapping[str, str], file: Path | None) -> tuple[tuple[str, Tree], ...]:
+def _sources(
+    flags: Mapping[str, str], file: Path | None, home: Home
+) -> tuple[tuple[str, Tree], ...]:
     """What each source gives; raises UsageError where a secret stands where others can read it."""
     secret = set(secrets.keys(Settings))
     flagged = layers.parsed({tuple(key.split(".")): text for key, text in flags.items()}, secret)
@@ -174,8 +176,9 @@ def _sources(flags: Mapping[str, str], file: Path | None) -> tuple[tuple[str, Tr
     secrets.refuse_in_flags(flagged, secret)
     if file:
         secrets.refuse_in_public(written, secret, file)
-    trees = secrets.nearest([flagged, variables, written], secret)
-    return tuple(zip(("flag", "environment", "file"), trees, strict=True))
+    local = secured.tree(home, layers.laid_over([flagged, variables, written]))
+    trees = secrets.nearest([flagged, variables, written, local], secret)
+    return tuple(zip(("flag", "environment", "file", "secured stack"), trees, strict=True))
 
 
 def shown(settings: Settings) -> list[Shown]:

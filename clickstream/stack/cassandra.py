@@ -2,8 +2,9 @@
 
 from typing import ClassVar
 
-from clickstream.clients.endpoints import LOOPBACK, port_open
+from clickstream.clients.endpoints import port_open
 from clickstream.runtime import jars
+from clickstream.stack import cassandra_roles
 from clickstream.stack.service import Commands, Processes, Service
 
 MAIN = "org.apache.cassandra.service.CassandraDaemon"
@@ -50,7 +51,7 @@ class Cassandra(Service):
     def prepare(self) -> None:
         """cassandra.yaml and its log's format."""
         self._write(
-            self._rendered("cassandra/cassandra.yaml", ports=self.ports),
+            self._rendered("cassandra/cassandra.yaml", ports=self.ports, security=self.security),
             self._rendered("cassandra/logback.xml"),
         )
 
@@ -77,17 +78,8 @@ class Cassandra(Service):
     def ready(self, process: str) -> bool:
         """Tell whether it answers a query."""
         # Before the port is open the driver would only fill the log with its attempts.
-        return port_open(self.ports[process]) and self._answers()
-
-    def _answers(self) -> bool:
-        from cassandra import DriverException
-        from cassandra.cluster import Cluster, NoHostAvailable
-
-        cluster = Cluster([LOOPBACK], port=self.ports["cassandra"], protocol_version=5)
-        try:
-            cluster.connect().execute("SELECT release_version FROM system.local")
-        except (NoHostAvailable, DriverException):
+        if not port_open(self.ports[process]):
             return False
-        finally:
-            cluster.shutdown()
-        return True
+        if not self.speaks_tls:
+            return cassandra_roles.answers(self.ports["cassandra"])
+        return cassandra_roles.ensure(self.settings, self.ports["cassandra"])

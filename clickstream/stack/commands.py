@@ -17,8 +17,16 @@ def up(
     services: Annotated[
         list[str] | None, typer.Argument(metavar="SERVICE", help="Only these; all by default.")
     ] = None,
+    secure: Annotated[
+        bool,
+        typer.Option("--secure", help="Make it with TLS and logins; it stays so from then on."),
+    ] = False,
 ) -> None:
     """Start what is not running, and wait until it is ready.
+
+    With --secure Kafka, Cassandra, MariaDB and the agents' way to the collector have TLS, logins
+    and users with no more rights than they need; certificates and passwords are made once. HDFS
+    stays as it is: its way is Kerberos.
 
     Example: clickstream stack up
     """
@@ -27,7 +35,8 @@ def up(
     from clickstream.stack import local
 
     began = time.monotonic()
-    started = local.up(options.settings(), services or [])
+    settings = options.settings()
+    started = local.up(local.secured(settings) if secure else settings, services or [])
     took = f"{', '.join(started)} ready in {time.monotonic() - began:.1f} s"
     typer.echo(took if started else "already running")
 

@@ -33,6 +33,7 @@ class Hdfs(Service):
         "namenode": ("namenode", "namenode_http"),
         "datanode": ("datanode", "datanode_http", "datanode_ipc"),
     }
+    can_speak_tls = False  # it comes with Kerberos
 
     def external_address(self) -> str:
         """The file system of `hdfs.url`."""

@@ -1,14 +1,17 @@
 """Kafka: one process that is broker and controller."""
 
 import base64
+import json
 import uuid
 from pathlib import Path
 from typing import ClassVar
 
-from clickstream.clients import kafka
+from clickstream.clients import kafka, kafka_users
 from clickstream.clients.endpoints import LOOPBACK, port_open
 from clickstream.runtime import jars
 from clickstream.runtime.render import File
+from clickstream.stack import security
+from clickstream.stack.security import ADMINISTRATOR
 from clickstream.stack.service import Commands, Processes, Service
 
 READY_TIMEOUT_S = 2
@@ -40,22 +43,57 @@ class Kafka(Service):
 
         For a moment after the port opens there is neither.
         """
-        port = self.ports[process]
-        return port_open(port) and kafka.answers(f"{LOOPBACK}:{port}", READY_TIMEOUT_S)
+        return port_open(self.ports[process]) and kafka.answers(self._client(), READY_TIMEOUT_S)
+
+    def after_start(self) -> None:
+        """The user of a secured stack, with its rights on the topic."""
+        if self.speaks_tls:
+            topic, user = self.settings.kafka.topic, self.settings.kafka.username
+            secret = self.settings.secret("kafka.password")
+            kafka_users.ensure(self._client(), user, secret, topic)
+
+    def _client(self) -> dict[str, str]:
+        """The broker as its administrator asks it, in librdkafka's keys."""
+        where = {"bootstrap.servers": f"{LOOPBACK}:{self.ports['kafka']}"}
+        if not self.speaks_tls:
+            return where
+        files = self.settings.files
+        return where | {
+            "security.protocol": "SASL_SSL",
+            "ssl.ca.location": str(files.security("ca.pem")),
+            "sasl.mechanisms": "SCRAM-SHA-512",
+            "sasl.username": ADMINISTRATOR,
+            "sasl.password": security.password(files, ADMINISTRATOR),
+        }
 
     def _format(self, data: Path) -> None:
         self._write(self._properties(data))
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         properties = str(self._conf("server.properties"))
         # "=": an id may begin with a dash.
-        self._run(
-            self._main(
-                "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", properties
-            )
-        )
+        tool = ("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", properties)
+        java, *arguments = self._main(*tool, *self._first_user())
+        # A file of arguments: every user may read a command line, and a password is among them.
+        self._write(File("format", "\n".join(map(json.dumps, arguments))))
+        try:
+            self._run([java, f"@{self._conf('format')}"])
+        finally:
+            self._conf("format").unlink()
+
+    def _first_user(self) -> list[str]:
+        if not self.speaks_tls:
+            return []
+        secret = security.password(self.settings.files, ADMINISTRATOR)
+        return ["--add-scram", f"SCRAM-SHA-512=[name={ADMINISTRATOR},password={secret}]"]
 
     def _properties(self, data: Path) -> File:
-        return self._rendered("kafka/server.properties", ports=self.ports, data=data)
+        return self._rendered(
+            "kafka/server.properties",
+            ports=self.ports,
+            data=data,
+            security=self.security,
+            administrator=ADMINISTRATOR,
+        )
 
     def _main(self, *arguments: str) -> list[str]:
         log4j = f"-Dlog4j2.configurationFile={self._conf('log4j2.xml')}"

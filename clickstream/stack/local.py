@@ -7,11 +7,12 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from clickstream import config
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, UsageError
 from clickstream.home import exclusive
 from clickstream.runtime.process import Running, running_children
-from clickstream.stack import ports
+from clickstream.stack import ports, security
 from clickstream.stack.board import Board, board
 from clickstream.stack.cassandra import Cassandra
 from clickstream.stack.fetch import fetch
@@ -66,6 +67,30 @@ def up(settings: Settings, names: Sequence[str] = ()) -> list[str]:
         ports.assign(settings, [name for service in wanted for name in service.port_names()])
         _start(wanted)
     return [service.name for service in wanted]
+
+
+def secured(settings: Settings) -> Settings:
+    """The settings of a home whose stack has TLS and logins; the home is made that way once.
+
+    Raises UsageError where the stack of the home was made without, or another authority is
+    configured.
+    """
+    files = settings.files
+    if files.is_secured:
+        return settings
+    made = [kind.title for kind in SERVICES if files.service(kind.name).exists()]
+    if made:
+        raise UsageError(
+            f"the stack of {settings.home} was made without TLS ({', '.join(made)})",
+            "a home stays what it was made as: clickstream stack clean, or another --home",
+        )
+    if settings.tls.ca:
+        raise UsageError("tls.ca is set, and a secured stack has an authority of its own")
+    files.claim(files.configured(settings.alerts.file))
+    with _alone(settings):
+        if not files.is_secured:
+            security.make(files)
+    return config.load(settings.origin.file, settings.home, settings.origin.flags)
 
 
 def down(settings: Settings) -> list[str]:

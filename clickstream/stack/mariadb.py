@@ -30,12 +30,10 @@ from clickstream.stack.service import Commands, Processes, Service
 COLLATION = "utf8mb4_nopad_bin"
 RIGHTS = {DATABASE_USER: "ALL", DATABASE_READER: "SELECT"}
 SOCKET_PATH_LIMIT = 107  # bytes; the kernel's, less the closing NUL
-# Without --skip-ssl it makes an RSA key of 4096 bits at each start: up to 35 s (seen).
 SMALL = (
     *("--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M", "--key-buffer-size=1M"),
     *("--aria-pagecache-buffer-size=8M", "--performance-schema=OFF", "--max-connections=50"),
     *("--table-open-cache=200", "--skip-log-bin", "--skip-name-resolve"),
-    "--skip-ssl",
 )
 
 
@@ -83,6 +81,7 @@ class MariaDB(Service):
             f"--init-file={self.directory / 'start.sql'}",
             "--character-set-server=utf8mb4",
             f"--collation-server={COLLATION}",
+            *self._tls(),
         ]
         return {"mariadb": server}
 
@@ -92,8 +91,10 @@ class MariaDB(Service):
             return False
         import pymysql
 
+        ca = self.settings.files.security("ca.pem") if self.speaks_tls else None
         try:
             pymysql.connect(
+                ssl_ca=ca and str(ca),
                 host=LOOPBACK,
                 port=self.ports[process],
                 user=DATABASE_USER,
@@ -108,6 +109,13 @@ class MariaDB(Service):
     def after_start(self) -> None:
         """The statements held the password: they are not needed any more."""
         (self.directory / "start.sql").unlink()
+
+    def _tls(self) -> list[str]:
+        if self.security is None:
+            # Else it makes an RSA key of 4096 bits at each start: up to 35 s (seen).
+            return ["--skip-ssl"]
+        own = [f"--ssl-cert={self.security}/mariadb.pem", f"--ssl-key={self.security}/mariadb.key"]
+        return [*own, "--require-secure-transport=ON", "--tls-version=TLSv1.2,TLSv1.3"]
 
     def socket(self) -> Path:
         """The Unix socket, in a short folder of this user's when the home lies too deep."""
