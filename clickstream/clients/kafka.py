@@ -6,7 +6,7 @@ One partition per server, in the order of `servers`, so each server's lines keep
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from confluent_kafka import (
@@ -24,6 +24,7 @@ from clickstream.errors import ClickstreamError, NotRunning
 
 TIMEOUT_S = 15
 ASK_S = 0.5
+UNANSWERED_S = 4
 WRITTEN_S = 1
 GROUP = "clickstream-reader"
 MAX_MESSAGE_BYTES = 2 * 2**20
@@ -32,11 +33,11 @@ NO_RIGHT = (
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 )
-# Of librdkafka's sentences: the broker that an error is about; what it takes instead of our
-# mechanism; and that a broker does not know what we speak.
+AUTHENTICATION, SSL = KafkaError._AUTHENTICATION, KafkaError._SSL
+# Of librdkafka's sentences: the broker that an error is about, and what it takes instead of our
+# mechanism.
 BROKER = re.compile(r"\w+://(\[[^\]]+\]|[^/:]+):([0-9]+)/")
 MECHANISMS = re.compile(r"supported mechanisms: ([A-Z0-9, -]+)")
-OTHER_PROTOCOL = "security.protocol"
 
 
 class Record(NamedTuple):
@@ -215,37 +216,52 @@ def _connected(settings: Settings) -> Iterator[Consumer]:
 
 
 def _log_in(consumer: Consumer, settings: Settings, heard: list[KafkaError]) -> None:
-    """Wait for an answer, and for the reason why there is none.
+    """Wait for an answer, or for the reason why there is none.
 
     A client tells the reason only to its callback, and that only while it is polled; it would try
     again until the timeout.
     """
-    deadline = time.monotonic() + TIMEOUT_S
+    began, looked = time.monotonic(), False
     while True:
         try:
             consumer.list_topics(settings.kafka.topic, timeout=ASK_S)
             return
         except KafkaException:
             consumer.poll(0)
-            for each in heard:
-                _refuse(settings, each)
-            heard.clear()
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            decisive = any(error.code() in (AUTHENTICATION, SSL) for error in heard)
+            if decisive or (heard and not looked):
+                looked = True
+                _refuse(settings, heard)
+            if heard and waited > UNANSWERED_S and settings.kafka.bootstrap:
+                _refuse_unanswered(settings)
+            if waited > TIMEOUT_S:
                 raise
 
 
-def _refuse(settings: Settings, error: KafkaError) -> None:
-    """Raise ClickstreamError where an error of a connection says that we are not let in."""
-    found = BROKER.search(error.str())
-    broker = (found[1].strip("[]"), int(found[2])) if found else next(_addresses(settings))
-    if error.code() == KafkaError._AUTHENTICATION:
-        raise _no_login(settings, error.str())
-    _require_tls(settings, *broker)
-    if error.code() == KafkaError._SSL or OTHER_PROTOCOL in error.str():
-        raise ClickstreamError(
-            f"{_where(settings)} breaks off: it is spoken to as {settings.kafka.security}",
-            "is kafka.security what its listener asks for?",
-        )
+def _refuse(settings: Settings, heard: list[KafkaError]) -> None:
+    """Raise ClickstreamError where errors of connections say that we are not let in."""
+    worst = min(heard, key=lambda error: error.code() not in (AUTHENTICATION, SSL))
+    if worst.code() == AUTHENTICATION:
+        raise _no_login(settings, worst.str())
+    found = BROKER.search(worst.str())
+    asked = [(found[1].strip("[]"), int(found[2]))] if found else _addresses(settings)
+    for host, port in asked:
+        _require_tls(settings, host, port)
+    if worst.code() == SSL:
+        raise ClickstreamError(f"{_where(settings)}: {worst.str()}")
+
+
+def _refuse_unanswered(settings: Settings) -> None:
+    """A broker that is spoken to in another way than its listener takes ends each connection."""
+    for host, port in _addresses(settings):
+        with suppress(OSError):  # no such host
+            if endpoints.port_open(port, host):
+                raise NotRunning(
+                    f"Kafka at {host}:{port} takes connections, but does not answer what comes as"
+                    f" {settings.kafka.security}",
+                    "is kafka.security what its listener asks for, a login or none?",
+                )
 
 
 def _require_tls(settings: Settings, host: str, port: int) -> None:
