@@ -65,6 +65,13 @@ def test_a_certificate_of_another_authority(authority, other, serve):
     assert "this machine trusts" in tls.problem(HOST, port, Material()).reason
 
 
+def test_what_openssl_says_of_a_certificate_that_is_wrong_in_another_way():
+    error = ssl.SSLCertVerificationError(1, "CERTIFICATE_VERIFY_FAILED")
+    error.verify_code, error.verify_message = 92, "CA cert does not include key usage extension"
+    told = tls.problem_of(error, HOST, Material())
+    assert told.reason.endswith("is not taken: CA cert does not include key usage extension")
+
+
 def test_a_server_that_asks_for_our_certificate(authority, other, serve):
     port = serve(shaking(authority.issue("server"), clients=authority))
     ours = authority.issue("ours")
