@@ -16,12 +16,13 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AclOperation, AdminClient, NewTopic, TopicDescription
 
 from clickstream.clients import endpoints, kafka_security, tls
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning
 
+PORT = 9092
 TIMEOUT_S = 15
 ASK_S = 0.5
 UNANSWERED_S = 4
@@ -97,6 +98,20 @@ def require_tls_as_configured(settings: Settings) -> None:
         _require_tls(settings, host, port)
 
 
+def require_write(settings: Settings) -> None:
+    """Raise ClickstreamError where our user may not write to the topic, as agent3 does.
+
+    It would try again for ever, and only its log would tell.
+    """
+    if not settings.kafka.bootstrap:
+        return
+    with _connected(settings):
+        rights = _described(settings, include_authorized_operations=True).authorized_operations
+    # None: the cluster does not say.
+    if rights is not None and AclOperation.WRITE not in rights:
+        raise _no_right(settings, "write to")
+
+
 def offsets(settings: Settings) -> dict[int, tuple[int, int]]:
     """First and end offset of each partition; raises NotRunning, also without the topic."""
     with _connected(settings) as consumer:
@@ -128,12 +143,8 @@ def topic_id(settings: Settings) -> str:
 
     Raises NotRunning, also without the topic.
     """
-    topic = settings.kafka.topic
-    wanted = TopicCollection([topic])
     with _connected(settings):
-        admin = AdminClient(_client(settings))  # held until its future is done, or it fails
-        asked = admin.describe_topics(wanted, request_timeout=TIMEOUT_S)
-        return str(asked[topic].result(TIMEOUT_S).topic_id)
+        return str(_described(settings).topic_id)
 
 
 def consume(settings: Settings, partitions: Collection[int] | None = None) -> Iterator[Record]:
@@ -293,16 +304,28 @@ def _no_login(settings: Settings, text: str) -> ClickstreamError:
 
 def _failure(settings: Settings, error: KafkaException) -> ClickstreamError:
     if error.args[0].code() in NO_RIGHT:
-        user = f"User:{settings.kafka.username or 'ANONYMOUS'}"
-        return ClickstreamError(
-            f"{_where(settings)} gives {user} no right on topic {settings.kafka.topic}",
-            "agents need Write, other commands Read, ingest start Create where it makes the topic",
-        )
+        return _no_right(settings, "use")
     hint = "is it up, and is kafka.bootstrap right?"
     if not settings.kafka.bootstrap:
         hint = "is it up? clickstream stack status"
     where = endpoints.kafka_bootstrap(settings)
     return NotRunning(f"Kafka does not answer at {where}", hint)
+
+
+def _no_right(settings: Settings, to: str) -> ClickstreamError:
+    user = f"User:{settings.kafka.username or 'ANONYMOUS'}"
+    return ClickstreamError(
+        f"{_where(settings)} gives {user} no right to {to} topic {settings.kafka.topic}",
+        "agents need Write, other commands Read, ingest start Create where it makes the topic",
+    )
+
+
+def _described(settings: Settings, **asked: bool) -> TopicDescription:
+    topic = settings.kafka.topic
+    wanted = TopicCollection([topic])
+    admin = AdminClient(_client(settings))  # held until its future is done, or it fails
+    found = admin.describe_topics(wanted, request_timeout=TIMEOUT_S, **asked)
+    return found[topic].result(TIMEOUT_S)
 
 
 def _where(settings: Settings) -> str:
@@ -312,7 +335,7 @@ def _where(settings: Settings) -> str:
 def _addresses(settings: Settings) -> Iterator[tuple[str, int]]:
     for address in endpoints.kafka_bootstrap(settings).split(","):
         host, _, port = address.strip().rpartition(":")
-        yield host.strip("[]"), int(port)
+        yield (host.strip("[]"), int(port)) if port.isdigit() else (address.strip(), PORT)
 
 
 def _client(settings: Settings) -> dict[str, Any]:

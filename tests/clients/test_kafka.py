@@ -135,7 +135,7 @@ def test_a_right_that_is_missing(authority, tmp_path):
     error = kafka._failure(
         settings, KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
     )
-    assert error.message == "Kafka at b1:9093 gives User:cli no right on topic clickstream"
+    assert error.message == "Kafka at b1:9093 gives User:cli no right to use topic clickstream"
     assert "Write" in error.hint
 
 
