@@ -39,6 +39,8 @@ class Material(NamedTuple):
         """As Python's clients take it; `check_name` is false where the names differ knowingly."""
         context = ssl.create_default_context(cafile=self.ca)
         context.check_hostname = check_name
+        # `ca` may be a service's own certificate, as Java takes it, too.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         if self.certificate:
             context.load_cert_chain(self.certificate, self.key, password="")
         return context

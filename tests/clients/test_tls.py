@@ -37,6 +37,14 @@ def test_a_server_that_can_be_trusted(authority, serve):
     assert tls.spoken(HOST, port)
 
 
+def test_a_certificate_may_be_trusted_itself(authority, serve):
+    good = authority.issue("good")
+    port = serve(shaking(good))
+    assert tls.problem(HOST, port, Material(good.certificate)) is None
+    other = authority.issue("another")
+    assert "was not issued by" in tls.problem(HOST, port, Material(other.certificate)).reason
+
+
 @pytest.mark.parametrize(
     ("issued", "reason"),
     [
