@@ -163,6 +163,13 @@ def test_an_external_service_is_left_alone(tmp_path: Path, monkeypatch: pytest.M
     assert [row.state for row in local.status(settings)] == ["elsewhere: broker1:9092"]
 
 
+def test_where_a_database_is_does_not_need_its_password(tmp_path):
+    url = "mysql+pymysql://u@db/clickstream"
+    flags = {"database.url": url, "database.password_file": "/of/another/host"}
+    service = mariadb.MariaDB(config.load(home=tmp_path, flags=flags))
+    assert service.external_address() == url
+
+
 def test_other_children_of_the_home_are_named(small: Settings) -> None:
     Child(small.files, "agent1").start(python("import time; time.sleep(600)"))
     assert [child.name for child in local.others(small)] == ["agent1"]

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from confluent_kafka import (
@@ -17,14 +17,23 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import (
+    AclOperation,
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+    TopicDescription,
+)
 
 from clickstream.clients import endpoints, kafka_security, tls
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning
 
+PORT = 9092
 TIMEOUT_S = 15
 ASK_S = 0.5
+UNANSWERED_S = 4
 WRITTEN_S = 1
 GROUP = "clickstream-reader"
 MAX_MESSAGE_BYTES = 2 * 2**20
@@ -33,11 +42,11 @@ NO_RIGHT = (
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 )
-# Of librdkafka's sentences: the broker that an error is about; what it takes instead of our
-# mechanism; and that a broker does not know what we speak.
+AUTHENTICATION, SSL = KafkaError._AUTHENTICATION, KafkaError._SSL
+# Of librdkafka's sentences: the broker that an error is about, and what it takes instead of our
+# mechanism.
 BROKER = re.compile(r"\w+://(\[[^\]]+\]|[^/:]+):([0-9]+)/")
 MECHANISMS = re.compile(r"supported mechanisms: ([A-Z0-9, -]+)")
-OTHER_PROTOCOL = "security.protocol"
 
 
 class Record(NamedTuple):
@@ -117,6 +126,20 @@ def require_tls_as_configured(settings: Settings) -> None:
         _require_tls(settings, host, port)
 
 
+def require_write(settings: Settings) -> None:
+    """Raise ClickstreamError where our user may not write to the topic, as agent3 does.
+
+    It would try again for ever, and only its log would tell.
+    """
+    if not settings.kafka.bootstrap:
+        return
+    with _connected(settings):
+        rights = _described(settings, include_authorized_operations=True).authorized_operations
+    # None: the cluster does not say.
+    if rights is not None and AclOperation.WRITE not in rights:
+        raise _no_right(settings, "write to")
+
+
 def offsets(settings: Settings) -> dict[int, tuple[int, int]]:
     """First and end offset of each partition; raises NotRunning, also without the topic."""
     with _connected(settings) as consumer:
@@ -148,12 +171,8 @@ def topic_id(settings: Settings) -> str:
 
     Raises NotRunning, also without the topic.
     """
-    topic = settings.kafka.topic
-    wanted = TopicCollection([topic])
     with _connected(settings):
-        admin = AdminClient(_client(settings))  # held until its future is done, or it fails
-        asked = admin.describe_topics(wanted, request_timeout=TIMEOUT_S)
-        return str(asked[topic].result(TIMEOUT_S).topic_id)
+        return str(_described(settings).topic_id)
 
 
 def describe(settings: Settings, timeout_s: float) -> Topic:
@@ -166,17 +185,12 @@ def describe(settings: Settings, timeout_s: float) -> Topic:
         if topic not in known.topics:
             return Topic(len(known.brokers), {}, {})
         asked = admin.describe_configs([wanted], request_timeout=timeout_s)[wanted]
-        described = admin.describe_topics(
-            TopicCollection([topic]),
-            include_authorized_operations=True,
-            request_timeout=timeout_s,
-        )[topic].result(timeout_s)
+        allowed = _described(settings, include_authorized_operations=True).authorized_operations
         config = _config(asked, timeout_s)
     partitions = {
         number: Partition(each.leader, len(each.replicas), len(each.isrs))
         for number, each in known.topics[topic].partitions.items()
     }
-    allowed = described.authorized_operations
     rights = None if allowed is None else frozenset(each.name for each in allowed)
     return Topic(len(known.brokers), partitions, config, rights)
 
@@ -270,37 +284,52 @@ def _connected(settings: Settings) -> Iterator[Consumer]:
 
 
 def _log_in(consumer: Consumer, settings: Settings, heard: list[KafkaError]) -> None:
-    """Wait for an answer, and for the reason why there is none.
+    """Wait for an answer, or for the reason why there is none.
 
     A client tells the reason only to its callback, and that only while it is polled; it would try
     again until the timeout.
     """
-    deadline = time.monotonic() + TIMEOUT_S
+    began, looked = time.monotonic(), False
     while True:
         try:
             consumer.list_topics(settings.kafka.topic, timeout=ASK_S)
             return
         except KafkaException:
             consumer.poll(0)
-            for each in heard:
-                _refuse(settings, each)
-            heard.clear()
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            decisive = any(error.code() in (AUTHENTICATION, SSL) for error in heard)
+            if decisive or (heard and not looked):
+                looked = True
+                _refuse(settings, heard)
+            if heard and waited > UNANSWERED_S and settings.kafka.bootstrap:
+                _refuse_unanswered(settings)
+            if waited > TIMEOUT_S:
                 raise
 
 
-def _refuse(settings: Settings, error: KafkaError) -> None:
-    """Raise ClickstreamError where an error of a connection says that we are not let in."""
-    found = BROKER.search(error.str())
-    broker = (found[1].strip("[]"), int(found[2])) if found else next(_addresses(settings))
-    if error.code() == KafkaError._AUTHENTICATION:
-        raise _no_login(settings, error.str())
-    _require_tls(settings, *broker)
-    if error.code() == KafkaError._SSL or OTHER_PROTOCOL in error.str():
-        raise ClickstreamError(
-            f"{_where(settings)} breaks off: it is spoken to as {settings.kafka.security}",
-            "is kafka.security what its listener asks for?",
-        )
+def _refuse(settings: Settings, heard: list[KafkaError]) -> None:
+    """Raise ClickstreamError where errors of connections say that we are not let in."""
+    worst = min(heard, key=lambda error: error.code() not in (AUTHENTICATION, SSL))
+    if worst.code() == AUTHENTICATION:
+        raise _no_login(settings, worst.str())
+    found = BROKER.search(worst.str())
+    asked = [(found[1].strip("[]"), int(found[2]))] if found else _addresses(settings)
+    for host, port in asked:
+        _require_tls(settings, host, port)
+    if worst.code() == SSL:
+        raise ClickstreamError(f"{_where(settings)}: {worst.str()}")
+
+
+def _refuse_unanswered(settings: Settings) -> None:
+    """A broker that is spoken to in another way than its listener takes ends each connection."""
+    for host, port in _addresses(settings):
+        with suppress(OSError):  # no such host
+            if endpoints.port_open(port, host):
+                raise NotRunning(
+                    f"Kafka at {host}:{port} takes connections, but does not answer what comes as"
+                    f" {settings.kafka.security}",
+                    "is kafka.security what its listener asks for, a login or none?",
+                )
 
 
 def _require_tls(settings: Settings, host: str, port: int) -> None:
@@ -332,16 +361,28 @@ def _no_login(settings: Settings, text: str) -> ClickstreamError:
 
 def _failure(settings: Settings, error: KafkaException) -> ClickstreamError:
     if error.args[0].code() in NO_RIGHT:
-        user = f"User:{settings.kafka.username or 'ANONYMOUS'}"
-        return ClickstreamError(
-            f"{_where(settings)} gives {user} no right on topic {settings.kafka.topic}",
-            "agents need Write, other commands Read, ingest start Create where it makes the topic",
-        )
+        return _no_right(settings, "use")
     hint = "is it up, and is kafka.bootstrap right?"
     if not settings.kafka.bootstrap:
         hint = "is it up? clickstream stack status"
     where = endpoints.kafka_bootstrap(settings)
     return NotRunning(f"Kafka does not answer at {where}", hint)
+
+
+def _no_right(settings: Settings, to: str) -> ClickstreamError:
+    user = f"User:{settings.kafka.username or 'ANONYMOUS'}"
+    return ClickstreamError(
+        f"{_where(settings)} gives {user} no right to {to} topic {settings.kafka.topic}",
+        "agents need Write, other commands Read, ingest start Create where it makes the topic",
+    )
+
+
+def _described(settings: Settings, **asked: bool) -> TopicDescription:
+    topic = settings.kafka.topic
+    wanted = TopicCollection([topic])
+    admin = AdminClient(_client(settings))  # held until its future is done, or it fails
+    found = admin.describe_topics(wanted, request_timeout=TIMEOUT_S, **asked)
+    return found[topic].result(TIMEOUT_S)
 
 
 def _where(settings: Settings) -> str:
@@ -351,7 +392,7 @@ def _where(settings: Settings) -> str:
 def _addresses(settings: Settings) -> Iterator[tuple[str, int]]:
     for address in endpoints.kafka_bootstrap(settings).split(","):
         host, _, port = address.strip().rpartition(":")
-        yield host.strip("[]"), int(port)
+        yield (host.strip("[]"), int(port)) if port.isdigit() else (address.strip(), PORT)
 
 
 def _client(settings: Settings) -> dict[str, Any]:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 TIMEOUT_S = 5
 # With TLS 1.3 a server refuses our certificate, or that there is none, only after the handshake.
 REFUSAL_S = 0.5
-EXPIRED, NOT_YET_VALID, WRONG_NAME, WRONG_ADDRESS = 10, 9, 62, 64  # of OpenSSL's verification
+# Of OpenSSL's verification.
+EXPIRED, NOT_YET_VALID, WRONG_NAME, WRONG_ADDRESS = 10, 9, 62, 64
+UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21)
 PKCS8 = "-----BEGIN PRIVATE KEY-----"
 
 
@@ -37,6 +39,8 @@ class Material(NamedTuple):
         """As Python's clients take it; `check_name` is false where the names differ knowingly."""
         context = ssl.create_default_context(cafile=self.ca)
         context.check_hostname = check_name
+        # `ca` may be a service's own certificate, as Java takes it, too.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         if self.certificate:
             context.load_cert_chain(self.certificate, self.key, password="")
         return context
@@ -182,6 +186,8 @@ def _untrusted(error: ssl.SSLCertVerificationError, host: str, ours: Material) -
         return Problem("its certificate is not valid yet", "is a clock wrong, there or here?")
     if error.verify_code in (WRONG_NAME, WRONG_ADDRESS):
         return Problem(f"{OTHER_NAME} {host}", "name the service as its certificate does")
+    if error.verify_code not in UNKNOWN_AUTHORITY:
+        return Problem(f"its certificate is not taken: {error.verify_message}", "")
     known = ours.ca or "an authority that this machine trusts"
     return Problem(
         f"its certificate was not issued by {known}",

@@ -15,7 +15,6 @@ from clickstream.clients.endpoints import (
     DATABASE_READER,
     DATABASE_USER,
     LOOPBACK,
-    database_url,
     password_file,
     port_open,
 )
@@ -57,9 +56,11 @@ class MariaDB(Service):
     processes: ClassVar[Processes] = {"mariadb": ("mariadb",)}
 
     def external_address(self) -> str:
-        """The database of `database.url` (its password masked)."""
+        """The database of `database.url` (its password masked, and that of a file not read)."""
+        from sqlalchemy import make_url
+
         given = self.settings.database.url.get_secret_value()
-        return repr(database_url(self.settings)) if given else ""
+        return repr(make_url(given)) if given else ""
 
     def prepare(self) -> None:
         """Passwords, a store, and what to run at its start."""

@@ -87,6 +87,16 @@ def test_tls_that_is_not_there(authority, tmp_path):
             kafka.require_tls_as_configured(settings)
 
 
+def test_a_broker_that_ends_what_it_does_not_take(authority, tmp_path, monkeypatch):
+    """A listener that asks for a login, and a client that has none."""
+    monkeypatch.setattr(kafka, "UNANSWERED_S", 0)
+    with serving(shaking(authority.issue("broker"))) as port:
+        error = asked(settings_of(tmp_path, authority, f"{HOST}:{port}"))
+    assert isinstance(error, NotRunning)
+    assert "takes connections, but does not answer what comes as SSL" in error.message
+    assert "a login or none" in error.hint
+
+
 def test_before_an_agent_starts_every_broker_that_answers_is_asked(authority, tmp_path):
     """A producer without TLS may take any of them first, and dies of the one with TLS."""
     with (
@@ -114,8 +124,9 @@ def test_before_an_agent_starts_every_broker_that_answers_is_asked(authority, tm
 )
 def test_a_login_that_is_refused(authority, tmp_path, text, message, hint):
     settings = settings_of(tmp_path, authority, "b1:9093", "SASL_SSL")
+    down = KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down")
     with pytest.raises(ClickstreamError, match=message) as told:
-        kafka._refuse(settings, KafkaError(KafkaError._AUTHENTICATION, text))
+        kafka._refuse(settings, [down, KafkaError(KafkaError._AUTHENTICATION, text)])
     assert hint in told.value.hint
 
 
@@ -124,7 +135,7 @@ def test_a_right_that_is_missing(authority, tmp_path):
     error = kafka._failure(
         settings, KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
     )
-    assert error.message == "Kafka at b1:9093 gives User:cli no right on topic clickstream"
+    assert error.message == "Kafka at b1:9093 gives User:cli no right to use topic clickstream"
     assert "Write" in error.hint
 
 

@@ -37,6 +37,14 @@ def test_a_server_that_can_be_trusted(authority, serve):
     assert tls.spoken(HOST, port)
 
 
+def test_a_certificate_may_be_trusted_itself(authority, serve):
+    good = authority.issue("good")
+    port = serve(shaking(good))
+    assert tls.problem(HOST, port, Material(good.certificate)) is None
+    other = authority.issue("another")
+    assert "was not issued by" in tls.problem(HOST, port, Material(other.certificate)).reason
+
+
 @pytest.mark.parametrize(
     ("issued", "reason"),
     [
@@ -63,6 +71,13 @@ def test_a_certificate_of_another_authority(authority, other, serve):
     assert told.reason == f"its certificate was not issued by {authority.ca}"
     assert told.hint.startswith("flume.collector_ca names")
     assert "this machine trusts" in tls.problem(HOST, port, Material()).reason
+
+
+def test_what_openssl_says_of_a_certificate_that_is_wrong_in_another_way():
+    error = ssl.SSLCertVerificationError(1, "CERTIFICATE_VERIFY_FAILED")
+    error.verify_code, error.verify_message = 92, "CA cert does not include key usage extension"
+    told = tls.problem_of(error, HOST, Material())
+    assert told.reason.endswith("is not taken: CA cert does not include key usage extension")
 
 
 def test_a_server_that_asks_for_our_certificate(authority, other, serve):

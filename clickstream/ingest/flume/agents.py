@@ -46,6 +46,7 @@ def start(settings: Settings, names: list[str], notify: Notify) -> list[str]:
             if collector in idle:
                 kafka.require_tls_as_configured(settings)
                 kafka.ensure_topic(settings)
+                kafka.require_write(settings)
                 collector.start(notify)
         _start_edges([agent for agent in idle if agent.server], notify)
     return [agent.name for agent in idle]
