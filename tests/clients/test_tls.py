@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from clickstream import config
 from clickstream.clients import tls
@@ -165,11 +166,12 @@ def test_a_key_that_others_may_read_or_that_is_none(authority, tmp_path):
 
 
 def test_a_key_that_java_could_not_read(authority, tmp_path):
-    """SEC 1, as older versions of openssl write it: what a PKCS#8 key has inside."""
+    """SEC 1, as older versions of openssl write it."""
     ours = authority.issue("ours")
-    outer = ssl.PEM_cert_to_DER_cert(ours.key.read_text().replace("PRIVATE KEY", "CERTIFICATE"))
-    inner = outer[outer.index(b"\x02\x01\x01\x04\x20") - 2 :]
-    ours.key.write_text(ssl.DER_cert_to_PEM_cert(inner).replace("CERTIFICATE", "EC PRIVATE KEY"))
+    key = serialization.load_pem_private_key(ours.key.read_bytes(), None)
+    older = serialization.PrivateFormat.TraditionalOpenSSL
+    unencrypted = serialization.NoEncryption()
+    ours.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, older, unencrypted))
     with pytest.raises(UsageError, match="is not PKCS#8") as told:
         tls.material(settings_of(tmp_path, certificate=ours.certificate, key=ours.key))
     assert told.value.hint.startswith(f"openssl pkcs8 -topk8 -nodes -in {ours.key}")
