@@ -210,7 +210,7 @@ def test_emptying_never_follows_a_link_out_of_the_home(home, tmp_path):
 # Names
 
 
-CLAIMED_ONLY = ("service", "password", "demo_logs", "demo_live_log")
+CLAIMED_ONLY = ("service", "password", "security", "demo_logs", "demo_live_log")
 LOGS = [("weblog1", Path("/a")), ("weblog1", Path("/b")), ("weblog2", Path("/a"))]
 ARGUMENTS = {"followed": LOGS, "follow_record": LOGS}
 

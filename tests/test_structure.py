@@ -32,11 +32,12 @@ HEAVY = {
 }
 OWNERS = {
     "hdfs": {"clickstream/clients/hdfs.py"},
-    "confluent_kafka": {"clickstream/clients/kafka.py"},
-    "cassandra": {"clickstream/views/", "clickstream/stack/cassandra.py"},
+    "confluent_kafka": {"clickstream/clients/kafka"},
+    "cassandra": {"clickstream/views/", "clickstream/stack/cassandra"},
     "starlette": {"clickstream/dashboard/"},
     "uvicorn": {"clickstream/dashboard/run.py"},
     "prometheus_client": {"clickstream/dashboard/metrics.py"},
+    "cryptography": {"clickstream/stack/authority.py"},
     "pymysql": {"clickstream/stack/mariadb.py", "clickstream/views/batch"},
 }
 JOINING = (".joinpath", ".with_name")

@@ -6,7 +6,6 @@ One partition per server, in the order of `servers`, so each server's lines keep
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -20,9 +19,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import (
     AclOperation,
     AdminClient,
-    ConfigResource,
     NewTopic,
-    ResourceType,
     TopicDescription,
 )
 
@@ -58,27 +55,6 @@ class Record(NamedTuple):
     written_ms: int = 0
 
 
-class Partition(NamedTuple):
-    """A partition of the topic: its leader's id (below 0 where it has none), and its copies."""
-
-    leader: int
-    replicas: int
-    in_sync: int
-
-
-class Topic(NamedTuple):
-    """How many brokers there are, and the topic: no partitions where there is none yet.
-
-    `config` is None where our user may not ask for it; `rights` are the operations on the topic
-    that it is allowed, None where the brokers do not say.
-    """
-
-    brokers: int
-    partitions: Mapping[int, Partition]
-    config: Mapping[str, str] | None
-    rights: frozenset[str] | None = None
-
-
 def answers(client: Mapping[str, str], timeout_s: float) -> bool:
     """Whether a broker is there and its group coordinator answers; `client` are librdkafka's keys.
 
@@ -103,7 +79,7 @@ def partition_of(settings: Settings, server: str) -> int:
 def ensure_topic(settings: Settings) -> None:
     """Make the topic where it is missing; refuse one with fewer partitions than servers."""
     topic, wanted = settings.kafka.topic, len(settings.servers)
-    with _connected(settings) as consumer:
+    with connected(settings) as consumer:
         found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
         if found.error and found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             _create(settings)
@@ -133,8 +109,8 @@ def require_write(settings: Settings) -> None:
     """
     if not settings.kafka.bootstrap:
         return
-    with _connected(settings):
-        rights = _described(settings, include_authorized_operations=True).authorized_operations
+    with connected(settings):
+        rights = described(settings, include_authorized_operations=True).authorized_operations
     # None: the cluster does not say.
     if rights is not None and AclOperation.WRITE not in rights:
         raise _no_right(settings, "write to")
@@ -142,7 +118,7 @@ def require_write(settings: Settings) -> None:
 
 def offsets(settings: Settings) -> dict[int, tuple[int, int]]:
     """First and end offset of each partition; raises NotRunning, also without the topic."""
-    with _connected(settings) as consumer:
+    with connected(settings) as consumer:
         return {
             partition: consumer.get_watermark_offsets(
                 TopicPartition(settings.kafka.topic, partition), timeout=TIMEOUT_S
@@ -157,7 +133,7 @@ def written_at(settings: Settings, offsets: Mapping[int, int]) -> dict[int, floa
     Raises NotRunning.
     """
     topic, times = settings.kafka.topic, {}
-    with _connected(settings) as consumer:
+    with connected(settings) as consumer:
         for partition, offset in offsets.items():
             consumer.assign([TopicPartition(topic, partition, offset)])
             for message in consumer.consume(1, timeout=WRITTEN_S):
@@ -171,42 +147,13 @@ def topic_id(settings: Settings) -> str:
 
     Raises NotRunning, also without the topic.
     """
-    with _connected(settings):
-        return str(_described(settings).topic_id)
-
-
-def describe(settings: Settings, timeout_s: float) -> Topic:
-    """The brokers and the topic as they are; changes nothing. Raises NotRunning."""
-    topic = settings.kafka.topic
-    wanted = ConfigResource(ResourceType.TOPIC, topic)
-    with _connected(settings):
-        admin = AdminClient(_client(settings))  # held until its future is done, or it fails
-        known = admin.list_topics(timeout=timeout_s)
-        if topic not in known.topics:
-            return Topic(len(known.brokers), {}, {})
-        asked = admin.describe_configs([wanted], request_timeout=timeout_s)[wanted]
-        allowed = _described(settings, include_authorized_operations=True).authorized_operations
-        config = _config(asked, timeout_s)
-    partitions = {
-        number: Partition(each.leader, len(each.replicas), len(each.isrs))
-        for number, each in known.topics[topic].partitions.items()
-    }
-    rights = None if allowed is None else frozenset(each.name for each in allowed)
-    return Topic(len(known.brokers), partitions, config, rights)
-
-
-def _config(asked: "Future[Any]", timeout_s: float) -> dict[str, str] | None:
-    try:
-        return {name: str(entry.value) for name, entry in asked.result(timeout_s).items()}
-    except KafkaException as error:
-        if error.args[0].code() in NO_RIGHT:
-            return None
-        raise
+    with connected(settings):
+        return str(described(settings).topic_id)
 
 
 def consume(settings: Settings, partitions: Collection[int] | None = None) -> Iterator[Record]:
     """Every record up to the present end, partition by partition; None: of all partitions."""
-    with _connected(settings) as consumer:
+    with connected(settings) as consumer:
         for partition, (first, end) in offsets(settings).items():
             if partitions is not None and partition not in partitions:
                 continue
@@ -242,7 +189,7 @@ def _create(settings: Settings) -> None:
         replication_factor=settings.kafka.replication_factor,
         config=config,
     )
-    admin = AdminClient(_client(settings))  # held until its futures are done, or they fail
+    admin = AdminClient(client(settings))  # held until its futures are done, or they fail
     for done in admin.create_topics([wanted]).values():
         done.result(TIMEOUT_S)
 
@@ -258,14 +205,14 @@ def _partitions(consumer: Consumer, settings: Settings) -> list[int]:
 
 
 @contextmanager
-def _connected(settings: Settings) -> Iterator[Consumer]:
+def connected(settings: Settings) -> Iterator[Consumer]:
     """A consumer that a broker has let in; a client's exceptions in the block become ours.
 
     Raises NotRunning where none answers, ClickstreamError with the reason where we are not let in.
     """
     heard: list[KafkaError] = []
     consumer = Consumer(
-        _client(settings)
+        client(settings)
         | {
             "group.id": GROUP,
             "enable.auto.commit": False,
@@ -377,10 +324,11 @@ def _no_right(settings: Settings, to: str) -> ClickstreamError:
     )
 
 
-def _described(settings: Settings, **asked: bool) -> TopicDescription:
+def described(settings: Settings, **asked: bool) -> TopicDescription:
+    """The topic as the cluster describes it; `asked` are librdkafka's options. In `connected`."""
     topic = settings.kafka.topic
     wanted = TopicCollection([topic])
-    admin = AdminClient(_client(settings))  # held until its future is done, or it fails
+    admin = AdminClient(client(settings))  # held until its future is done, or it fails
     found = admin.describe_topics(wanted, request_timeout=TIMEOUT_S, **asked)
     return found[topic].result(TIMEOUT_S)
 
@@ -395,7 +343,8 @@ def _addresses(settings: Settings) -> Iterator[tuple[str, int]]:
         yield (host.strip("[]"), int(port)) if port.isdigit() else (address.strip(), PORT)
 
 
-def _client(settings: Settings) -> dict[str, Any]:
+def client(settings: Settings) -> dict[str, Any]:
+    """What librdkafka is told by every client of ours."""
     given: dict[str, Any] = {
         "bootstrap.servers": endpoints.kafka_bootstrap(settings),
         "log_level": 0,

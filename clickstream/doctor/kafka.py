@@ -3,8 +3,9 @@
 import time
 from collections.abc import Iterator, Mapping
 
-from clickstream.clients import endpoints, kafka, kafka_security, tls
-from clickstream.clients.kafka import MAX_MESSAGE_BYTES, Partition, Topic
+from clickstream.clients import endpoints, kafka, kafka_security, kafka_topic, tls
+from clickstream.clients.kafka import MAX_MESSAGE_BYTES
+from clickstream.clients.kafka_topic import Partition, Topic
 from clickstream.config import Settings
 from clickstream.days import duration
 from clickstream.doctor import clock, endpoint
@@ -30,7 +31,7 @@ def check(settings: Settings) -> Iterator[Finding]:
             return
     else:
         yield from endpoint.in_clear("Kafka", bootstrap, 'set kafka.security = "SASL_SSL"')
-    described = kafka.describe(settings, TIMEOUT_S)
+    described = kafka_topic.describe(settings, TIMEOUT_S)
     rows = layers.topic(settings).rows if described.partitions else []
     behind = [row["behind_seconds"] for row in rows if row["behind"]]
     lag_s = max((each or 0.0 for each in behind), default=0.0)

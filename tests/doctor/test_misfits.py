@@ -5,7 +5,7 @@ import time
 import pytest
 
 from clickstream import config
-from clickstream.clients.kafka import Partition, Topic
+from clickstream.clients.kafka_topic import Partition, Topic
 from clickstream.clients.namenode import NameNode
 from clickstream.console.program import spoken
 from clickstream.days import DAY_SECONDS
