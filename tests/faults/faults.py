@@ -130,7 +130,7 @@ def missing_component(run: Run) -> None:
     agent = run.rng.choice(run.agents())
     run.kill(agent)
     channel = run.rng.choice(
-        sorted(c.name for c in Agent(run.settings, agent).declared() if c.kind == "channel")
+        sorted(channel.name for channel in Agent(run.settings, agent).buffers())
     )
     run.note = f"{agent} without channel {channel}"
     directory = run.settings.files.channels(agent) / channel
