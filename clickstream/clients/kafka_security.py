@@ -1,7 +1,8 @@
 """How each kind of Kafka client is told of TLS and the login that `[kafka]` asks for.
 
-Three kinds: librdkafka in Python takes files, Flume's sink files and a variable for the password
-(its configuration is rendered to a file), Spark's readers texts, since executors have no files.
+Three kinds: librdkafka in Python takes files, Flume's producer files and a variable for the
+password (its configuration is rendered to a file), Spark's readers texts, since executors have no
+files.
 """
 
 from pathlib import Path
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from clickstream.config import Settings
 
 PLAINTEXT = "PLAINTEXT"
-PASSWORD_VARIABLE = "KAFKA_SINK_PASSWORD"  # noqa: S105 - its name
+PASSWORD_VARIABLE = "KAFKA_PRODUCER_PASSWORD"  # noqa: S105 - its name
 _MODULES = {"PLAIN": "plain.PlainLoginModule"}
 _SCRAM = "scram.ScramLoginModule"
 
@@ -55,7 +56,7 @@ def librdkafka(settings: "Settings") -> dict[str, str]:
 
 
 def flume(settings: "Settings", store: Path) -> dict[str, str]:
-    """For the producer of a sink, without a secret; `store` is the file of our `key_store`."""
+    """For the collector's producer, without a secret; `store` is the file of our `key_store`."""
     given = _java(settings, f"${{env:{PASSWORD_VARIABLE}}}")
     if uses_tls(settings):
         ours = tls.material(settings)
@@ -67,7 +68,7 @@ def flume(settings: "Settings", store: Path) -> dict[str, str]:
 
 
 def flume_environment(settings: "Settings") -> dict[str, str]:
-    """The variable in which a sink finds its password."""
+    """The variable in which the collector finds its password."""
     if not uses_login(settings):
         return {}
     password = _password(settings)

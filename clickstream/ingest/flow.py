@@ -322,8 +322,8 @@ def _declared(settings: Settings, name: str) -> list[_Channel]:
     """Every declared channel of an agent; NotRunning while one is not up: it may hold events."""
     agent = Agent(settings, name)
     channels = _up(agent)
-    declared = {part.name for part in agent.declared() if part.kind == "channel"}
-    if not channels or declared - {each.name.partition("/")[2] for each in channels}:
+    buffers = {channel.name for channel in agent.buffers()}
+    if not channels or buffers - {each.name.partition("/")[2] for each in channels}:
         raise NotRunning(f"{name}'s channels are not up", START_HINT)
     return channels
 

@@ -36,7 +36,7 @@ ROOTS = {
             # Ivy takes that for the whole module.
             "org.apache.flume:flume-ng-sdk:1.11.0",
             "org.apache.flume:flume-ng-node:1.11.0",
-            "org.apache.flume.flume-ng-sinks:flume-ng-kafka-sink:1.11.0",
+            "org.apache.flume.flume-ng-channels:flume-kafka-channel:1.11.0",
             f"org.apache.logging.log4j:log4j-core:{LOG4J}",
             f"org.apache.logging.log4j:log4j-slf4j-impl:{LOG4J}",
             f"org.apache.logging.log4j:log4j-1.2-api:{LOG4J}",

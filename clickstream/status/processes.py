@@ -1,7 +1,7 @@
 """The processes: services of the stack, agents and their channels."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from clickstream.config import Settings
@@ -84,27 +84,27 @@ def channels(settings: Settings) -> Part:
             silent += [name] * settings.files.channels(name).exists()
             continue
         try:
-            rows += [_channel(agent, bean) for bean in agent.channels()]
+            kinds = agent.channel_types()
+            rows += [_channel(name, kinds, bean) for bean in agent.channels()]
         except NotRunning:
             silent.append(name)
     held = [f"{row['channel']} {row['events']:,}{_fill(row)}" for row in rows if row["events"]]
     texts = [f"{', '.join(held)} events" if held else "empty"] if rows else []
     texts += [f"{', '.join(silent)} not running, may hold lines"] if silent else []
     limit = settings.replay.pause_fill_percent
-    full = [row for row in rows if row["fill"] is not None and row["fill"] >= limit]
+    full = [row for row in rows if row["fill"] >= limit]
     hint = "what follows it does not take them: clickstream ingest status"
     problems = [Problem(f"{row['channel']} is {row['fill']:g} % full", hint) for row in full]
     return Part("; ".join(texts) or "no agent runs here", rows, problems)
 
 
-def _channel(agent: Agent, bean: Any) -> Row:
-    fill = bean.counters.get("ChannelFillPercentage")
+def _channel(agent: str, kinds: Mapping[str, str], bean: Any) -> Row:
     return {
-        "agent": agent.name,
-        "channel": f"{agent.name}/{bean.component.name}",
-        "kind": agent.channel_type(),
+        "agent": agent,
+        "channel": f"{agent}/{bean.component.name}",
+        "kind": kinds[bean.component.name],
         "events": bean.held(),
-        "fill": None if fill is None else round(float(fill), 2),
+        "fill": round(float(bean.counters["ChannelFillPercentage"]), 2),
     }
 
 

@@ -84,7 +84,7 @@ def test_the_rendered_agent_has_no_secret(settings, security):
     text = "".join(file.content for file in files)
     assert "mar" + '"' not in text
     assert ("security.protocol" in text) == (security != "PLAINTEXT")
-    assert ('password="${env:KAFKA_SINK_PASSWORD}"' in text) == security.startswith("SASL")
+    assert ('password="${env:KAFKA_PRODUCER_PASSWORD}"' in text) == security.startswith("SASL")
     assert ("ssl.truststore.location" in text) == security.endswith("SSL")
 
 

@@ -26,7 +26,7 @@ ROWS = {
     ],
     "channels": [
         {"channel": "agent1/file", "events": 900, "fill": 90.0},
-        {"channel": "agent3/kafka", "events": 5, "fill": None},
+        {"channel": "agent3/to-master", "events": 5, "fill": 0.0},
     ],
     "spools": [{"server": "weblog1", "chunks": 2, "lines": 4000, "blocked_by": ""}],
     "topic": [
@@ -48,6 +48,7 @@ EXPECTED = {
     ("agent_events_in_total", "agent1", "source spool"): 12,
     ("agent_events_out_total", "agent1", "source spool"): 11,
     ("channel_fill_ratio", "agent1/file"): 0.9,
+    ("channel_fill_ratio", "agent3/to-master"): 0,
     ("stream_lag_seconds", "weblog1"): 1.5,
     ("stream_lag_seconds", "weblog2"): 0,
     ("stream_running",): 1,
@@ -71,7 +72,7 @@ EXPECTED = {
     ("rejects_new", "weblog1"): 4,
     ("lag_lines", "spool", "weblog1"): 4000,
     ("lag_lines", "channel", "agent1/file"): 900,
-    ("lag_lines", "channel", "agent3/kafka"): 5,
+    ("lag_lines", "channel", "agent3/to-master"): 5,
     ("lag_lines", "stream", "weblog1"): 7,
     ("lag_lines", "stream", "weblog2"): 0,
 }

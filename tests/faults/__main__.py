@@ -48,7 +48,9 @@ def _parser() -> argparse.ArgumentParser:
 def _alone(asked: argparse.Namespace) -> Iterator[Result]:
     mine, lanes = map(int, asked.share.split("/")) if asked.share else (0, 1)
     names = asked.fault or [
-        fault.name for fault in FAULTS.values() if fault.cheap or not asked.quick
+        fault.name
+        for fault in FAULTS.values()
+        if fault.cheap or not (asked.quick or fault.only_by_name)
     ]
     seeds = range(asked.first_seed, asked.first_seed + (1 if asked.quick else asked.seeds))
     # Lanes begin with different faults, so that one computes while another waits.

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from typing import NamedTuple
 
 from clickstream.clients.hdfs import Hdfs
@@ -10,12 +10,10 @@ from clickstream.ingest import flow
 from clickstream.ingest.flume.agent import Agent
 from clickstream.ledger import Ledger
 from tests.faults import services
-from tests.faults.account import closed
 from tests.faults.logs import Log
 from tests.faults.run import Run, Strike
-from tests.stack.stores import identity
 
-OUTAGE_S = 60
+OUTAGE_S, LONG_OUTAGE_S = 60, 600
 CALL_TIMEOUT_S = 5
 TINY = 2000
 TINY_BATCH = 200
@@ -24,7 +22,10 @@ POINTS = ("staging", "staged", "planned", "spooled")
 
 
 class Fault(NamedTuple):
-    """`parts` logs per server; `flags` its home's settings; `make test` has the `cheap` ones."""
+    """`parts` logs per server; `flags` its home's settings; `make test-all` has the `cheap` ones.
+
+    `only_by_name`: runs where it is asked for, since it takes long.
+    """
 
     name: str
     title: str
@@ -32,6 +33,7 @@ class Fault(NamedTuple):
     parts: int = 1
     flags: dict[str, str] = {}  # noqa: RUF012 - never changed
     cheap: bool = False
+    only_by_name: bool = False
 
 
 def kill_of(agent: str) -> Strike:
@@ -77,13 +79,30 @@ def kill_replay(run: Run) -> None:
     run.lift()
 
 
-def kafka(run: Run) -> None:
-    """The broker hangs, or is killed, for a minute; meanwhile the master dataset is completed."""
-    run.until_collected(run.moment())
-    with _outage(run, "kafka"):
+def kafka_away(seconds: float) -> Strike:
+    """The broker hangs, or is killed; meanwhile the edge agents take all that is replayed."""
+
+    def strike(run: Run) -> None:
+        run.until_collected(run.moment())
+        with _outage(run, "kafka"):
+            services.pause(seconds)
+            run.end_of_replay()
+            run.lift()
+        run.stack.await_ready("kafka")
+
+    return strike
+
+
+def kafka_unknown(run: Run) -> None:
+    """The broker hangs, or is killed, before a collector just started has sent it anything."""
+    run.until_collected(run.rng.uniform(0.1, 0.8))
+    with ExitStack() as outage:
+        with run.suspended("agent1", "agent2"):
+            run.clickstream("ingest", "stop", "agent3")
+            run.start("agent3")
+            outage.enter_context(_outage(run, "kafka"))
         services.pause(OUTAGE_S)
         run.end_of_replay()
-        assert not _open_or_missing(run), "the HDFS branch did not go on without Kafka"
         run.lift()
     run.stack.await_ready("kafka")
 
@@ -113,12 +132,12 @@ def datanode(run: Run) -> None:
 
 
 def tiny_channel(run: Run) -> None:
-    """A store hangs until a channel of the collector is full, and a little longer."""
+    """A store hangs until a channel is full, and a little longer."""
     process = run.rng.choice(("kafka", "datanode"))
     run.note = f"{process} paused"
     run.until_collected(run.rng.uniform(0.05, 0.2))
     with run.stack.paused(process):
-        full = _until_full(run)
+        full = _until_full(run, "agent3" if process == "datanode" else "agent")
         services.pause(run.rng.uniform(1, 4))
         run.lift()
     run.note += f", {full} full"
@@ -130,7 +149,7 @@ def missing_component(run: Run) -> None:
     agent = run.rng.choice(run.agents())
     run.kill(agent)
     channel = run.rng.choice(
-        sorted(c.name for c in Agent(run.settings, agent).declared() if c.kind == "channel")
+        sorted(channel.name for channel in Agent(run.settings, agent).buffers())
     )
     run.note = f"{agent} without channel {channel}"
     directory = run.settings.files.channels(agent) / channel
@@ -201,7 +220,18 @@ FAULTS = {
         Fault("agent3", "kill -9 agent3", kill_collector, cheap=True),
         Fault("all-agents", "kill -9 of all agents at once", kill_all, cheap=True),
         Fault("replay", "kill -9 replay", kill_replay, cheap=True),
-        Fault("kafka", f"Kafka stopped {OUTAGE_S} s", kafka),
+        Fault("kafka", f"Kafka stopped {OUTAGE_S} s", kafka_away(OUTAGE_S)),
+        Fault(
+            "kafka-long",
+            f"Kafka stopped {LONG_OUTAGE_S} s",
+            kafka_away(LONG_OUTAGE_S),
+            only_by_name=True,
+        ),
+        Fault(
+            "kafka-unknown",
+            f"Kafka stopped {OUTAGE_S} s before agent3's first batch",
+            kafka_unknown,
+        ),
         Fault("namenode", "NameNode restarted", namenode),
         Fault(
             "datanode",
@@ -232,19 +262,13 @@ def _outage(run: Run, process: str) -> AbstractContextManager[None]:
     return run.stack.paused(process) if number == signal.SIGSTOP else run.stack.down(process)
 
 
-def _open_or_missing(run: Run) -> int:
-    """How many of this run's valid lines are not in a closed master file."""
-    there = {identity(line)[::2] for line in closed(run.settings, run.settings.hdfs.master, [])}
-    return sum((log.server, offset) not in there for log in run.logs for offset in log.valid)
-
-
-def _until_full(run: Run) -> str:
-    """Wait for a channel of the collector to be full; its name."""
+def _until_full(run: Run, agents: str) -> str:
+    """Wait for a channel of these agents to be full; its name."""
     deadline = time.monotonic() + FILLS_S
     while time.monotonic() < deadline:
         fills = flow.fills(run.settings)
         no_room = 100 * (1 - TINY_BATCH / TINY)
-        full = [name for name, fill in fills.items() if fill > no_room and "agent3" in name]
+        full = [name for name, fill in fills.items() if fill > no_room and name.startswith(agents)]
         if full:
             return full[0]
         services.pause(0.1)

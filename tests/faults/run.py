@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from clickstream.clients.hdfs import Hdfs
@@ -113,6 +114,16 @@ class Run:
         pids = [running.pid for name in agents if (running := Agent(self.settings, name).running())]
         assert len(pids) == len(agents), f"not all of {agents} were running"
         services.kill_all(pids)
+
+    @contextmanager
+    def suspended(self, *agents: str) -> Iterator[None]:
+        """Agents that are stopped in their tracks while the block lasts."""
+        with ExitStack() as held:
+            for name in agents:
+                running = Agent(self.settings, name).running()
+                assert running, f"{name} was not running"
+                held.enter_context(services.suspended(running.pid))
+            yield
 
     def start(self, *agents: str) -> None:
         """Start agents, all by default."""

@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 import psutil
 
@@ -31,15 +31,9 @@ class Services:
         assert running, f"{process} does not run"
         return running.pid
 
-    @contextmanager
-    def paused(self, process: str) -> Iterator[None]:
+    def paused(self, process: str) -> AbstractContextManager[None]:
         """Stopped in its tracks while the block lasts: it answers nothing and loses nothing."""
-        pid = self.pid(process)
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(pid, signal.SIGCONT)
+        return suspended(self.pid(process))
 
     @contextmanager
     def down(self, process: str, number: int = signal.SIGKILL) -> Iterator[None]:
@@ -78,6 +72,16 @@ def _lives(pid: int) -> bool:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+@contextmanager
+def suspended(pid: int) -> Iterator[None]:
+    """A process that is stopped in its tracks while the block lasts."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def pause(seconds: float) -> None:

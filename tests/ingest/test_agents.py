@@ -353,8 +353,8 @@ def test_a_broken_note_is_none(settings, content):
         ("Shutdown Metric for type: CHANNEL, name: lines. channel.current.size == 0", None),
     ],
 )
-def test_memory_channels_do_not_strand_what_file_channels_hold(tmp_path, said, complaint):
-    settings = config.load(home=tmp_path, flags={"flume.channel": "memory"})
+def test_another_type_of_channel_does_not_strand_what_file_channels_hold(tmp_path, said, complaint):
+    settings = config.load(home=tmp_path)
     agent = Agent(settings, "agent1")
     data = settings.files.channels("agent1") / "lines" / "data"
     data.mkdir(parents=True)
@@ -363,12 +363,14 @@ def test_memory_channels_do_not_strand_what_file_channels_hold(tmp_path, said, c
     agent.child.log.write_text(said)
     if complaint:
         with pytest.raises(ClickstreamError, match=complaint) as refused:
-            agent._refuse_stranding()
+            agent._refuse_stranding({"lines": "memory"})
         assert "flume.channel=file" in refused.value.hint
         assert (data / "log-1").exists()
     else:
-        agent._refuse_stranding()
-        assert not settings.files.channels("agent1").exists()
+        agent._refuse_stranding({"lines": "file"})
+        assert data.exists()
+        agent._refuse_stranding({"lines": "kafka"})
+        assert not data.exists()
 
 
 def test_a_batch_must_fit_into_a_channel(tmp_path):

@@ -67,14 +67,21 @@ def test_the_collector(settings):
     assert conf["agent3.sinks.master.hdfs.path"] == (
         "hdfs://namenode:8020/master/dt=%{dt}/server=%{server}"
     )
-    assert conf["agent3.sinks.kafka.kafka.topic"] == "clickstream"
-    producer = "agent3.sinks.kafka.kafka.producer"
+    assert conf["agent3.channels.to-kafka.kafka.topic"] == "clickstream"
+    producer = "agent3.channels.to-kafka.kafka.producer"
     assert conf[f"{producer}.metadata.recovery.strategy"] == "none"
     assert {conf[f"{producer}.{key}.ms"] for key in ("max.block", "metadata.max.idle")} == {
         "3155760000000"
     }
     assert conf["agent3.sources.avro.bind"] == "127.0.0.1"
     assert conf["agent3.sources.avro.selector.default"] == "to-quarantine"
+
+
+def test_kafka_commits_first_and_refuses_before_an_edge_agent_gives_up(settings):
+    conf, edge = properties(settings, "agent3"), properties(settings, "agent1")
+    assert conf["agent3.sources.avro.selector.mapping.v1"] == "to-kafka to-master"
+    refused_ms = int(conf["agent3.channels.to-kafka.kafka.producer.delivery.timeout.ms"])
+    assert refused_ms < int(edge["agent1.sinks.collector.request-timeout"])
 
 
 def test_the_hdfs_sinks_reserve_little(tmp_path):
@@ -94,7 +101,6 @@ def test_declared_components(settings):
         ("channel", "to-kafka"),
         ("channel", "to-master"),
         ("channel", "to-quarantine"),
-        ("sink", "kafka"),
         ("sink", "master"),
         ("sink", "quarantine"),
     }
@@ -103,7 +109,14 @@ def test_declared_components(settings):
 @pytest.mark.parametrize("kind", ["file", "memory"])
 def test_the_kind_of_channel_is_configuration(tmp_path, kind):
     settings = config.load(home=tmp_path, flags=CLUSTER | {"flume.channel": kind})
-    assert properties(settings, "agent1")["agent1.channels.lines.type"] == kind
+    conf = {name: agent_config.files(settings, name)[0].content for name in ("agent1", "agent3")}
+    assert agent_config.channel_types(conf["agent1"], "agent1") == {"lines": kind}
+    assert agent_config.channel_types(conf["agent3"], "agent3") == {
+        "to-kafka": "kafka",
+        "to-master": kind,
+        "to-quarantine": kind,
+    }
+    assert agent_config.channel_types("", "agent3") == {}
 
 
 @pytest.mark.parametrize(

@@ -340,7 +340,7 @@ def test_wait_fails_with_its_reason_when_nothing_moves(
     impatient = ("--set", "replay.wait_timeout_seconds=8")  # a sink rests for 5
     with suspended(kafka_process(shared)):
         failed = shared_run(*impatient, "ingest", "replay", "--wait", code=1).stderr
-    assert "agent3/to-kafka to drain, but nothing moved for 8 s" in failed
+    assert "agent1/lines to drain, but nothing moved for 8 s" in failed
     assert "Kafka" in failed
     monkeypatch.undo()
     shared_run("ingest", "replay", "--wait")

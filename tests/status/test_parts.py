@@ -304,27 +304,30 @@ def bean(name: str, **counters: Any) -> Any:
     return flume.Bean(part, counters)
 
 
-def test_channels_with_and_without_a_fill(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A channel in Kafka has no fill."""
+def test_channels_that_hold_events(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The topic, which is a channel of agent3, holds none that are on their way."""
     beans: dict[str, list[Any]] = {
-        "agent1": [bean("file", ChannelSize=900, ChannelFillPercentage="90.0")],
+        "agent1": [bean("lines", ChannelSize=900, ChannelFillPercentage="90.0")],
         "agent2": [],
-        "agent3": [bean("kafka", EventPutSuccessCount=9, EventTakeSuccessCount=4)],
+        "agent3": [
+            bean("to-kafka", EventPutSuccessCount=9),
+            bean("to-master", ChannelSize=5, ChannelFillPercentage="0.001"),
+        ],
     }
+    kinds = {"agent1": {"lines": "file"}, "agent3": {"to-kafka": "kafka", "to-master": "file"}}
+    monkeypatch.setattr(processes.Agent, "channel_types", lambda self: kinds[self.name])
     running: Callable[[Any], bool] = lambda self: self.name != "agent2"  # noqa: E731
     monkeypatch.setattr(processes.Agent, "running", lambda self: running(self) or None)
-    monkeypatch.setattr(processes.Agent, "channels", lambda self: beans[self.name])
+    monkeypatch.setattr(processes.Agent, "beans", lambda self: beans[self.name])
     settings.files.channels("agent2").mkdir(parents=True)
     part = processes.channels(settings)
-    assert [(r["channel"], r["events"], r["fill"]) for r in part.rows] == [
-        ("agent1/file", 900, 90.0),
-        ("agent3/kafka", 5, None),
+    assert [(r["channel"], r["kind"], r["events"], r["fill"]) for r in part.rows] == [
+        ("agent1/lines", "file", 900, 90.0),
+        ("agent3/to-master", "file", 5, 0.0),
     ]
     assert "agent2 not running, may hold lines" in part.summary
     (problem,) = part.problems
-    assert problem.text == "agent1/file is 90 % full"
+    assert problem.text == "agent1/lines is 90 % full"
 
 
 def test_clocks_that_differ_and_refused_alerts_are_due_and_no_failure(

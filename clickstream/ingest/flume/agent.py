@@ -7,7 +7,7 @@ import shutil
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
@@ -105,9 +105,9 @@ class Agent:
         Raises ServiceFailed that names what is missing, and ClickstreamError where the start would
         lose events or judge lines in another way than the ledger, or a port is taken.
         """
-        self._refuse_stranding()
-        self._refuse_rejudging()
         files = agent_config.files(self._settings, self.name)
+        self._refuse_stranding(agent_config.channel_types(files[0].content, self.name))
+        self._refuse_rejudging()
         write(files, self.directory)
         self._secure()
         self._clear_spool(notify)
@@ -127,7 +127,7 @@ class Agent:
 
     def end(self) -> bool:
         """End it politely, so that the files it writes are closed; False when it did not run."""
-        if self.running() and self.channel_type() == "memory":
+        if self.running() and "memory" in self.channel_types().values():
             self._let_drain()
         return self.child.stop(STOP_SECONDS)
 
@@ -158,8 +158,14 @@ class Agent:
         return [_bean(name, counters) for name, counters in value.items()]
 
     def channels(self) -> list[Bean]:
-        """The channels that the agent has registered; raises NotRunning."""
-        return [bean for bean in self.beans() if bean.component.kind == "channel"]
+        """The registered channels that hold events themselves; raises NotRunning."""
+        buffers = self.buffers()
+        return [bean for bean in self.beans() if bean.component in buffers]
+
+    def buffers(self) -> set[Component]:
+        """The declared channels that hold events themselves: not the topic, which never drains."""
+        types = self.channel_types().items()
+        return {Component("channel", name) for name, kind in types if kind != "kafka"}
 
     def sinks_total(self, counter: str) -> int:
         """The sum of a counter of its sinks to HDFS, since its start; raises NotRunning."""
@@ -176,9 +182,9 @@ class Agent:
         conf = self._conf()
         return agent_config.components(conf, self.name) if conf else set()
 
-    def channel_type(self) -> str:
-        """`file` or `memory`, as its configuration on disk says; empty before the first start."""
-        return agent_config.channel_type(self._conf(), self.name)
+    def channel_types(self) -> dict[str, str]:
+        """`file`, `memory` or `kafka` by channel, as its configuration on disk says."""
+        return agent_config.channel_types(self._conf(), self.name)
 
     def blocked_by(self) -> list[Path]:
         """The files in its spooling directory that can neither be taken nor passed by."""
@@ -258,23 +264,25 @@ class Agent:
                 self._settings, self.server, lambda chunk: spool.state(chunk) != "completed"
             )
 
-    def _refuse_stranding(self) -> None:
-        """Memory channels in place of file channels: not while these may hold events."""
-        logs = list(self._channels.glob("*/data/log-*"))
-        if self._settings.flume.channel != "memory" or not logs:
-            return
-        for channel in sorted({path.parent.parent.name for path in logs}):
-            held = agent_log.size_at_stop(self.child.log, self.state().log_start, channel)
+    def _refuse_stranding(self, types: Mapping[str, str]) -> None:
+        """File channels that are of another type from now on: not while these may hold events."""
+        logs = self._channels.glob("*/data/log-*")
+        left = sorted(
+            {path.parents[1] for path in logs if types.get(path.parents[1].name) != "file"}
+        )
+        for channel in left:
+            held = agent_log.size_at_stop(self.child.log, self.state().log_start, channel.name)
             if held != 0:
                 amount = (
                     "may hold events, for it was killed" if held is None else f"holds {held} events"
                 )
                 raise ClickstreamError(
-                    f"{self.name}'s file channel {channel} {amount}",
-                    "start it with flume.channel=file, drain it with clickstream ingest replay"
-                    " --wait, stop it; then change flume.channel",
+                    f"{self.name}'s file channel {channel.name} {amount}",
+                    "start it with the version and settings it ran with (flume.channel=file), drain"
+                    " it with clickstream ingest replay --wait, stop it; then start it anew",
                 )
-        shutil.rmtree(self._channels)
+        for channel in left:
+            shutil.rmtree(channel)
 
     def _secure(self) -> None:
         """Write the stores that its Java wants; refuse a collector that is not what we expect."""

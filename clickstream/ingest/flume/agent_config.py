@@ -17,10 +17,13 @@ from clickstream.weblog import MAX_LINE_BYTES, STAMP_VERSION, formats, pattern
 CONF = "flume.conf"
 HDFS_SINKS = ("master", "quarantine")
 MAX_STAMPED_BYTES = MAX_LINE_BYTES + 4096
+_KAFKA_CHANNEL = "org.apache.flume.channel.kafka.KafkaChannel"
 _CHANNELS = {
     "file": {"checkpointDir", "dataDirs", "minimumRequiredSpace", "maxFileSize", "capacity"}
     | {"transactionCapacity"},
     "memory": {"capacity", "transactionCapacity"},
+    _KAFKA_CHANNEL: {"kafka.bootstrap.servers", "kafka.topic", "parseAsFlumeEvent"}
+    | {"partitionIdHeader", "kafka.producer."},
 }
 _SOURCES = {
     "spooldir": {"channels", "spoolDir", "trackerDir", "trackingPolicy", "deletePolicy"}
@@ -32,8 +35,6 @@ _SOURCES = {
 _SINKS = {
     "avro": {"channel", "hostname", "port", "batch-size", "connect-timeout", "request-timeout"}
     | {"ssl", "exclude-protocols", "truststore", "truststore-type", "truststore-password"},
-    "org.apache.flume.sink.kafka.KafkaSink": {"channel", "kafka.bootstrap.servers", "kafka.topic"}
-    | {"allowTopicOverride", "partitionIdHeader", "flumeBatchSize", "kafka.producer."},
     "hdfs": {"channel"}
     | {f"hdfs.{key}" for key in ("path", "filePrefix", "inUsePrefix", "inUseSuffix", "fileType")}
     | {f"hdfs.{key}" for key in ("writeFormat", "rollInterval", "rollSize", "rollCount")}
@@ -108,11 +109,12 @@ def components(conf: str, agent: str) -> set[Component]:
     }
 
 
-def channel_type(conf: str, agent: str) -> str:
-    """The type of an agent's channels, which is one for all; empty for an empty configuration."""
-    channel = re.escape(agent) + r"\.channels\.[^.]+\.type"
+def channel_types(conf: str, agent: str) -> dict[str, str]:
+    """The type of each declared channel: `file`, `memory`, or `kafka`, which is the topic."""
     pairs = _properties(conf)
-    return next((pairs[key] for key in pairs if re.fullmatch(channel, key)), "")
+    names = pairs.get(f"{agent}.channels", "").split()
+    types = {name: pairs.get(f"{agent}.channels.{name}.type", "") for name in names}
+    return {name: "kafka" if type_ == _KAFKA_CHANNEL else type_ for name, type_ in types.items()}
 
 
 def check(conf: str, agent: str) -> None:

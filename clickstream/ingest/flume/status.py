@@ -13,6 +13,8 @@ from clickstream.ingest.flume.agent_config import Component
 GUARANTEES = {
     "file": "what is committed survives a crash and kill -9",
     "memory": "what it holds is lost when the agent dies",
+    "kafka": "what it took is in the topic; while Kafka is away, edge agents hold the lines of both"
+    " branches",
 }
 TABLE = ("agent", "pid", "component", "state", "events_in", "events_out", "fill", "channel")
 DIFFERS = "runs with another configuration than the settings ask for: stop it and start it"
@@ -27,10 +29,11 @@ class Status(NamedTuple):
     """One component of an agent.
 
     `state` is up or down; the numbers of events count since the agent's start and are None while
-    it does not answer; `fill` is in per cent; `channel` (file or memory) and its `guarantee` are
-    None for what is no channel. `configuration` is `current` or `differs` from what the settings
-    of now ask for, None while the agent does not run. `last_error` is that of the component where
-    the log distinguishes it, else of the agent since its last start; empty where there is none.
+    it does not answer; `fill` is in per cent; `channel` (file, memory or kafka) and its `guarantee`
+    are None for what is no channel, `events_out` and `fill` for the topic. `configuration` is
+    `current` or `differs` from what the settings of now ask for, None while the agent does not run.
+    `last_error` is that of the component where the log distinguishes it, else of the agent since
+    its last start; empty where there is none.
     """
 
     agent: str
@@ -112,18 +115,21 @@ def _component_row(
 ) -> Status:
     row = agent_row._replace(component=f"{component.kind} {component.name}")
     if component.kind == "channel":
-        kind = agent.channel_type()
+        kind = agent.channel_types()[component.name]
         row = row._replace(channel=kind, guarantee=GUARANTEES.get(kind))
     if bean is None:
         return row._replace(last_error=row.last_error or "did not come up")
     came, went = _COUNTERS[component.kind]
-    fill = bean.counters.get("ChannelFillPercentage")
     row = row._replace(
         state="up" if bean.up() else "down",
         events_in=bean.number(came),
         events_out=bean.number(went),
-        fill=None if fill is None else round(float(fill), 2),
     )
+    fill = bean.counters.get("ChannelFillPercentage")
+    if row.channel == "kafka":  # nobody takes from it here, and it has no capacity
+        return row._replace(events_out=None)
+    if fill is not None:
+        return row._replace(fill=round(float(fill), 2))
     return _spooling_row(agent, row, bean) if component == SPOOLING else row
 
 
