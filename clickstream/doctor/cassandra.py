@@ -144,7 +144,8 @@ def _sync(told: Ring, copies: int) -> Iterator[Finding]:
         made = problem if copies < ENOUGH_COPIES else warning
         yield made(f"{text}: a kill forgets what the stream never sends again", hint)
     if unknown:
-        yield warning(f"{', '.join(unknown)} does not say its commitlog_sync", hint)
+        asking = "GRANT SELECT ON system_views.settings TO our user lets it ask"
+        yield warning(f"{', '.join(unknown)} does not say its commitlog_sync", f"{asking}; {hint}")
     if not loose and not unknown:
         yield ok("every node syncs its commit log before it acknowledges")
 

@@ -222,6 +222,11 @@ MISFITS = {
         WARNING,
         "10.0.0.1 acknowledges before it syncs",
     ),
+    "a node that does not say when it syncs": (
+        of_ring(commitlog_sync={"10.0.0.1": None}),
+        WARNING,
+        "10.0.0.1 does not say its commitlog_sync",
+    ),
     "another datacenter": (
         of_ring(nodes={"dc1": (3, 3)}),
         PROBLEM,
