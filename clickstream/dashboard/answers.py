@@ -9,15 +9,23 @@ from clickstream.serve import reports
 
 if TYPE_CHECKING:
     from clickstream.config import Settings
+    from clickstream.serve.layers import Connections
 
 
-def asked(settings: "Settings", name: str, question: reports.Question) -> reports.Answer:
-    """The answer; where there is nothing to answer from, no rows and a footer that says so.
+def asked(
+    settings: "Settings",
+    name: str,
+    question: reports.Question,
+    shared: "Connections | None" = None,
+) -> reports.Answer:
+    """The answer, over `shared` connections or its own.
+
+    Where there is nothing to answer from, no rows and a footer that says so.
 
     Raises what `reports.ask` raises, but NoData.
     """
     try:
-        return reports.ask(settings, name, question)
+        return reports.ask(settings, name, question, shared)
     except NoData as nothing:
         return unanswered(name, nothing)
 

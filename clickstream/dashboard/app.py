@@ -14,6 +14,7 @@ from clickstream.dashboard import answers, assets
 from clickstream.dashboard.evidence import EvidenceJobs
 from clickstream.dashboard.guard import METRICS_PATH
 from clickstream.dashboard.metrics import MEDIA_TYPE, Metrics
+from clickstream.dashboard.stores import Stores
 from clickstream.dashboard.watcher import problem
 from clickstream.errors import ClickstreamError, UsageError
 from clickstream.serve import reports
@@ -32,7 +33,7 @@ PLAIN = ("server", "window", "layer", "by", "kind", "state")
 def routes(settings: "Settings", watcher: "Watcher") -> Starlette:
     """The application without its guard. What asks a store runs in threads: the drivers block."""
 
-    jobs, figures = EvidenceJobs(settings), Metrics(settings)
+    jobs, figures, stores = EvidenceJobs(settings), Metrics(settings), Stores(settings)
 
     def servers(_: Request) -> Response:
         return Response(json.dumps([reports.ALL, *settings.servers]), media_type=JSON)
@@ -53,7 +54,7 @@ def routes(settings: "Settings", watcher: "Watcher") -> Starlette:
         return Response(answer.body, answer.status, media_type=JSON)
 
     def report(request: Request) -> Response:
-        return _guarded(lambda: _report(settings, request))
+        return _guarded(lambda: _report(settings, stores, request))
 
     page = [Route(f"/{name}", _asset(asset)) for name, asset in assets.ASSETS.items()]
     return Starlette(
@@ -85,7 +86,7 @@ def _guarded(answer: Callable[[], Response]) -> Response:
         return Response(problem(error), 503, media_type=JSON)
 
 
-def _report(settings: "Settings", request: Request) -> Response:
+def _report(settings: "Settings", stores: Stores, request: Request) -> Response:
     name, _, ending = request.path_params["name"].partition(".")
     if name not in reports.COLUMNS or ending not in ("", "csv"):
         known = ", ".join(sorted(reports.COLUMNS))
@@ -94,7 +95,8 @@ def _report(settings: "Settings", request: Request) -> Response:
             media_type=JSON,
         )  # fmt: skip
     question = parsed(settings, request.query_params)
-    answer = answers.asked(settings, name, question)
+    with stores.connections() as shared:
+        answer = answers.asked(settings, name, question, shared)
     if ending == "csv":
         named = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
         text = output.text(answer.rows, answer.columns, "csv")

@@ -6,6 +6,7 @@ reports (`popularity`, `ddos`, `health`) go by UTC.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -42,13 +43,15 @@ OF_A_MOMENT = ("visitors", "distribution")
 """Their two figures belong to one moment, so they stay the batch layer's."""
 
 
-def ask(settings: "Settings", report: str, question: Question) -> Answer:
-    """Answer from the layer that holds it, or from both.
+def ask(
+    settings: "Settings", report: str, question: Question, shared: Connections | None = None
+) -> Answer:
+    """Answer from the layer that holds it, or from both; over `shared` connections, or its own.
 
     Raises NotRunning or ClickstreamError when the layer's database cannot be reached, NoData
     when the layer, or the one day asked for, is empty.
     """
-    with connected(settings) as connections:
+    with nullcontext(shared) if shared else connected(settings) as connections:
         found = answer(connections, report, question)
     more = alerting.notes(settings) if report == "alerts" else ()
     return found._replace(notes=(*found.notes, *more))

@@ -43,7 +43,7 @@ def asked(monkeypatch):
     """The questions that reach the serving layer; it answers with ROWS, or raises."""
     questions, answers = [], [reports.Answer(ROWS, COLUMNS, "", "final")]
 
-    def ask(_settings, report, question):
+    def ask(_settings, report, question, _shared=None):
         questions.append((report, question))
         if isinstance(answers[0], Exception):
             raise answers[0]

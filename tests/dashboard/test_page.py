@@ -57,7 +57,7 @@ def views():
 
 @pytest.fixture
 def client(settings, views, monkeypatch):
-    def ask(_settings, report, _question):
+    def ask(_settings, report, _question, _shared=None):
         rows = rows_of(report)
         return reports.Answer(rows, tuple(rows[0]), "", "batch layer, as of then")
 
@@ -136,7 +136,7 @@ def test_a_store_or_a_server_that_is_away_is_told_and_comes_back(settings, clien
 
 
 def test_a_layer_without_an_answer_leaves_the_other_half(client, visit, monkeypatch):
-    def ask(_settings, report, _question):
+    def ask(_settings, report, _question, _shared=None):
         if report == "hourly":
             raise ClickstreamError("MariaDB is not running", "start it: clickstream stack up")
         raise NoData("the batch layer has not run yet", "run it: clickstream batch run")

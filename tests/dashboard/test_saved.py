@@ -69,7 +69,7 @@ def test_clients_become_numbers_the_same_one_alike():
 def test_report_all_writes_a_day_as_one_file(tmp_path, monkeypatch, capsys):
     asked = []
 
-    def ask(_settings, name, question):
+    def ask(_settings, name, question, _shared=None):
         asked.append((name, question.days.only))
         if name == "hourly":
             raise NotRunning("MariaDB is not running")

@@ -1,15 +1,11 @@
 """A local stack with TLS and logins: the lambda on it, with an agent and the stream killed."""
 
-import os
-import signal
-
 import psutil
 import pytest
 
 from clickstream import config, demo, scenario
 from clickstream.config import Settings
 from clickstream.ingest.flume.agent import Agent
-from clickstream.runtime.process import wait_until
 from clickstream.speed import control
 from clickstream.stack import local
 from tests.stack.homes import forget_environment, left_running, runner, stop_children
@@ -36,8 +32,9 @@ def secured(tmp_path_factory):
 
 
 def killed(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not psutil.pid_exists(pid), 30, "the end after kill -9")
+    process = psutil.Process(pid)
+    process.kill()
+    process.wait(30)
 
 
 def test_the_lambda_with_agent3_and_the_stream_killed(secured: Settings, tmp_path) -> None:
