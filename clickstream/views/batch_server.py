@@ -80,7 +80,7 @@ def _asked(url: sa.URL) -> tuple[dict[str, Any], frozenset[str]]:
             if engine.dialect.name not in ("mysql", "mariadb"):
                 return {}, frozenset()
             facts = dict(connection.execute(sa.text(_FACTS)).mappings().one())
-            facts |= dict(connection.execute(sa.text(_TLS)).tuples().all())
+            facts.update((str(name), value) for name, value in connection.execute(sa.text(_TLS)))
             grants = connection.execute(sa.text("SHOW GRANTS")).scalars().all()
             return facts, rights_in(str(facts["name"]), map(str, grants))
     finally:
