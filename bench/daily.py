@@ -76,7 +76,7 @@ class CaseHome:
         home = directory / name / "home"
         endpoints.remember_ports(home, endpoints.remembered_ports(base.home))
         flags = {"hdfs.master": f"/{name}/master"}
-        flags["database.url"] = str(endpoints.database_url(base).set(password=None))
+        flags["database.url"] = str(endpoints.database_url(base)._replace(password=None))
         flags["database.password_file"] = str(endpoints.password_file(base.home))
         self.settings = config.load(home=home, flags=base.origin.flags | flags)
         with BatchViews.connect(self.settings):

@@ -224,7 +224,7 @@ def connected(settings: Settings) -> Iterator[Consumer]:
     try:
         _log_in(consumer, settings, heard)
         yield consumer
-    except KafkaException as error:
+    except (KafkaException, TimeoutError) as error:
         raise _failure(settings, error) from error
     finally:
         consumer.close()
@@ -306,8 +306,8 @@ def _no_login(settings: Settings, text: str) -> ClickstreamError:
     )
 
 
-def _failure(settings: Settings, error: KafkaException) -> ClickstreamError:
-    if error.args[0].code() in NO_RIGHT:
+def _failure(settings: Settings, error: KafkaException | TimeoutError) -> ClickstreamError:
+    if isinstance(error, KafkaException) and error.args[0].code() in NO_RIGHT:
         return _no_right(settings, "use")
     hint = "is it up, and is kafka.bootstrap right?"
     if not settings.kafka.bootstrap:

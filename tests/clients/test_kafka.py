@@ -139,6 +139,19 @@ def test_a_right_that_is_missing(authority, tmp_path):
     assert "Write" in error.hint
 
 
+def test_a_broker_that_takes_too_long_does_not_answer(authority, tmp_path, monkeypatch):
+    monkeypatch.setattr(kafka, "_log_in", lambda *_: None)
+
+    def late(*_, **asked):
+        raise TimeoutError
+
+    monkeypatch.setattr(kafka, "_described", late)
+    settings = settings_of(tmp_path, authority, "b1:9093")
+    for ask in (kafka.topic_id, kafka.require_write):
+        with pytest.raises(NotRunning, match="Kafka does not answer at b1:9093"):
+            ask(settings)
+
+
 def test_a_broker_elsewhere_is_not_started_by_us(authority, tmp_path, monkeypatch):
     monkeypatch.setattr(kafka, "TIMEOUT_S", 1)
     with socket.create_server((HOST, 0)) as closed:
