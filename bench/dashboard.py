@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from urllib.parse import parse_qs, urlsplit
 
 import chain
@@ -97,8 +97,9 @@ def polled(address: str, number: int, seconds: float) -> dict[str, float]:
     """What an answer took, in ms."""
     with Pages(address, number) as pages:
         time.sleep(seconds)
-    spread = stream.spread([1000 * each for each in pages.taken])
-    return {"pages": number, "answers": len(pages.taken)} | spread._asdict()
+    taken = [1000 * each for each in pages.taken]
+    p99 = round(quantiles(taken, n=100)[98])
+    return {"pages": number, "answers": len(taken), "p99": p99} | stream.spread(taken)._asdict()
 
 
 def page_ready_s(address: str) -> list[float]:

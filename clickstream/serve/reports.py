@@ -196,12 +196,13 @@ def health(views: "RealTime", _: int, question: Question) -> Rows:
     last = views.last_seconds(day, servers) if day else views.latest_by_server()
     if day and not last:
         raise no_data(day)
+    ends = {server: last[server] for server in servers if server in last}
     peaks = views.non_200_peaks(day) if question.peak else {}
-    rows = []
-    for server in (each for each in servers if each in last):
-        moment = (last[server], 0 if question.peak else views.non_200(server, last[server]))
-        rows.append(_health_row(server, *peaks.get(server, moment), question.non_200_limit))
-    return rows
+    now = {} if question.peak else views.non_200(ends)
+    return [
+        _health_row(server, *peaks.get(server, (end, now.get(server, 0))), question.non_200_limit)
+        for server, end in ends.items()
+    ]
 
 
 def alert_rows(views: "RealTime", latest: int, question: Question) -> Rows:

@@ -71,7 +71,10 @@ class Views:
         second = counts.setdefault(line.server, {}).setdefault(line.second, Counter())
         second[key] += 1
 
-    def non_200(self, server, end):
+    def non_200(self, ends):
+        return {server: self._non_200(server, end) for server, end in ends.items()}
+
+    def _non_200(self, server, end):
         return sum(
             line.server == server and end - 300 < line.second <= end and line.status != "200"
             for line in self.lines

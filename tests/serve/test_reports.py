@@ -87,7 +87,10 @@ class Memory:
     def categories(self, server: str, start: int, end: int) -> Counter[str]:
         return Counter(e.category for e in self._of(server) if start < e.second <= end)
 
-    def non_200(self, server: str, end: int) -> int:
+    def non_200(self, ends: dict[str, int]) -> dict[str, int]:
+        return {server: self._non_200(server, end) for server, end in ends.items()}
+
+    def _non_200(self, server: str, end: int) -> int:
         return sum(not e.ok for e in self._of(server) if end - 300 < e.second <= end)
 
     def non_200_peaks(self, day: str | None) -> dict[str, Any]:
@@ -96,7 +99,7 @@ class Memory:
 
     def _peak(self, server: str, day: str | None) -> tuple[int, int] | None:
         bad = [e.second for e in self._of(server) if not e.ok and instant(e.second) >= (day or "")]
-        return max(((s, self.non_200(server, s)) for s in bad), key=lambda x: x[1], default=None)
+        return max(((s, self._non_200(server, s)) for s in bad), key=lambda x: x[1], default=None)
 
     def offenders(self, day: str | None) -> list[Offender]:
         return [each for each in self.found if instant(each.second).startswith(day or "")]

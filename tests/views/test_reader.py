@@ -63,3 +63,23 @@ def test_the_minutes_are_the_sums_of_every_batch(settings, batches):
         found[row.server, second, "failure"] = row.failure
         assert (row.requests, row.other) == (row.success + row.failure, 0)
     assert +found == total
+
+
+AROUND = st.integers(FIRST - 400, FIRST + 700)
+ANSWER = st.tuples(st.sampled_from("abc"), AROUND, st.sampled_from(["200", "404", "500"]))
+
+
+@given(st.lists(ANSWER, max_size=9), st.dictionaries(st.sampled_from("abcd"), AROUND))
+def test_the_unhealthy_answers_of_each_server_s_own_window(settings, lines, ends):
+    tables = Tables()
+    stream = over(Writer, tables, settings)
+    stream.resume("query", 0)
+    stream.write(0, Batch(minutes_of(lines), {}, {s: {"counted": 1} for s in "abc"}))
+    window = settings.speed.window_seconds
+    assert over(RealTime, tables, settings).non_200(ends) == {
+        server: sum(
+            name == server and end - window < at <= end and status != "200"
+            for name, at, status in lines
+        )
+        for server, end in ends.items()
+    }

@@ -2,7 +2,7 @@
 
 import datetime
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -109,11 +109,20 @@ class RealTime(Store):
         offenders = [Offender(row.ip, epoch(row.second), row.requests) for row in rows]
         return sorted(offenders, key=lambda offender: (offender.second, offender.ip))
 
-    def non_200(self, server: str, end: int) -> int:
-        """Answers other than 200 in the window that ends at `end`: (end - window, end]."""
-        start = end - self.settings.speed.window_seconds
-        sums = self._counts(counts.NON_200, start + 1, end)
-        return counts.of(counts.by_server([sums], start, end), server).total()
+    def non_200(self, ends: Mapping[str, int]) -> dict[str, int]:
+        """Each server's answers other than 200 in the window that ends at its second: (end -
+        window, end].
+        """
+        window = self.settings.speed.window_seconds
+        found: dict[str, int] = {}
+        for group in _near(ends, window):
+            sums = self._counts(
+                counts.NON_200, min(group.values()) - window + 1, max(group.values())
+            )
+            for server, end in group.items():
+                of_server = {server: sums.get(server, {})}
+                found[server] = counts.by_server([of_server], end - window, end)[server].total()
+        return found
 
     def non_200_peaks(self, day: str | None) -> dict[str, Peak]:
         """Each server's highest trailing count on a UTC day or ever, the earliest on a tie.
@@ -239,6 +248,17 @@ class RealTime(Store):
         for rows in self.run_many((cql, (group, *bounds)) for group in groups):
             for row in rows:
                 yield row.counts
+
+
+def _near(ends: Mapping[str, int], apart: int) -> list[dict[str, int]]:
+    """The servers in groups, in which each second is near another: what lies so is read at once."""
+    groups: list[dict[str, int]] = []
+    for server, end in sorted(ends.items(), key=lambda each: each[1]):
+        if groups and end - max(groups[-1].values()) <= apart:
+            groups[-1][server] = end
+        else:
+            groups.append({server: end})
+    return groups
 
 
 def change_part(batch: int) -> int:
