@@ -145,7 +145,7 @@ def test_a_broker_that_takes_too_long_does_not_answer(authority, tmp_path, monke
     def late(*_, **asked):
         raise TimeoutError
 
-    monkeypatch.setattr(kafka, "_described", late)
+    monkeypatch.setattr(kafka, "described", late)
     settings = settings_of(tmp_path, authority, "b1:9093")
     for ask in (kafka.topic_id, kafka.require_write):
         with pytest.raises(NotRunning, match="Kafka does not answer at b1:9093"):
