@@ -51,7 +51,7 @@ def test_the_reader_of_the_local_stack_only_reads(store, views):
     with BatchViews.connect(store, reader=True) as reader:
         assert len(reader.visitors()) == 2
         with pytest.raises(
-            ClickstreamError, match="'clickstream_reader'@.* has no right to UPDATE"
+            ClickstreamError, match=r"'clickstream_reader'@.* has no right to UPDATE"
         ):
             reader.replace_day("2015-05-18", day_rows("2015-05-18", ["/x"]))
     assert len(views.categories(server="all", top=None)) > 1
