@@ -2,7 +2,9 @@
 
 import secrets
 import socket
+import threading
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from clickstream.clients import endpoints
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 NAME = "dashboard"
 LOCAL = ("127.0.0.1", "localhost")
 SHUTDOWN_S = 2
+STORES = "clickstream.views.batch"
+"""What takes longest to import of all that a report needs."""
 
 
 def serve(settings: "Settings", started: Callable[[str], None]) -> None:
@@ -31,6 +35,8 @@ def serve(settings: "Settings", started: Callable[[str], None]) -> None:
     with Watcher(settings) as watcher:
         prepared = prepare(settings, watcher)
         with prepared.listener:
+            # The first page would wait for it, while a browser takes a second to start.
+            threading.Thread(target=import_module, args=(STORES,), daemon=True).start()
             started(prepared.address)
             prepared.server.run(sockets=[prepared.listener])
 

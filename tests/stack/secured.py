@@ -170,7 +170,9 @@ client_encryption_options:
 """
         )
 
-    def _answers(self):
+    def ready(self, process):
+        if not port_open(self.ports[process]):
+            return False
         import ssl
 
         from cassandra.auth import PlainTextAuthProvider
