@@ -316,6 +316,8 @@
 
   async function start() {
     theme();
+    // Where no server is chosen, nothing need wait for their names.
+    const early = !data && choice.server === "all" ? choose() : null;
     const servers = data ? data.servers : (await ask("api/servers")).body;
     $("server").replaceChildren(...servers.map((name) => el("option", { value: name, textContent: name })));
     if (!servers.includes(choice.server)) choice.server = "all";
@@ -326,7 +328,7 @@
     }
     if (data) { showSaved(); return; }
     poll();
-    await choose();
+    await (early ?? choose());
     setInterval(() => { if (document.visibilityState === "visible") askDays(); }, DAYS_EVERY);
     document.addEventListener("visibilitychange", () => { if (document.visibilityState === "visible") askDays(); });
   }
