@@ -1,6 +1,6 @@
 """The users of Kafka that log in by SCRAM, and what each may do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from confluent_kafka.admin import (
     AclBinding,
@@ -25,8 +25,14 @@ OPERATIONS = (
 """The collector makes the topic and writes, everybody else reads; the last is for the doctor."""
 
 
-def ensure(client: Mapping[str, str], user: str, password: str, topic: str) -> None:
-    """Make a user who may make, write and read a topic, or give it this password and these rights.
+def ensure(
+    client: Mapping[str, str],
+    user: str,
+    password: str,
+    topic: str,
+    operations: Sequence[AclOperation] = OPERATIONS,
+) -> None:
+    """Make a user who may do these operations on a topic, or give it this password and the rights.
 
     `client` are librdkafka's keys of an administrator. Raises KafkaException.
     """
@@ -38,7 +44,7 @@ def ensure(client: Mapping[str, str], user: str, password: str, topic: str) -> N
     every, literal, allow = "*", ResourcePatternType.LITERAL, AclPermissionType.ALLOW
     bindings = [
         AclBinding(ResourceType.TOPIC, topic, literal, f"User:{user}", every, operation, allow)
-        for operation in OPERATIONS
+        for operation in operations
     ]
-    for done in admin.create_acls(bindings).values():
+    for done in admin.create_acls(bindings).values() if bindings else ():
         done.result(TIMEOUT_S)

@@ -47,13 +47,11 @@ class Stores:
     def _taken(self) -> "_Shared":
         now = self._now()
         with self._lock:
-            before = self._shared
-            if before is None or now - before.made > SHARED_S:
-                self._shared = _Shared(self._settings, now)
-            shared = self._shared
-            assert shared is not None
+            before = shared = self._shared
+            if shared is None or now - shared.made > SHARED_S:
+                shared = self._shared = _Shared(self._settings, now)
             shared.users += 1
-            idle = before is not None and before is not shared and not before.users
+            idle = before is not shared and before and not before.users
         if idle and before:
             before.close()
         return shared

@@ -26,14 +26,11 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield from (found := endpoint.reached("Cassandra", named, "cassandra.hosts"))
     if endpoint.nobody_answers(found):
         return
-    if given.tls:
-        names = settings.cassandra.check_hostname
-        found = list(endpoint.secured("Cassandra", named, tls.material(settings), names))
-        yield from found
-        if endpoint.nobody_answers(found):
-            return
-    else:
-        yield from endpoint.in_clear("Cassandra", named, "set cassandra.tls = true")
+    ours, names = tls.material(settings) if given.tls else None, settings.cassandra.check_hostname
+    hint = "set cassandra.tls = true"
+    yield from (found := endpoint.transport("Cassandra", named, ours, hint, names))
+    if endpoint.nobody_answers(found):
+        return
     yield from of(settings, given.datacenter, ring_status.asked(settings), time.time())
     if reader := settings.cassandra.reader_username:
         yield of_reader(settings.cassandra.keyspace, reader, ring_status.reader_rights(settings))
@@ -62,16 +59,10 @@ def of(settings: Settings, datacenter: str, told: Ring, now_s: float) -> Iterato
 
 def of_reader(keyspace: str, role: str, rights: frozenset[str] | None) -> Finding:
     """What the role of `cassandra.reader_username` may do in the keyspace."""
+    who, resource = f"role {role} of cassandra.reader_username", f"KEYSPACE {keyspace}"
     if rights is None:
-        text = f"role {role} of cassandra.reader_username may do everything"
-        return warning(text, f"give it SELECT ON KEYSPACE {keyspace} alone")
-    if "SELECT" not in rights:
-        text = f"role {role} of cassandra.reader_username may not read {keyspace}"
-        return problem(text, f"GRANT SELECT ON KEYSPACE {keyspace} TO {role}")
-    if more := sorted(rights - {"SELECT"}):
-        text = f"role {role} of cassandra.reader_username may do more than read: {', '.join(more)}"
-        return warning(text, f"REVOKE {', '.join(more)} ON KEYSPACE {keyspace} FROM {role}")
-    return ok(f"role {role} of cassandra.reader_username only reads {keyspace}")
+        return warning(f"{who} may do everything", f"give it SELECT ON {resource} alone")
+    return endpoint.reader(who, keyspace, (resource, role), rights)
 
 
 def _version(version: str) -> Finding:

@@ -20,12 +20,10 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield from (found := endpoint.reached("the collector", [address], "flume.collector_host"))
     if endpoint.nobody_answers(found):
         return
-    if settings.flume.collector_tls:
-        # Flume does not look at the name in it.
-        trusted = security.trusted(settings)
-        yield from endpoint.secured("the collector", [address], trusted, check_name=False)
-    else:
-        yield from endpoint.in_clear("the collector", [address], "set flume.collector_tls = true")
+    trusted = security.trusted(settings) if settings.flume.collector_tls else None
+    hint = "set flume.collector_tls = true"
+    # Flume does not look at the name in a certificate.
+    yield from endpoint.transport("the collector", [address], trusted, hint, check_name=False)
 
 
 def _senders(settings: Settings) -> Iterator[Finding]:

@@ -15,6 +15,8 @@ from clickstream.doctor.finding import PROBLEM, Finding, ok, problem, warning
 
 TIMEOUT_S = 1.0
 SOON_DAYS = 30
+EVERYTHING = "ALL PRIVILEGES"
+"""As MariaDB names the right to do all."""
 
 Address = tuple[str, int]
 
@@ -28,8 +30,8 @@ def reached(name: str, addresses: Sequence[Address], setting: str) -> list[Findi
 
 
 def nobody_answers(found: Sequence[Finding]) -> bool:
-    """True where none of the addresses is reached."""
-    return all(each.state == PROBLEM for each in found)
+    """True where each of the addresses is a problem."""
+    return bool(found) and all(each.state == PROBLEM for each in found)
 
 
 def _reached(name: str, addresses: Sequence[Address], setting: str) -> Iterator[Finding]:
@@ -45,8 +47,8 @@ def _reached(name: str, addresses: Sequence[Address], setting: str) -> Iterator[
             yield made(f"{where} is not reached: {failures[address]}", hint)
 
 
-def secured(
-    name: str, addresses: Sequence[Address], ours: Material, check_name: bool = True
+def _secured(
+    name: str, addresses: Sequence[Address], ours: Material, check_name: bool
 ) -> Iterator[Finding]:
     """Whether each address speaks TLS with a certificate that we trust, and for how long."""
     for address in addresses:
@@ -62,6 +64,22 @@ def secured(
         yield validity(f"{where} speaks TLS; its certificate", until)
 
 
+def transport(
+    name: str,
+    addresses: Sequence[Address],
+    ours: Material | None,
+    hint: str,
+    check_name: bool = True,
+) -> list[Finding]:
+    """TLS with what `ours` trusts, or (None) a warning with a hint where it is spoken without.
+
+    All are problems where nobody can be asked further.
+    """
+    if ours is None:
+        return list(_in_clear(name, addresses, hint))
+    return list(_secured(name, addresses, ours, check_name))
+
+
 def validity(certificate: str, until: float) -> Finding:
     """How long a certificate is still valid; `until` is epoch seconds."""
     days = int((until - time.time()) // DAY_SECONDS)
@@ -69,11 +87,25 @@ def validity(certificate: str, until: float) -> Finding:
     return ok(text) if days >= SOON_DAYS else warning(text, "have it renewed in time")
 
 
-def in_clear(name: str, addresses: Sequence[Address], hint: str) -> Iterator[Finding]:
+def _in_clear(name: str, addresses: Sequence[Address], hint: str) -> Iterator[Finding]:
     """A warning where a service on another host is spoken to without TLS."""
     if strangers := [each for each in addresses if not endpoints.is_loopback(each[0])]:
         where = ", ".join(map(_text, strangers))
         yield warning(f"{name} at {where} is spoken to without TLS", hint)
+
+
+def reader(who: str, place: str, grantee: tuple[str, str], rights: frozenset[str]) -> Finding:
+    """What a login that is only to read a place may do there.
+
+    `grantee`: what GRANT and REVOKE name, as (resource, user).
+    """
+    resource, user = grantee
+    if not rights & {"SELECT", EVERYTHING}:
+        return problem(f"{who} may not read {place}", f"GRANT SELECT ON {resource} TO {user}")
+    if more := ", ".join(sorted(rights - {"SELECT"})):
+        hint = f"REVOKE {more} ON {resource} FROM {user}"
+        return warning(f"{who} may do more than read: {more}", hint)
+    return ok(f"{who} only reads {place}")
 
 
 def addresses(text: str, port: int) -> list[Address]:

@@ -24,13 +24,11 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield from (found := endpoint.reached("Kafka", bootstrap, "kafka.bootstrap"))
     if endpoint.nobody_answers(found):
         return
-    if kafka_security.uses_tls(settings):
-        found = list(endpoint.secured("Kafka", bootstrap, tls.material(settings)))
-        yield from found
-        if endpoint.nobody_answers(found):
-            return
-    else:
-        yield from endpoint.in_clear("Kafka", bootstrap, 'set kafka.security = "SASL_SSL"')
+    ours = tls.material(settings) if kafka_security.uses_tls(settings) else None
+    hint = 'set kafka.security = "SASL_SSL"'
+    yield from (found := endpoint.transport("Kafka", bootstrap, ours, hint))
+    if endpoint.nobody_answers(found):
+        return
     described = kafka_topic.describe(settings, TIMEOUT_S)
     rows = layers.topic(settings).rows if described.partitions else []
     behind = [row["behind_seconds"] for row in rows if row["behind"]]

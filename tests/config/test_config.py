@@ -1,7 +1,6 @@
 """Settings: precedence, refusal of unknown keys, and where each value came from."""
 
 import json
-import os
 import tomllib
 from pathlib import Path
 
@@ -14,18 +13,6 @@ from clickstream.home import Home
 from clickstream.weblog import formats
 
 DEFAULTS_FILE = Path(__file__).parents[2] / "configs" / "clickstream.toml"
-
-
-@pytest.fixture(autouse=True)
-def _no_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in os.environ:
-        if name.startswith("CLICKSTREAM_"):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Secrets: from where they are taken, and where they are refused."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,18 +9,6 @@ from clickstream.clients import endpoints
 from clickstream.errors import UsageError
 
 URL = "mysql+pymysql://writer@db/clickstream"
-
-
-@pytest.fixture(autouse=True)
-def _no_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in os.environ:
-        if name.startswith("CLICKSTREAM_"):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"
 
 
 def private(path: Path, text: str, mode: int = 0o600) -> Path:

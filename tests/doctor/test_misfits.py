@@ -303,7 +303,7 @@ MISFITS = {
         "it is valid for 9 days",
     ),
     "a service elsewhere without TLS": (
-        endpoint.in_clear("Kafka", [("10.0.0.1", 9092), ("127.0.0.1", 9092)], "x"),
+        endpoint.transport("Kafka", [("10.0.0.1", 9092), ("127.0.0.1", 9092)], None, "x"),
         WARNING,
         "Kafka at 10.0.0.1:9092 is spoken to without TLS",
     ),
@@ -404,7 +404,7 @@ def fitting():
     yield from of_user({"READ", "WRITE"})
     yield cassandra.of_reader("k", "r", frozenset({"SELECT"}))
     yield endpoint.validity("it", time.time() + 90 * DAY_SECONDS)
-    yield from endpoint.in_clear("Kafka", [("127.0.0.1", 9092)], "x")
+    yield from endpoint.transport("Kafka", [("127.0.0.1", 9092)], None, "x")
     tomorrow = time.time() + 60 * DAY_SECONDS
     yield from database.of_tls("db.example", True, SERVER._replace(tls=True, valid_until=tomorrow))
     yield from of_events(a=999_999, b=999_900)

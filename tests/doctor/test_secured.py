@@ -15,7 +15,7 @@ from tests.tls_server import HOST, serving, shaking
 def test_a_certificate_is_trusted_and_for_how_long(tmp_path):
     authority = Authority(tmp_path)
     with serving(shaking(authority.issue("right"))) as port:
-        (found,) = endpoint.secured("Kafka", [(HOST, port)], Material(authority.ca))
+        (found,) = endpoint.transport("Kafka", [(HOST, port)], Material(authority.ca), "x")
     assert found.state == OK
     assert f"Kafka at {HOST}:{port} speaks TLS; its certificate is valid for " in found.text
 
@@ -23,7 +23,7 @@ def test_a_certificate_is_trusted_and_for_how_long(tmp_path):
 def test_another_authority_is_a_problem(tmp_path):
     ours, theirs = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
     with serving(shaking(theirs.issue("other"))) as port:
-        (found,) = endpoint.secured("Kafka", [(HOST, port)], Material(ours.ca))
+        (found,) = endpoint.transport("Kafka", [(HOST, port)], Material(ours.ca), "x")
     assert (found.state, endpoint.nobody_answers([found])) == (PROBLEM, True)
     assert "was not issued by" in found.text
 

@@ -9,19 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pymysql
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import (
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    ResourcePatternType,
-    ResourceType,
-    ScramCredentialInfo,
-    ScramMechanism,
-    UserScramCredentialUpsertion,
-)
+from confluent_kafka.admin import AclOperation
 
+from clickstream.clients import kafka_users
 from clickstream.clients.endpoints import LOOPBACK, port_open
 from clickstream.config import Settings
 from clickstream.stack import ports
@@ -92,55 +82,31 @@ super.users=User:{ADMINISTRATOR};User:CN=kafka
             arguments = (*arguments, "--add-scram", f"SCRAM-SHA-512={user}")
         return super()._main(*arguments)
 
-    def ready(self, process):
-        if not port_open(self.ports[process]):
-            return False
-        try:
-            self._admin().list_topics(timeout=2)
-        except KafkaException:
-            return False
-        return True
-
     def after_start(self):
         """The users of the page, and one without rights."""
-        admin, scram = self._admin(), ScramMechanism.SCRAM_SHA_512
         rights = ACL.findall(documented("Kafka", "sh").replace("\\\n", ""))
-        names = [*(name for name, _ in rights), "nobody"]
-        users = [
-            UserScramCredentialUpsertion(
-                name, ScramCredentialInfo(scram, 4096), self.passwords[name].encode()
-            )
-            for name in names
-        ]
-        acls = [
-            AclBinding(
-                *(ResourceType.TOPIC, "clickstream", ResourcePatternType.LITERAL),
-                *(f"User:{name}", "*", AclOperation[word.upper()], AclPermissionType.ALLOW),
-            )
+        operations = {
+            name: [AclOperation[word.upper()] for word in words.replace("--operation", "").split()]
             for name, words in rights
-            for word in words.replace("--operation", "").split()
-        ]
-        assert len(acls) == 3
-        for done in admin.alter_user_scram_credentials(users).values():
-            done.result(20)
-        for done in admin.create_acls(acls).values():
-            done.result(20)
+        }
+        assert sum(map(len, operations.values())) == 3
+        for name in (*operations, "nobody"):
+            allowed = operations.get(name, [])
+            password = self.passwords[name]
+            kafka_users.ensure(self._client(), name, password, "clickstream", allowed)
 
     def _password(self):
         return self.passwords.setdefault(ADMINISTRATOR, secrets.token_urlsafe(16))
 
-    def _admin(self):
-        return AdminClient(
-            {
-                "bootstrap.servers": f"{LOOPBACK}:{self.ports['kafka']}",
-                "security.protocol": "SASL_SSL",
-                "sasl.mechanisms": "SCRAM-SHA-512",
-                "sasl.username": ADMINISTRATOR,
-                "sasl.password": self._password(),
-                "ssl.ca.location": str(self.authority.ca),
-                "log_level": 0,
-            }
-        )
+    def _client(self):
+        return {
+            "bootstrap.servers": f"{LOOPBACK}:{self.ports['kafka']}",
+            "security.protocol": "SASL_SSL",
+            "sasl.mechanisms": "SCRAM-SHA-512",
+            "sasl.username": ADMINISTRATOR,
+            "sasl.password": self._password(),
+            "ssl.ca.location": str(self.authority.ca),
+        }
 
 
 class SecuredCassandra(Cassandra):
