@@ -67,6 +67,7 @@ def prepare(settings: "Settings", watcher: Watcher) -> Prepared:
         log_level="warning",
         access_log=False,  # an address holds the token once
         server_header=False,
+        lifespan="off",  # there is nothing to start, and Ctrl-C in it is a traceback
         timeout_graceful_shutdown=SHUTDOWN_S,
     )
     address = f"http://{host}:{listener.getsockname()[1]}/?token={token(settings)}"

@@ -22,7 +22,7 @@ from clickstream.serve import reports
 if TYPE_CHECKING:
     from clickstream.config import Settings
 
-SCRIPTS = ("echarts.js", "charts.js", "app.js")
+SCRIPTS = ("charts.js", "app.js", "echarts.js")
 STYLE = "style.css"
 PANELS: dict[str, dict[str, Any]] = {
     "visitors": {"server": reports.ALL},

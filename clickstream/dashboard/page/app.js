@@ -1,6 +1,6 @@
 "use strict";
 // The page: asks the snapshot each second and the reports of the days now and then. Text of logs is
-// only ever set as text.
+// only ever set as text. It asks before the charts' script, which is large, has been read.
 (() => {
   const SECOND = 1000, DAYS_EVERY = 60 * SECOND, QUIET = 5 * SECOND, SHADED = "open resolved";
   const saved = document.getElementById("data");
@@ -9,8 +9,10 @@
   const choice = { server: query.get("server") || "all", last: query.get("last") || "14d" };
   const $ = (id) => document.getElementById(id);
   const part = (id, selector) => document.querySelector(`#${id} ${selector}`);
-  const number = (n) => (n === null ? "–" : n.toLocaleString("en"));
+  const figures = new Intl.NumberFormat("en");
+  const number = (n) => (n === null ? "–" : figures.format(n));
   const clock = (moment) => moment.slice(11, 19);
+  const drawable = new Promise((done) => addEventListener("DOMContentLoaded", done));
   let now = null, arrived = 0, spoken = "", alertsSeen = null, asked = new Map();
 
   function el(tag, properties, ...children) {
@@ -54,6 +56,7 @@
     if (document.visibilityState === "visible") {
       try {
         const answer = await ask(`api/now?seen=${now ? now.batch : ""}`);
+        await drawable;
         if (answer.status === 200) { now = answer.body; arrived = Date.now(); drawNow(); }
         if (answer.status === 200 || answer.status === 204) now ? judgeAge() : null;
         else away(answer.body);
@@ -187,6 +190,7 @@
       footer(id, panel.report, query);
       try {
         const answer = data ? { status: 200, body: data.reports[id] } : await ask(`api/report/${panel.report}?${new URLSearchParams(query)}`);
+        await drawable;
         show(id, panel, answer);
       } catch { problem(id, "the dashboard does not answer"); }
     }));
@@ -333,7 +337,8 @@
     document.addEventListener("visibilitychange", () => { if (document.visibilityState === "visible") askDays(); });
   }
 
-  function showSaved() {
+  async function showSaved() {
+    await drawable;
     choice.last = $("last").value = data.last;
     now = data.now;
     if (now) drawNow();
