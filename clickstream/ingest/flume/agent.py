@@ -17,7 +17,7 @@ from clickstream.clients import endpoints, kafka_security
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning, ServiceFailed
 from clickstream.home import write_atomic
-from clickstream.ingest.flume import agent_config, agent_log, security
+from clickstream.ingest.flume import agent_config, agent_log, file_channel, security
 from clickstream.ingest.flume.agent_config import Component
 from clickstream.ingest.spool import unexpected
 from clickstream.ingest.spool.chunks import Spool
@@ -303,6 +303,8 @@ class Agent:
         # With the mark of how far a chunk was taken, one taken to its end gives an empty line more;
         # without it the chunk is taken again, which gives copies only.
         shutil.rmtree(self._files.tracker(self.name), ignore_errors=True)
+        for channel in self._channels.glob("*"):
+            file_channel.forget_checkpoint(channel)
 
     def _let_drain(self) -> None:
         """Let the sinks empty a memory channel first: its events are lost when the agent ends."""
