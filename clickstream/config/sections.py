@@ -21,6 +21,8 @@ from pydantic import (
 from clickstream import weblog
 from clickstream.weblog.server_words import NoClient
 
+# name@REALM or name/host@REALM; it stands in files of Flume's and Spark's, and is part of a file name.
+PRINCIPAL = r"^([A-Za-z0-9_.+-]+(/[A-Za-z0-9_.-]+)?@[A-Za-z0-9_.-]+)?$"
 WEB_URL = re.compile(r"https?://[^\s/?#]+[^\s]*\Z", re.IGNORECASE)
 
 
@@ -96,6 +98,7 @@ class Stack(Section):
     """The local services."""
 
     start_timeout_seconds: Positive = 120
+    kerberos: bool = False
     ports: Ports = Ports()
     heap_mb: Heap = Heap()
 
@@ -115,14 +118,24 @@ class Tls(Section):
 
 
 class Hdfs(Section):
-    """Where the source logs, the master dataset and the quarantine lie."""
+    """Where the source logs, the master dataset and the quarantine lie; with a principal, Kerberos."""
 
     url: str = ""
     web: str = ""
     user: str = ""
+    principal: Annotated[str, Field(pattern=PRINCIPAL)] = ""
+    keytab: str = ""
+    conf_dir: str = ""
+    krb5_conf: str = ""
     source: str = "/source"
     master: str = "/master"
     quarantine: str = "/quarantine"
+
+    @model_validator(mode="after")
+    def _pair(self) -> "Hdfs":
+        if bool(self.principal) != bool(self.keytab):
+            raise ValueError("principal and keytab come together")
+        return self
 
 
 class Kafka(Section):
