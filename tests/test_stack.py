@@ -250,7 +250,7 @@ def prepared(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr("clickstream.runtime.jars.files", lambda _: [Path("x_jamm-0.jar")])
     monkeypatch.setattr("clickstream.stack.service.java", lambda: "java")
     monkeypatch.setattr(Service, "_make_once", lambda *_: None)
-    ports.assign(settings, [name for kind in local.SERVICES for name in kind.port_names()])
+    ports.assign(settings, [name for each in local.chosen(settings) for name in each.port_names()])
     return settings
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from clickstream.config import Settings
 
 LOOPBACK = "127.0.0.1"
+KERBEROS_HOST = "localhost"
+"""Where Kerberos is on: it knows hosts by their names, not by addresses."""
 SERVER_PORTS = (20_000, 32_768)
 START_HINT = "start it: clickstream stack up"
 DATABASE = "clickstream"
@@ -49,12 +51,18 @@ def kafka_bootstrap(settings: "Settings") -> str:
 
 def hdfs_url(settings: "Settings") -> str:
     """`hdfs://host:port`, as Hadoop clients take it; raises NotRunning."""
-    return settings.hdfs.url or f"hdfs://{LOOPBACK}:{_local(settings, 'namenode', 'HDFS')}"
+    if settings.hdfs.url:
+        return settings.hdfs.url
+    host = KERBEROS_HOST if settings.hdfs.principal else LOOPBACK
+    return f"hdfs://{host}:{_local(settings, 'namenode', 'HDFS')}"
 
 
 def hdfs_web(settings: "Settings") -> str:
-    """`http://host:port` of the NameNode, for WebHDFS; raises NotRunning."""
-    return settings.hdfs.web or f"http://{LOOPBACK}:{_local(settings, 'namenode_http', 'HDFS')}"
+    """`http://host:port` of the NameNode, or `https://`, for WebHDFS; raises NotRunning."""
+    if settings.hdfs.web:
+        return settings.hdfs.web
+    root = f"https://{KERBEROS_HOST}" if settings.hdfs.principal else f"http://{LOOPBACK}"
+    return f"{root}:{_local(settings, 'namenode_http', 'HDFS')}"
 
 
 def cassandra(settings: "Settings", reader: bool = False) -> CassandraEndpoint:

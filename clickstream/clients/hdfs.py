@@ -109,6 +109,11 @@ class Hdfs:
         with self._errors(path):
             self._client.makedirs(path)
 
+    def give(self, path: str, owner: str) -> None:
+        """Make a file or directory another user's; only a superuser may."""
+        with self._errors(path):
+            self._client.set_owner(path, owner=owner)
+
     def delete(self, path: str, recursive: bool = False) -> bool:
         """Remove a file or directory; False where there was none."""
         with self._errors(path):

@@ -73,6 +73,7 @@ class Ports(Section):
 
     kafka: Port = 0
     kafka_controller: Port = 0
+    kdc: Port = 0
     namenode: Port = 0
     namenode_http: Port = 0
     datanode: Port = 0

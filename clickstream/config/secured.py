@@ -1,11 +1,17 @@
-"""What a local stack with TLS and logins asks of its clients, as settings of a home."""
+"""What a local stack with TLS and logins asks of its clients, as settings of a home.
 
+Where it has Kerberos, HDFS is among its services.
+"""
+
+from pathlib import Path
 from typing import Any
 
 from clickstream.config.layers import Tree
 from clickstream.home import Home
 
 USER, READER = "clickstream", "clickstream_reader"
+REALM = "CLICKSTREAM.LOCAL"
+PRINCIPAL, KEYTAB = f"{USER}@{REALM}", f"{USER}.keytab"
 
 
 def tree(home: Home, given: Tree) -> Tree:
@@ -16,6 +22,13 @@ def tree(home: Home, given: Tree) -> Tree:
     if not home.is_secured:
         return {}
     found: Tree = {"tls": {"ca": str(home.security("ca.pem"))}}
+    if has_kerberos(home) and not (_of(given, "hdfs", "url") or _of(given, "hdfs", "web")):
+        found["hdfs"] = {
+            "principal": PRINCIPAL,
+            "keytab": str(home.security(KEYTAB)),
+            "conf_dir": str(hadoop_conf(home)),
+            "krb5_conf": str(home.security("krb5.conf")),
+        }
     if not _of(given, "kafka", "bootstrap"):
         found["kafka"] = {"security": "SASL_SSL", "username": USER} | _password(home, USER)
     if not _of(given, "cassandra", "hosts"):
@@ -33,6 +46,16 @@ def tree(home: Home, given: Tree) -> Tree:
             "collector_key": str(home.security("collector.key")),
         }
     return found
+
+
+def has_kerberos(home: Home) -> bool:
+    """True where the local stack of the home was made with Kerberos."""
+    return home.is_secured and home.security(KEYTAB).is_file()
+
+
+def hadoop_conf(home: Home) -> Path:
+    """The directory of what clients of the local HDFS are told of it."""
+    return home.security("hadoop")
 
 
 def _of(tree: Tree, section: str, name: str) -> Any:

@@ -85,7 +85,7 @@ def _ports(settings: Settings) -> Iterator[Finding]:
         if service.external_address():
             continue
         for process, running in service.running().items():
-            for name in service.processes[process]:
+            for name in service.parts()[process]:
                 if chosen[name] and not running and not can_listen(chosen[name]):
                     text = f"port {chosen[name]} (stack.ports.{name}) is taken"
                     hint = f"choose another in stack.ports.{name}, or 0 for a free one"

@@ -9,6 +9,7 @@ Such files hold lines that stand nowhere else. Their lease is recovered, a torn 
 the collector would have given them.
 """
 
+import os
 import posixpath
 import subprocess
 import time
@@ -16,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from clickstream import master
-from clickstream.clients import endpoints
+from clickstream.clients import endpoints, kerberos
 from clickstream.clients.hdfs import Entry, Hdfs
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError
@@ -59,11 +60,12 @@ def _recover_lease(settings: Settings, hdfs: Hdfs, path: str) -> bool:
     """Close the file; False where its collector, slow but alive, has just done so by itself."""
     root = endpoints.hdfs_url(settings)
     argv = [
-        *(java(), "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", jars.classpath("hdfs")),
-        "org.apache.hadoop.hdfs.tools.DebugAdmin",
+        *(java(), "-Xmx128m", "-XX:TieredStopAtLevel=1", *kerberos.java_options(settings)),
+        *("-cp", _class_path(settings), "org.apache.hadoop.hdfs.tools.DebugAdmin"),
         *("recoverLease", "-path", f"{root}{path}", "-retries", str(RETRIES)),
     ]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    env = os.environ | kerberos.tools_env(settings)
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode != 0:
         if hdfs.stat(path) is None:
             return False
@@ -73,6 +75,12 @@ def _recover_lease(settings: Settings, hdfs: Hdfs, path: str) -> bool:
             "is HDFS healthy? clickstream stack status",
         )
     return True
+
+
+def _class_path(settings: Settings) -> str:
+    """With the cluster's own client configuration before the jars, where there is Kerberos."""
+    conf = [str(kerberos.conf_dir(settings))] if kerberos.on(settings) else []
+    return ":".join([*conf, jars.classpath("hdfs")])
 
 
 def _finish(hdfs: Hdfs, entry: Entry) -> str | None:

@@ -21,13 +21,21 @@ from clickstream.runtime.java import spark_home
 
 LOCKS = Path(__file__).parent / "locks"
 HINT = "fetch them: clickstream stack fetch"
-# What a service takes from pyspark's own jars: Hadoop's client classes, and for HDFS its logging.
+# What a service takes from pyspark's own jars: Hadoop's client classes, logging, a compiler.
 FROM_PYSPARK = {
     "hdfs": (
         *("hadoop-client-api", "hadoop-client-runtime", "slf4j-api", "log4j-slf4j2-impl"),
         *("log4j-api", "log4j-core", "log4j-1.2-api", "jcl-over-slf4j", "snappy-java"),
     ),
     "flume": ("hadoop-client-api", "hadoop-client-runtime"),
+    "kdc": (
+        "janino",
+        "commons-compiler",
+        "slf4j-api",
+        "log4j-slf4j2-impl",
+        "log4j-api",
+        "log4j-core",
+    ),
 }
 
 Stamp = list[int | str]  # sha256, size in bytes, time of change in ns: as JSON keeps it

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from clickstream import config
-from clickstream.spark import events
+from clickstream.spark import events, kerberos
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -55,7 +55,9 @@ def _run(compute: Compute) -> dict[str, Any] | None:
     events.report(stage="starting Spark")
     from pyspark.sql import SparkSession
 
-    return compute(SparkSession.builder.getOrCreate(), settings, plan)
+    session = SparkSession.builder.getOrCreate()
+    kerberos.give_tokens(session, settings)
+    return compute(session, settings, plan)
 
 
 @contextmanager

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
+from clickstream.clients import kerberos as login
 from clickstream.clients.endpoints import LOOPBACK, port_open
 from clickstream.errors import ClickstreamError, NotRunning
 from clickstream.home import write_atomic
 from clickstream.runtime.java import java_home_env, spark_home
 from clickstream.runtime.process import Child, signals_interrupt
-from clickstream.spark import class_archive, events
+from clickstream.spark import class_archive, events, kerberos
 
 if TYPE_CHECKING:
     from clickstream.config import Settings
@@ -109,8 +110,8 @@ def conf(settings: "Settings", job: Job, scratch: Path) -> dict[str, str]:
     )  # two collectors: no JVM starts
     own = [each for each in job.java_options if "GC" not in each or "GC" not in configured]
     options = [*JAVA_OPTIONS, *own, f'"-Djava.io.tmpdir={scratch}"']
-    options += [*class_archive.options_to_use(), configured]
-    return ours | given | {key: " ".join(filter(None, options))}
+    options += [*kerberos.java_options(settings), *class_archive.options_to_use(), configured]
+    return ours | kerberos.conf(settings) | given | {key: " ".join(filter(None, options))}
 
 
 def is_local(master: str) -> bool:
@@ -156,11 +157,13 @@ def prepare(settings: "Settings", watch: Watch = lambda _: None) -> None:
         return
     watch("preparing Spark (once, half a minute)")
     archive.parent.mkdir(parents=True, exist_ok=True)
-    here = settings.spark.model_copy(update={"master": "local[*]"})  # whatever cluster there is
+    # Whatever cluster and login there are.
+    here = settings.spark.model_copy(update={"master": "local[*]"})
+    own = {"spark": here, "hdfs": type(settings.hdfs)()}
     options = (*SHORT_JOB, *class_archive.options_to_make(temporary))
     with suppress(ClickstreamError):
         job = Job("spark-prepare", WARM_UP, {}, java_options=options)
-        _submit(settings.model_copy(update={"spark": here}), job, watch)
+        _submit(settings.model_copy(update=own), job, watch)
     if temporary.exists():  # A Java without an archive of its own cannot make one: no harm.
         temporary.rename(archive)
 
@@ -171,6 +174,7 @@ def _launch(settings: "Settings", job: Job) -> Child:
     if running:
         raise ClickstreamError(f"{job.name} is already running (pid {running.pid})")
     _check_master(settings.spark.master)
+    login.require(settings)
     scratch, plan = _fresh(settings.files.scratch(job.name)), settings.files.plan(job.name)
     properties = scratch / "spark.properties"
     properties.touch(mode=0o600)
@@ -224,7 +228,7 @@ def _environment(settings: "Settings", reported: Path) -> dict[str, str]:
         env["SPARK_LOCAL_IP"] = LOOPBACK
     if settings.hdfs.user:
         env["HADOOP_USER_NAME"] = settings.hdfs.user
-    return env
+    return env | kerberos.environment(settings)
 
 
 def _follow(child: Child, reported: Path, watch: Watch) -> None:

@@ -4,9 +4,11 @@ import shutil
 import time
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import urlsplit
 
 from clickstream import clocks, undelivered
-from clickstream.clients import kafka
+from clickstream.clients import endpoints, kafka
+from clickstream.clients.hdfs import Hdfs
 from clickstream.config import Settings
 from clickstream.days import duration
 from clickstream.errors import ClickstreamError, NoData, NotRunning
@@ -124,7 +126,7 @@ def reset(settings: Settings) -> None:
     refuse_while_writing(settings)
     with RealTime.connect(settings) as views:
         views.clear()
-    _remove(driver_status.checkpoint(settings))
+    _remove(settings, driver_status.checkpoint(settings))
 
 
 def refuse_while_writing(settings: Settings) -> None:
@@ -221,11 +223,15 @@ def _stored(settings: Settings, status: Status | None) -> dict[str, Any]:
     return {key: stored[key] for key in ("batch", "servers")}
 
 
-def _remove(url: str) -> None:
-    directory = compatibility.local(url)
-    if directory is None:
+def _remove(settings: Settings, url: str) -> None:
+    """Remove a checkpoint of this machine, or of the HDFS that is ours; refuse any other."""
+    parts = urlsplit(url)
+    if directory := compatibility.local(url):
+        shutil.rmtree(directory, ignore_errors=True)
+    elif parts.scheme == "hdfs" and f"hdfs://{parts.netloc}" == endpoints.hdfs_url(settings):
+        Hdfs.connect(settings).delete(parts.path, recursive=True)
+    else:
         raise ClickstreamError(
-            f"the views are cleared; the checkpoint {url} is not on this machine",
+            f"the views are cleared; the checkpoint {url} is neither here nor in our HDFS",
             "remove it before the next speed run",
         )
-    shutil.rmtree(directory, ignore_errors=True)

@@ -30,6 +30,8 @@ ROOTS = {
     "cassandra": Roots(["org.apache.cassandra:cassandra-all:5.0.9"]),
     # One jar holds every daemon; the client classes and their logging are pyspark's.
     "hdfs": Roots(["org.apache.hadoop:hadoop-client-minicluster:3.5.0"], transitive=False),
+    # Its compiler is pyspark's.
+    "kdc": Roots(["org.apache.kerby:kerb-simplekdc:2.1.0"]),
     "flume": Roots(
         [
             # Named although flume-ng-node needs it: its parent manages only the test jar, and

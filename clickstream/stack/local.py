@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from clickstream import config
 from clickstream.config import Settings
+from clickstream.config import secured as secured_stack
 from clickstream.errors import ClickstreamError, UsageError
 from clickstream.home import exclusive
 from clickstream.runtime.process import Running, running_children
@@ -60,7 +61,8 @@ def up(settings: Settings, names: Sequence[str] = ()) -> list[str]:
     settings.files.claim(settings.files.configured(settings.alerts.file))
     with _alone(settings):
         wanted = [service for service in local if not all(service.running().values())]
-        fetch([service.name for service in wanted if service.name in needed_jars()])
+        sets = [name for service in wanted for name in service.jar_sets()]
+        fetch([name for name in sets if name in needed_jars()])
         # A half that still runs would hold the ports of the whole.
         for service in wanted:
             service.stop()
@@ -72,11 +74,12 @@ def up(settings: Settings, names: Sequence[str] = ()) -> list[str]:
 def secured(settings: Settings) -> Settings:
     """The settings of a home whose stack has TLS and logins; the home is made that way once.
 
-    Raises UsageError where the stack of the home was made without, or another authority is
-    configured.
+    With `stack.kerberos` HDFS has Kerberos, too. Raises UsageError where the stack of the home was
+    made without, or another authority is configured.
     """
     files = settings.files
     if files.is_secured:
+        _refuse_late_kerberos(settings)
         return settings
     made = [kind.title for kind in SERVICES if files.service(kind.name).exists()]
     if made:
@@ -89,8 +92,16 @@ def secured(settings: Settings) -> Settings:
     files.claim(files.configured(settings.alerts.file))
     with _alone(settings):
         if not files.is_secured:
-            security.make(files)
+            security.make(files, settings.stack.kerberos)
     return config.load(settings.origin.file, settings.home, settings.origin.flags)
+
+
+def _refuse_late_kerberos(settings: Settings) -> None:
+    if settings.stack.kerberos and not secured_stack.has_kerberos(settings.files):
+        raise UsageError(
+            f"stack.kerberos is on, and the stack of {settings.home} was made without Kerberos",
+            "a home stays what it was made as: clickstream stack clean, or another --home",
+        )
 
 
 def down(settings: Settings) -> list[str]:

@@ -35,7 +35,6 @@ class Service(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     processes: ClassVar[Processes]
-    can_speak_tls: ClassVar[bool] = True
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -60,10 +59,18 @@ class Service(ABC):
     def after_start(self) -> None:  # noqa: B027 - most services need nothing
         """Do what remains once it is ready."""
 
+    def parts(self) -> Processes:
+        """Those of its processes that this home has."""
+        return self.processes
+
+    def jar_sets(self) -> tuple[str, ...]:
+        """The names of the sets of jars that it is run from."""
+        return (self.name,)
+
     @property
     def speaks_tls(self) -> bool:
-        """True where the home's stack is secured, and the service can be."""
-        return self.can_speak_tls and self.settings.files.is_secured
+        """True where the home's stack is secured."""
+        return self.settings.files.is_secured
 
     @property
     def security(self) -> Path | None:
@@ -76,10 +83,9 @@ class Service(ABC):
         known = endpoints.remembered_ports(self.settings.home)
         return {name: known[name] for name in self.port_names() if name in known}
 
-    @classmethod
-    def port_names(cls) -> list[str]:
+    def port_names(self) -> list[str]:
         """The names of every port of every process."""
-        return [name for names in cls.processes.values() for name in names]
+        return [name for names in self.parts().values() for name in names]
 
     def child(self, process: str) -> Child:
         """The handle of one of its processes."""
@@ -87,7 +93,7 @@ class Service(ABC):
 
     def running(self) -> dict[str, Running | None]:
         """Each process and what runs of it."""
-        return {process: self.child(process).running() for process in self.processes}
+        return {process: self.child(process).running() for process in self.parts()}
 
     def start(self, check: Callable[[], None] = lambda: None) -> None:
         """Start it and wait until it is ready; `check` may raise to cancel.
@@ -108,7 +114,7 @@ class Service(ABC):
 
     def stop(self) -> bool:
         """End its processes, the last one first; False when none ran."""
-        ended = [self.child(process).stop() for process in reversed(list(self.processes))]
+        ended = [self.child(process).stop() for process in reversed(list(self.parts()))]
         return any(ended)
 
     def clean(self) -> None:
@@ -121,7 +127,7 @@ class Service(ABC):
 
     def _launch(self, process: str, argv: list[str]) -> Child:
         child = self.child(process)
-        ports = {name: self.ports[name] for name in self.processes[process]}
+        ports = {name: self.ports[name] for name in self.parts()[process]}
         child.start(argv, env=self.env(), cwd=self.directory, ports=ports)
         return child
 

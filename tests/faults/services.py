@@ -47,7 +47,7 @@ class Services:
                 service.commands()[process],
                 env=service.env(),
                 cwd=service.directory,
-                ports={name: service.ports[name] for name in service.processes[process]},
+                ports={name: service.ports[name] for name in service.parts()[process]},
             )
 
     def await_ready(self, process: str) -> None:

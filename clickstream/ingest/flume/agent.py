@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import threading
 import time
@@ -13,7 +12,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from clickstream.clients import endpoints, kafka_security
+from clickstream.clients import endpoints, kafka_security, kerberos
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning, ServiceFailed
 from clickstream.home import write_atomic
@@ -358,10 +357,11 @@ class Agent:
             "-XX:+ExitOnOutOfMemoryError",  # half an agent is worse than none: it can be restarted
             "-Djava.net.preferIPv4Stack=true",
             *(f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in _OPENS),
+            *kerberos.java_options(self._settings),
             f"-javaagent:{jars.jolokia()}={where},discoveryEnabled=false",
             f"-Dlog4j2.configurationFile={self.directory}/log4j2.xml",
             "-cp",
-            f"{self.directory}:{_hadoop_conf()}{jars.classpath('flume')}",
+            f"{self.directory}:{self._hadoop_conf()}{jars.classpath('flume')}",
             MAIN,
             *("--name", self.name, "--conf-file", str(self.directory / agent_config.CONF)),
             "--no-reload-conf",
@@ -374,11 +374,10 @@ class Agent:
         user = self._settings.hdfs.user
         return env | {"HADOOP_USER_NAME": user} if user else env
 
-
-def _hadoop_conf() -> str:
-    """A cluster's own client configuration, where the environment names one."""
-    directory = os.environ.get("HADOOP_CONF_DIR", "")
-    return f"{directory}:" if directory else ""
+    def _hadoop_conf(self) -> str:
+        """A cluster's own client configuration, where there is one."""
+        directory = kerberos.conf_dir(self._settings)
+        return f"{directory}:" if directory else ""
 
 
 def _bean(object_name: str, counters: dict[str, Any]) -> Bean:

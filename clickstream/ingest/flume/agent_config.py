@@ -7,7 +7,7 @@ component, so a rendered file is held against the keys that its component types 
 import re
 from typing import NamedTuple
 
-from clickstream.clients import endpoints, kafka, kafka_security
+from clickstream.clients import endpoints, kafka, kafka_security, kerberos
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, UsageError
 from clickstream.ingest.flume import security
@@ -39,7 +39,8 @@ _SINKS = {
     | {f"hdfs.{key}" for key in ("path", "filePrefix", "inUsePrefix", "inUseSuffix", "fileType")}
     | {f"hdfs.{key}" for key in ("writeFormat", "rollInterval", "rollSize", "rollCount")}
     | {f"hdfs.{key}" for key in ("idleTimeout", "batchSize", "callTimeout", "maxOpenFiles")}
-    | {"hdfs.threadsPoolSize", "hdfs.retryInterval"},
+    | {"hdfs.threadsPoolSize", "hdfs.retryInterval"}
+    | {"hdfs.kerberosPrincipal", "hdfs.kerberosKeytab"},
 }
 _KNOWN = {"sources": _SOURCES, "channels": _CHANNELS, "sinks": _SINKS}
 
@@ -77,10 +78,12 @@ def files(settings: Settings, agent: str) -> list[File]:
     conf = _edge(settings, agent, server) if server else _collector(settings, agent)
     check(conf, agent)
     site = {} if server else _hdfs_client(settings)
+    # A class path gives one file of a name: ours, which begins with the cluster's.
+    cluster = None if server or not kerberos.on(settings) else kerberos.conf_dir(settings)
     return [
         File(CONF, conf),
         File("log4j2.xml", render("flume/log4j2.xml.j2")),
-        File("core-site.xml", render("flume/site.xml.j2", properties=site)),
+        File("core-site.xml", render("flume/site.xml.j2", cluster=cluster, properties=site)),
     ]
 
 
@@ -168,6 +171,7 @@ def _collector(settings: Settings, agent: str) -> str:
         bootstrap=endpoints.kafka_bootstrap(settings),
         producer=_all_escaped(producer),
         hop=_all_escaped(security.source(settings, agent)),
+        login=_all_escaped(security.hdfs_sink(settings)),
         topic=settings.kafka.topic,
         max_request=kafka.MAX_MESSAGE_BYTES,
         master=f"{root}{settings.hdfs.master}/dt=%{{dt}}/server=%{{server}}",

@@ -1,4 +1,4 @@
-"""TLS on the hop to the collector, and the stores that an agent's Java wants for it.
+"""TLS on the hop to the collector, Kerberos at HDFS, and what an agent's Java wants for them.
 
 Flume's collector can neither ask for certificates nor does an edge agent look at the name in the
 collector's: a CA of one's own (or the certificate itself) says who the collector is, and
@@ -7,7 +7,7 @@ collector's: a CA of one's own (or the certificate itself) says who the collecto
 
 from pathlib import Path
 
-from clickstream.clients import endpoints, kafka_security, tls
+from clickstream.clients import endpoints, kafka_security, kerberos, tls
 from clickstream.clients.tls import Material
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, UsageError
@@ -40,6 +40,14 @@ def source(settings: Settings, agent: str) -> dict[str, str]:
     return told
 
 
+def hdfs_sink(settings: Settings) -> dict[str, str]:
+    """What the collector's sinks to HDFS are told of Kerberos; nothing where there is none."""
+    if not kerberos.on(settings):
+        return {}
+    keytab = settings.files.configured(settings.hdfs.keytab)
+    return {"kerberosPrincipal": settings.hdfs.principal, "kerberosKeytab": str(keytab)}
+
+
 def write_edge_store(settings: Settings, agent: str) -> None:
     """Write whom an edge agent trusts."""
     ca = trusted(settings).ca
@@ -49,7 +57,11 @@ def write_edge_store(settings: Settings, agent: str) -> None:
 
 
 def write_collector_stores(settings: Settings, agent: str) -> None:
-    """Write the collector's keys: for its own source, and for Kafka."""
+    """Write the collector's keys: for its own source, and for Kafka.
+
+    Raises as `kerberos.require`: the sinks of an agent that cannot log in are silently not there.
+    """
+    kerberos.require(settings)
     if settings.flume.collector_tls:
         certificate, key = _pair(settings)
         private = trust.private_key(key.read_text())

@@ -1,0 +1,81 @@
+"""Kerberos at HDFS for Spark's jobs.
+
+With `local[*]` and on YARN Spark logs in from the keytab and renews by itself. A standalone master
+knows nothing of Kerberos: there the driver starts what Spark starts on YARN, which logs in, gives
+every executor a token of HDFS, and new ones in time.
+"""
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from clickstream.clients import endpoints, kerberos
+from clickstream.errors import ServiceFailed
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from clickstream.config import Settings
+
+STARTING_S = 15
+"""An executor that asked for what it needs before there were tokens is there in this time."""
+
+
+def conf(settings: "Settings") -> dict[str, str]:
+    """The properties of a job; raises NotRunning where tokens are needed, and HDFS is not known."""
+    if not kerberos.on(settings):
+        return {}
+    told = {
+        "spark.kerberos.principal": settings.hdfs.principal,
+        "spark.kerberos.keytab": str(settings.files.configured(settings.hdfs.keytab)),
+    }
+    if not settings.spark.master.startswith("local"):
+        told["spark.kerberos.access.hadoopFileSystems"] = endpoints.hdfs_url(settings)
+    options = " ".join(java_options(settings))
+    if options and settings.spark.master == "yarn":
+        told |= {f"spark.{each}.extraJavaOptions": options for each in ("yarn.am", "executor")}
+    return told
+
+
+def java_options(settings: "Settings") -> tuple[str, ...]:
+    """Of the driver; on YARN of the application master and of executors, too."""
+    return tuple(f'"{option}"' for option in kerberos.java_options(settings))
+
+
+def environment(settings: "Settings") -> dict[str, str]:
+    """Of the driver: the cluster's own configuration says how HDFS is spoken to."""
+    directory = kerberos.conf_dir(settings) if kerberos.on(settings) else None
+    return {kerberos.CONF_DIR: str(directory)} if directory else {}
+
+
+def give_tokens(session: "SparkSession", settings: "Settings") -> None:
+    """On a standalone master: give executors tokens, for as long as the driver lives.
+
+    Raises ServiceFailed where the login or HDFS refuses them.
+    """
+    if not (kerberos.on(settings) and settings.spark.master.startswith("spark:")):
+        return
+    context = session.sparkContext
+    assert context._jvm is not None
+    scala = context._jsc.sc()
+    backend = scala.schedulerBackend()
+    manager = context._jvm.org.apache.spark.deploy.security.HadoopDelegationTokenManager(
+        scala.conf(), scala.hadoopConfiguration(), backend.driverEndpoint()
+    )
+    tokens = manager.start()
+    if tokens is None:
+        raise ServiceFailed(
+            f"{settings.hdfs.principal} gets no token of HDFS for the executors",
+            "the driver's log says why",
+        )
+    give = threading.Thread(target=_give, args=(backend, tokens), daemon=True)
+    backend.updateDelegationTokens(tokens)
+    give.start()
+
+
+def _give(backend: Any, tokens: bytes) -> None:
+    """Again while executors start: one of them may have asked before there were any."""
+    deadline = time.monotonic() + STARTING_S
+    while time.monotonic() < deadline:
+        time.sleep(1)
+        backend.updateDelegationTokens(tokens)
