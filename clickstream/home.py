@@ -117,6 +117,10 @@ class Home:
     def _run(self) -> Path:
         return self.root / _RUN
 
+    def tickets(self, principal: str) -> Path:
+        """The Kerberos tickets of a principal (mode 0600)."""
+        return self._run / f"{principal.replace('/', '~')}.tickets"
+
     # Locks
 
     @property

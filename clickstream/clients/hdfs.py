@@ -5,17 +5,26 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import urlsplit
 
 import hdfs
 import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from requests.exceptions import RequestException, Timeout
 
-from clickstream.clients import endpoints
+from clickstream.clients import endpoints, kerberos, spnego, tls
+from clickstream.clients.tls import Material, Problem
 from clickstream.config import Settings
 from clickstream.errors import BadInput, ClickstreamError, NotRunning
 
 TIMEOUT_SECONDS = (10, 120)
+HTTPS = "https://"
+REST = "/webhdfs/v1"
+UNAUTHORIZED = 401
+ANYBODY = Material()
+SPEAKS_TLS = Problem("it speaks TLS", "hdfs.web begins with https:// then")
 _OPEN = re.compile(r"(?:^|\s)(/\S+) [0-9]+ bytes, [^/]*?OPENFORWRITE")
 _STORED = re.compile(r"^(/.+?) ([0-9]+) bytes, (.*)$", re.MULTILINE)
 
@@ -41,19 +50,36 @@ class Stored(NamedTuple):
 class Hdfs:
     """A file system, seen through its NameNode's web address."""
 
-    def __init__(self, web: str, user: str) -> None:
-        self._session = requests.Session()
-        self._session.trust_env = False
+    def __init__(
+        self,
+        web: str,
+        user: str = "",
+        login: AuthBase | None = None,
+        ours: Material = ANYBODY,
+    ) -> None:
+        """`user` is who we say that we are, unless `login` proves it; `ours` is for https."""
         self.web = web
         self.user = user
-        self._client = hdfs.InsecureClient(
-            web, user, session=self._session, timeout=TIMEOUT_SECONDS
-        )
+        self._login = login
+        self._ours = ours
+        self._session = self._strange()
+        self._session.auth = login
+        self._session.params = {} if login else {"user.name": user}
+        self._session.hooks["response"] = [self._let_in]
+        self._client = hdfs.Client(web, session=self._session, timeout=TIMEOUT_SECONDS)
 
     @classmethod
     def connect(cls, settings: Settings) -> "Hdfs":
-        """The configured file system, or the local stack's; raises NotRunning."""
-        return cls(endpoints.hdfs_web(settings), settings.hdfs.user or getpass.getuser())
+        """The configured file system, or the local stack's; raises NotRunning.
+
+        With Kerberos it has a ticket; raises as `kerberos.require` where it gets none.
+        """
+        web = endpoints.hdfs_web(settings)
+        ours = tls.material(settings) if HTTPS in web else ANYBODY
+        if kerberos.on(settings):
+            kerberos.require(settings)
+            return cls(web, login=kerberos.negotiate(settings), ours=ours)
+        return cls(web, settings.hdfs.user or getpass.getuser(), ours=ours)
 
     def list(self, path: str) -> list[Entry]:
         """What lies in a directory, by name; nothing where there is no such directory."""
@@ -142,12 +168,52 @@ class Hdfs:
         with self._errors(page):
             answers = (
                 self._session.get(f"{web}{page}", params=options, timeout=TIMEOUT_SECONDS)
-                for web in self.web.split(";")
+                for web in self._webs
             )
             return next((answer for answer in answers if answer.ok), None)
 
+    def believes(self, user: str) -> bool:
+        """Tell whether it takes a name for a user's, without any login."""
+        asked = {"op": "GETHOMEDIRECTORY", "user.name": user}
+        with self._errors("/"):
+            answer = self._strange().get(
+                f"{self._webs[0]}{REST}/", params=asked, timeout=TIMEOUT_SECONDS
+            )
+        return answer.ok and user in answer.json().get("Path", "")
+
+    @property
+    def _webs(self) -> Sequence[str]:
+        return self.web.split(";")
+
+    def _strange(self) -> requests.Session:
+        """A session with TLS, and without a login."""
+        session = requests.Session()
+        session.trust_env = False
+        if HTTPS in self.web:
+            session.mount(HTTPS, _Secured(self._ours))
+        return session
+
+    def _let_in(self, response: requests.Response, **_: Any) -> None:
+        """Raise ClickstreamError where an answer asks for another login than ours."""
+        if response.status_code != UNAUTHORIZED:
+            return
+        where = _root(response.url)
+        if self._login:
+            raise ClickstreamError(
+                f"HDFS at {where} does not ask for Kerberos, and lets nobody in without a name",
+                "its core-site.xml needs hadoop.http.authentication.type = kerberos",
+            )
+        if spnego.asked(response):
+            raise ClickstreamError(
+                f"HDFS at {where} asks for a login by Kerberos",
+                "set hdfs.principal, hdfs.keytab and hdfs.conf_dir",
+            )
+        raise ClickstreamError(f"HDFS at {where} asks for a login that is not Kerberos")
+
     def _fsck(self, path: str, **options: str) -> str | None:
-        answer = self.ask("/fsck", ugi=self.user, path=path, **options)
+        if not self._login:
+            options["ugi"] = self.user
+        answer = self.ask("/fsck", path=path, **options)
         return answer.text if answer else None
 
     def _status(self, path: str) -> dict[str, object] | None:
@@ -158,14 +224,51 @@ class Hdfs:
     def _errors(self, path: str) -> Iterator[None]:
         try:
             yield
-        except requests.exceptions.RequestException as error:
-            hint = "is it up, and is hdfs.web right?"
-            if endpoints.is_loopback(urlsplit(self.web).hostname):
-                hint = "is it up? clickstream stack status"
-            raise NotRunning(f"HDFS does not answer at {self.web}", hint) from error
+        except RequestException as error:
+            raise self._silence(error) from error
         except hdfs.HdfsError as error:
             kind = BadInput if "not exist" in str(error) else ClickstreamError
             raise kind(f"HDFS refuses {path}: {str(error).splitlines()[0]}") from None
+
+    def _silence(self, error: RequestException) -> ClickstreamError:
+        """Why a NameNode, or the DataNode to which it sent us, does not answer."""
+        where = _root(str(error.request.url) if error.request else self._webs[0])
+        problem = None if isinstance(error, Timeout) else self._tls_problem(where)
+        if problem and problem.answers:
+            return ClickstreamError(f"HDFS at {where}: {problem.reason}", problem.hint)
+        hint = "is it up, and is hdfs.web right?"
+        if endpoints.is_loopback(_address(where)[0]):
+            hint = "is it up? clickstream stack status"
+        return NotRunning(f"HDFS does not answer at {where}", hint)
+
+    def _tls_problem(self, where: str) -> Problem | None:
+        if where.startswith(HTTPS):
+            return tls.problem(*_address(where), self._ours)
+        return SPEAKS_TLS if tls.spoken(*_address(where)) else None
+
+
+class _Secured(HTTPAdapter):
+    """TLS as our other clients speak it; requests' own would trust certifi's authorities, too."""
+
+    def __init__(self, ours: Material) -> None:
+        self._context = ours.context()
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, ssl_context=self._context, **options)
+
+    def cert_verify(self, *_: Any) -> None:
+        """It is the context's task."""
+
+
+def _root(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def open_in(report: str) -> tuple[str, ...]:

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
-from clickstream.clients.hdfs import Hdfs
+from clickstream.clients.hdfs import REST, Hdfs
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NotRunning
 
 _BEAN = "Hadoop:service=NameNode,name="
-_REST = "/webhdfs/v1"
 NOBODY = "clickstream-doctor-asks"
 
 
@@ -50,9 +49,9 @@ def asked(settings: Settings) -> NameNode:
         replication=defaults.get("replication"),
         block_bytes=defaults.get("blockSize"),
         ahead_s=_ahead(hdfs),
-        user=hdfs.user,
+        user=_json(hdfs, "/", "GETHOMEDIRECTORY").get("Path", "").rpartition("/")[2],
         denied={path: at for path in paths for at in [_denied(hdfs, path)] if at},
-        believes=NOBODY in _json(hdfs, "/", "GETHOMEDIRECTORY", NOBODY).get("Path", ""),
+        believes=hdfs.believes(NOBODY),
     )
 
 
@@ -62,9 +61,8 @@ def _bean(hdfs: Hdfs, name: str) -> dict[str, Any]:
     return dict(beans[0]) if beans else {}
 
 
-def _json(hdfs: Hdfs, path: str, operation: str, user: str = "", **options: str) -> dict[str, Any]:
-    options |= {"op": operation, "user.name": user or hdfs.user}
-    answer = hdfs.ask(f"{_REST}{path}", **options)
+def _json(hdfs: Hdfs, path: str, operation: str) -> dict[str, Any]:
+    answer = hdfs.ask(f"{REST}{path}", op=operation)
     return dict(answer.json()) if answer else {}
 
 
@@ -77,8 +75,7 @@ def _denied(hdfs: Hdfs, path: str) -> str:
         raise
     except ClickstreamError:  # a directory above it may not even be looked into
         return path
-    options = {"op": "CHECKACCESS", "fsaction": "rwx", "user.name": hdfs.user}
-    return "" if hdfs.ask(f"{_REST}{path}", **options) else path
+    return "" if hdfs.ask(f"{REST}{path}", op="CHECKACCESS", fsaction="rwx") else path
 
 
 def _ahead(hdfs: Hdfs) -> float:

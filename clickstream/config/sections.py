@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -21,7 +22,7 @@ from pydantic import (
 from clickstream import weblog
 from clickstream.weblog.server_words import NoClient
 
-# name@REALM or name/host@REALM; it stands in files of Flume's and Spark's, and is part of a file name.
+# name@REALM or name/host@REALM; it stands in files of Flume and Spark, and in a file name.
 PRINCIPAL = r"^([A-Za-z0-9_.+-]+(/[A-Za-z0-9_.-]+)?@[A-Za-z0-9_.-]+)?$"
 WEB_URL = re.compile(r"https?://[^\s/?#]+[^\s]*\Z", re.IGNORECASE)
 
@@ -36,6 +37,16 @@ def _statuses(value: Any) -> Any:
     return sorted({str(each).strip() for each in values}) if isinstance(values, list) else values
 
 
+def _hadoop_url(url: str) -> str:
+    if url.lower().startswith("swebhdfs:"):
+        raise ValueError(
+            "Spark cannot use swebhdfs://, for its client has not all of the classes"
+            " (RuntimeDelegateImpl) and ends at the first answer that is no 200; name hdfs://"
+        )
+    return url
+
+
+HadoopUrl = Annotated[str, AfterValidator(_hadoop_url)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[int, Field(gt=0)]
 
@@ -119,9 +130,9 @@ class Tls(Section):
 
 
 class Hdfs(Section):
-    """Where the source logs, the master dataset and the quarantine lie; with a principal, Kerberos."""
+    """Where the source logs, the master dataset and the quarantine lie; who we are there."""
 
-    url: str = ""
+    url: HadoopUrl = ""
     web: str = ""
     user: str = ""
     principal: Annotated[str, Field(pattern=PRINCIPAL)] = ""
@@ -270,7 +281,7 @@ class Speed(Section):
 
     trigger_seconds: Positive = 1
     max_rows_per_batch: Positive = 100_000
-    checkpoint: str = ""
+    checkpoint: HadoopUrl = ""
     window_seconds: Positive = 300
     ddos_requests_per_second: Positive = 100
     health_non_200: Positive = 10

@@ -1,14 +1,15 @@
 """HDFS: room for the files that are open at once, copies, and who may write where."""
 
-import os
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from clickstream.clients import endpoints, namenode
-from clickstream.clients.namenode import NameNode
+from clickstream.clients import endpoints, kerberos, namenode, tls
+from clickstream.clients.hdfs import HTTPS, Hdfs
+from clickstream.clients.namenode import NOBODY, NameNode
 from clickstream.config import Settings
 from clickstream.doctor import clock, endpoint
 from clickstream.doctor.finding import Finding, ok, problem, warning
+from clickstream.errors import ClickstreamError
 from clickstream.status.part import counted
 
 WEB_PORT = 9870
@@ -18,7 +19,7 @@ ENOUGH = 3
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """Both addresses, then the NameNode's answers."""
+    """Both addresses, TLS and Kerberos, then the NameNode's answers."""
     web = endpoint.addresses(endpoints.hdfs_web(settings).replace(";", ","), WEB_PORT)
     yield from (found := endpoint.reached("WebHDFS", web, "hdfs.web"))
     url = endpoints.hdfs_url(settings)
@@ -26,7 +27,26 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield from endpoint.reached("HDFS", endpoint.addresses(url, 0), "hdfs.url")
     if endpoint.nobody_answers(found):
         return
-    yield from of(settings, namenode.asked(settings), web[0][0] == endpoints.LOOPBACK)
+    ours = tls.material(settings) if HTTPS in settings.hdfs.web else None
+    yield from (found := endpoint.transport("WebHDFS", web, ours, 'set hdfs.web = "https://…"'))
+    if endpoint.nobody_answers(found):
+        return
+    yield from _ticket(settings)
+    yield from of(settings, namenode.asked(settings), endpoints.is_loopback(web[0][0]))
+
+
+def _ticket(settings: Settings) -> Iterator[Finding]:
+    """With Kerberos: a ticket, and a NameNode that asks for it."""
+    if not kerberos.on(settings):
+        return
+    kerberos.require(settings)
+    yield ok(f"{settings.hdfs.principal} has a ticket, by {settings.hdfs.keytab}")
+    if Hdfs.connect(settings).believes(NOBODY):
+        raise ClickstreamError(
+            "WebHDFS believes any user.name although HDFS has Kerberos: whoever reaches it may"
+            " read and remove every line",
+            "hadoop.http.authentication.type = kerberos, in core-site.xml of the NameNode",
+        )
 
 
 def of(settings: Settings, told: NameNode, loopback: bool) -> Iterator[Finding]:
@@ -75,7 +95,7 @@ def _room(settings: Settings, told: NameNode) -> Iterator[Finding]:
     if told.remaining is None:
         return
     block = settings.flume.block_mb * 2**20
-    if os.environ.get("HADOOP_CONF_DIR"):  # a cluster's own client configuration goes before ours
+    if kerberos.conf_dir(settings):  # a cluster's own client configuration goes before ours
         block = max(block, told.block_bytes or 0)
     files = settings.flume.max_open_files
     need = files * block * (told.replication or 1)

@@ -1,0 +1,183 @@
+"""A login where HDFS asks for one, and what it says of logins that it does not take; TLS to it."""
+
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import requests
+
+from clickstream.clients.hdfs import Hdfs
+from clickstream.clients.spnego import Negotiation
+from clickstream.clients.tls import Material
+from clickstream.errors import ClickstreamError, NotRunning
+from tests.certificates import Authority
+from tests.tls_server import HOST, context, serving, shaking
+
+PAGE = (
+    "<html><body><h2>HTTP ERROR 403 GSSException: Failure unspecified at GSS-API level"
+    " (Mechanism level: {})</h2></body></html>"
+)
+
+
+class Asking(BaseHTTPRequestHandler):
+    """Asks for a login, and takes the token `token` of anybody who has no cookie yet."""
+
+    protocol_version = "HTTP/1.1"
+    refusal = (0, "")
+    scheme = "Negotiate"
+
+    def do_GET(self):
+        self.server.seen.append((self.headers["Authorization"], self.headers["Cookie"]))
+        status, page = self._answer()
+        self.send_response(status)
+        if status == 401:
+            self.send_header("WWW-Authenticate", self.scheme)
+        elif status == 200:
+            self.send_header("Set-Cookie", "hadoop.auth=taken; Path=/; HttpOnly")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page.encode())
+
+    def _answer(self):
+        if self.headers["Cookie"] == "hadoop.auth=taken":
+            return 200, "known"
+        if self.headers["Authorization"] is None:
+            return 401, "who are you?"
+        return self.refusal if self.refusal[0] else (200, "welcome")
+
+    def log_message(self, *_):
+        """Nothing."""
+
+
+@contextmanager
+def asking(**changed):
+    handler = type("Changed", (Asking,), changed)
+    with ThreadingHTTPServer((HOST, 0), handler) as server:
+        server.seen = []
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://{HOST}:{server.server_port}", server.seen
+        server.shutdown()
+
+
+def test_a_login_is_made_once_and_again_when_its_cookie_is_no_longer_taken():
+    hosts = []
+    session = requests.Session()
+    session.auth = Negotiation(lambda host: hosts.append(host) or "token")
+    with asking() as (url, seen):
+        assert [session.get(url).text for _ in range(3)] == ["welcome", "known", "known"]
+        session.cookies.set("hadoop.auth", "old", domain=HOST, path="/")
+        assert session.get(url).text == "welcome"
+    assert hosts == [HOST, HOST]
+    assert seen == [
+        (None, None),
+        ("Negotiate token", None),
+        (None, "hadoop.auth=taken"),
+        (None, "hadoop.auth=taken"),
+        (None, "hadoop.auth=old"),
+        ("Negotiate token", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "sentence", "hint"),
+    [
+        ((401, ""), "does not take our Kerberos ticket: it asks again", "its log"),
+        ((403, PAGE.format("Checksum failed")), "ticket: Checksum failed", f"HTTP/{HOST}"),
+        ((403, PAGE.format("Clock skew too great (37)")), "ticket: Clock skew too great", "log"),
+        ((403, "No rules applied to x@R"), "ticket: No rules applied to x@R", "auth_to_local"),
+    ],
+)
+def test_a_login_that_is_not_taken(refusal, sentence, hint):
+    with asking(refusal=refusal) as (url, _), pytest.raises(ClickstreamError) as told:
+        Hdfs(url, login=Negotiation(lambda _: "token")).stat("/")
+    assert told.value.message.startswith(f"{HOST} does not take our Kerberos")
+    assert sentence in told.value.message
+    assert hint in told.value.hint
+
+
+def test_a_clock_that_is_off_is_named(monkeypatch):
+    monkeypatch.setattr("clickstream.clients.spnego.time", lambda: 0.0)
+    with (
+        asking(refusal=(403, PAGE.format("Clock skew too great (37)"))) as (url, _),
+        pytest.raises(ClickstreamError, match=r"the clock of 127\.0\.0\.1 is .* ahead of ours"),
+    ):
+        Hdfs(url, login=Negotiation(lambda _: "token")).stat("/")
+
+
+def test_a_right_that_is_missing_is_no_login_that_is_not_taken():
+    page = '{"RemoteException": {"exception": "AccessControlException", "message": "Denied: x"}}'
+    with (
+        asking(refusal=(403, page)) as (url, _),
+        pytest.raises(ClickstreamError, match="HDFS refuses /a: Denied: x"),
+        Hdfs(url, login=Negotiation(lambda _: "token")).open("/a"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("scheme", "login", "sentence"),
+    [
+        ("Negotiate", None, "asks for a login by Kerberos"),
+        ("Basic realm=knox", None, "asks for a login that is not Kerberos"),
+        ("PseudoAuth", Negotiation(str), "does not ask for Kerberos, and lets nobody in"),
+    ],
+)
+def test_another_login_than_ours_is_asked_for(scheme, login, sentence, capfd):
+    with asking(scheme=scheme) as (url, _):
+        for ask in (lambda hdfs: hdfs.stat("/"), lambda hdfs: hdfs.open_files("/")):
+            with pytest.raises(ClickstreamError, match=sentence):
+                ask(Hdfs(url, "me", login=login))
+        assert not Hdfs(url, "me", login=login).believes("mallory")
+    assert capfd.readouterr() == ("", "")
+
+
+# TLS
+
+
+def test_why_there_is_no_tls_with_hdfs(tmp_path):
+    ours, theirs = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
+    mistakes = {
+        "its certificate was not issued by": theirs.issue("hdfs"),
+        "its certificate has expired": ours.issue("old", days=(-20, -10)),
+        "its certificate is not for": ours.issue("other", ("namenode.example",)),
+    }
+    for reason, identity in mistakes.items():
+        with serving(shaking(identity)) as port, pytest.raises(ClickstreamError) as told:
+            Hdfs(f"https://{HOST}:{port}", "me", ours=Material(ours.ca)).stat("/")
+        assert told.value.message.startswith(f"HDFS at https://{HOST}:{port}: {reason}")
+        assert told.value.hint
+
+
+def test_a_web_address_of_the_other_kind(tmp_path):
+    with (
+        serving(shaking(Authority(tmp_path).issue("hdfs"))) as port,
+        pytest.raises(ClickstreamError, match="it speaks TLS") as told,
+    ):
+        Hdfs(f"http://{HOST}:{port}", "me").stat("/")
+    assert told.value.hint == "hdfs.web begins with https:// then"
+    with asking() as (url, _), pytest.raises(ClickstreamError, match="does not speak TLS"):
+        Hdfs(url.replace("http:", "https:"), "me").stat("/")
+    with pytest.raises(NotRunning, match=f"HDFS does not answer at https://{HOST}:1"):
+        Hdfs(f"https://{HOST}:1", "me").stat("/")
+
+
+def test_no_authority_is_trusted_beside_ours(tmp_path, monkeypatch):
+    """requests trusts those of certifi in addition, where it is not kept from it."""
+    ours, theirs = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
+    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(theirs.ca))
+    handler = type("Open", (Asking,), {"_answer": lambda _: (200, "{}")})
+    for authority in (ours, theirs):
+        with ThreadingHTTPServer((HOST, 0), handler) as server:
+            server.seen = []
+            server.socket = context(authority.issue("hdfs")).wrap_socket(
+                server.socket, server_side=True
+            )
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            hdfs = Hdfs(f"https://{HOST}:{server.server_port}", "me", ours=Material(ours.ca))
+            if authority is ours:
+                assert hdfs.ask("/jmx").ok
+            else:
+                with pytest.raises(ClickstreamError, match="was not issued by"):
+                    hdfs.ask("/jmx")
+            server.shutdown()
