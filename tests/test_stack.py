@@ -10,11 +10,11 @@ import pytest
 
 from clickstream import config
 from clickstream.clients import endpoints
-from clickstream.config import Settings
+from clickstream.config import Settings, secured
 from clickstream.errors import ClickstreamError, NoData, ServiceFailed, UsageError
 from clickstream.home import exclusive
 from clickstream.runtime.process import Child, running_children
-from clickstream.stack import local, log_files, mariadb, ports
+from clickstream.stack import hdfs_security, kdc, local, log_files, mariadb, ports, security
 from clickstream.stack.cassandra import Cassandra
 from clickstream.stack.hdfs import Hdfs
 from clickstream.stack.kafka import Kafka
@@ -263,6 +263,20 @@ def test_rendered_files_name_loopback_and_the_remembered_ports(
     text = "\n".join(path.read_text() for path in service.directory.glob("conf/*"))
     assert all(str(port) in text for port in service.ports.values())
     assert "0.0.0.0" not in text
+
+
+def test_hdfs_has_a_kdc_where_the_stack_has_kerberos(prepared: Settings) -> None:
+    assert kdc.NAME not in Hdfs(prepared).running()
+    security.make(prepared.files, kerberos=True)
+    service = Hdfs(config.load(home=prepared.home))
+    assert list(service.running()) == ["kdc", "namenode", "datanode"]
+    ports.assign(prepared, service.port_names())
+    hdfs_security.write_client(prepared.files, "hdfs://localhost:1")
+    site = (secured.hadoop_conf(prepared.files) / "core-site.xml").read_text()
+    assert "hadoop.security.authentication" in site
+    hdfs_security.write_web_server(prepared.files, service.directory / "conf")
+    server = (service.directory / "conf" / "ssl-server.xml").read_text()
+    assert server.count(".jks<") == 2
 
 
 @pytest.mark.parametrize("kind", [Kafka, Hdfs, Cassandra])

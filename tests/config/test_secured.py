@@ -3,7 +3,7 @@
 import pytest
 
 from clickstream import config
-from clickstream.clients import kafka_security, tls
+from clickstream.clients import kafka_security, keytab, tls
 from clickstream.clients.endpoints import cassandra, database_url, remember_ports
 from clickstream.errors import UsageError
 from clickstream.home import write_atomic
@@ -73,3 +73,26 @@ def test_an_authority_of_ones_own_is_refused(tmp_path):
     flags = {"tls.ca": str(Authority(tmp_path).ca)}
     with pytest.raises(UsageError, match="has an authority of its own"):
         local.secured(config.load(home=tmp_path / "home", flags=flags))
+
+
+@pytest.fixture
+def with_kerberos(tmp_path):
+    return local.secured(config.load(home=tmp_path / "home", flags={"stack.kerberos": "true"}))
+
+
+def test_hdfs_is_asked_with_kerberos_where_the_stack_was_made_so(with_kerberos):
+    told = with_kerberos.hdfs
+    assert told.principal == "clickstream@CLICKSTREAM.LOCAL"
+    assert keytab.principals(with_kerberos.files.configured(told.keytab)) == {told.principal}
+    known = keytab.principals(with_kerberos.files.security("kdc.keytab"))
+    assert {"krbtgt/CLICKSTREAM.LOCAL@CLICKSTREAM.LOCAL", told.principal} < known
+    assert [path for path in held(with_kerberos) if path.stat().st_mode & 0o077] == []
+    elsewhere = config.load(home=with_kerberos.home, flags={"hdfs.url": "hdfs://nn:8020"})
+    assert elsewhere.hdfs.principal == ""
+
+
+def test_kerberos_comes_with_a_home_or_not_at_all(secured):
+    assert secured.hdfs.principal == ""
+    wanted = config.load(home=secured.home, flags={"stack.kerberos": "true"})
+    with pytest.raises(UsageError, match="was made without Kerberos"):
+        local.secured(wanted)

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from xml.etree import ElementTree
 
 import pytest
 
@@ -163,3 +164,29 @@ def test_an_edge_starts_before_its_collector(settings):
     with socket.create_server((HOST, 0)) as closed:
         port = closed.getsockname()[1]
     security.refuse_other_tls(settings(), port)
+
+
+@pytest.fixture
+def with_kerberos(tmp_path):
+    flags = {"hdfs.url": "hdfs://nn:1", "kafka.bootstrap": "b:1", "hdfs.conf_dir": "/etc/hadoop"}
+    flags |= {"hdfs.principal": "c@EXAMPLE.ORG", "hdfs.keytab": "c.keytab"}
+    return config.load(home=tmp_path / "home", flags=flags)
+
+
+def test_the_collectors_sinks_log_in_by_kerberos(with_kerberos):
+    conf, _, site = agent_config.files(with_kerberos, "agent3")
+    for sink in agent_config.HDFS_SINKS:
+        assert f"agent3.sinks.{sink}.hdfs.kerberosPrincipal = c@EXAMPLE.ORG\n" in conf.content
+        keytab = with_kerberos.files.configured("c.keytab")
+        assert f"agent3.sinks.{sink}.hdfs.kerberosKeytab = {keytab}\n" in conf.content
+    root = ElementTree.fromstring(site.content)
+    assert root[0].attrib == {"href": "/etc/hadoop/core-site.xml"}
+    edge = agent_config.files(with_kerberos, "agent1")
+    assert not [
+        file for file in edge if "kerberos" in file.content or "/etc/hadoop" in file.content
+    ]
+
+
+def test_a_collector_is_not_started_that_cannot_log_in(with_kerberos):
+    with pytest.raises(UsageError, match=r"hdfs\.keytab: there is no file"):
+        security.write_collector_stores(with_kerberos, "agent3")

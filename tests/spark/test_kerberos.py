@@ -1,0 +1,54 @@
+"""What a job is told of Kerberos, master by master; without a JVM."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from clickstream import config
+from clickstream.spark import kerberos, submit
+
+PRINCIPAL = "clickstream@EXAMPLE.ORG"
+JOB = submit.Job("batch", "clickstream.batch.job", {})
+
+
+@pytest.fixture
+def settings(tmp_path):
+    flags = {
+        "hdfs.url": "hdfs://nn:8020",
+        "hdfs.principal": PRINCIPAL,
+        "hdfs.keytab": "a.keytab",
+        "hdfs.conf_dir": "/etc/hadoop/conf",
+        "hdfs.krb5_conf": "krb5.conf",
+    }
+    return lambda **more: config.load(
+        home=tmp_path, flags=flags | {key.replace("__", "."): each for key, each in more.items()}
+    )
+
+
+@pytest.mark.parametrize("master", ["local[*]", "spark://host:7077", "yarn"])
+def test_every_driver_has_the_login_and_the_realm(settings, tmp_path, master):
+    values = submit.conf(settings(spark__master=master), JOB, tmp_path)
+    assert values["spark.kerberos.principal"] == PRINCIPAL
+    assert values["spark.kerberos.keytab"] == str(tmp_path / "a.keytab")
+    realm = f'"-Djava.security.krb5.conf={tmp_path}/krb5.conf"'
+    assert realm in values["spark.driver.extraJavaOptions"].split(" ")
+    on_yarn = {f"spark.{each}.extraJavaOptions": realm for each in ("yarn.am", "executor")}
+    assert (on_yarn.items() <= values.items()) == (master == "yarn")
+    accessed = values.get("spark.kerberos.access.hadoopFileSystems")
+    assert accessed == (None if master.startswith("local") else "hdfs://nn:8020")
+
+
+def test_a_driver_finds_the_clusters_configuration(settings):
+    assert kerberos.environment(settings()) == {"HADOOP_CONF_DIR": "/etc/hadoop/conf"}
+
+
+def test_without_kerberos_nothing_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("HADOOP_CONF_DIR", "/etc/hadoop/conf")
+    plain = config.load(home=tmp_path)
+    assert kerberos.conf(plain) == kerberos.environment(plain) == {}
+    assert kerberos.java_options(plain) == ()
+
+
+@pytest.mark.parametrize("master", ["local[*]", "yarn"])
+def test_tokens_are_given_on_a_standalone_master_alone(settings, master):
+    kerberos.give_tokens(SimpleNamespace(), settings(spark__master=master))
