@@ -1,0 +1,128 @@
+"""A local stack with Kerberos: the lambda on it, an agent and the stream killed on the way."""
+
+import json
+from contextlib import suppress
+
+import psutil
+import pytest
+
+from clickstream import config, demo, master, scenario
+from clickstream.clients import endpoints
+from clickstream.clients.hdfs import Hdfs
+from clickstream.config import Settings
+from clickstream.errors import ClickstreamError
+from clickstream.ingest.flume.agent import Agent
+from clickstream.runtime.process import wait_until
+from clickstream.speed import control
+from clickstream.stack import local
+from tests.stack import standalone
+from tests.stack.homes import QUICK_DRIVER, forget_environment, left_running, runner, stop_children
+from tests.stack.stores import open_files_hold_lines
+
+pytestmark = [
+    pytest.mark.campaign("a stack of its own, with Kerberos"),
+    pytest.mark.submission,
+]
+SEED = 11
+LINES = 6000
+SERVERS = ("weblog1", "weblog2")
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory):
+    forget_environment()
+    home = tmp_path_factory.mktemp("kerberos") / "home"
+    flags = {"stack.kerberos": "true", "flume.idle_timeout_seconds": "5"}
+    settings = local.secured(config.load(home=home, flags=flags))
+    try:
+        local.up(settings)
+        checkpoint = f"{endpoints.hdfs_url(settings)}/user/clickstream/checkpoint"
+        yield config.load(home=home, flags=flags | {"speed.checkpoint": checkpoint})
+        stop_children(settings)
+    finally:
+        local.down(settings)
+    assert left_running(home) == []
+
+
+def killed(pid: int) -> None:
+    process = psutil.Process(pid)
+    process.kill()
+    process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def counted(secured: Settings, jobs, tmp_path_factory):
+    """The truth of logs that went through both layers, agent3 and the stream killed on the way."""
+    made = scenario.generate(
+        tmp_path_factory.mktemp("logs"), SEED, lines=LINES, servers=list(SERVERS)
+    )
+    run = runner(secured)
+    for server, log in made.paths.items():
+        run("weblog", "put", log, "--server", server)
+    run("ingest", "start")
+    hdfs = Hdfs.connect(secured)
+    with jobs():
+        driver = control.launch(secured)
+        control.wait_first(secured, driver)
+        run("ingest", "replay")
+        wait_until(lambda: open_files_hold_lines(hdfs, secured), 60, "a file being written")
+        killed(Agent(secured, "agent3").running().pid)
+        killed(driver.running().pid)
+        assert "recovered" in run("ingest", "start").stdout
+        run("ingest", "replay", "--wait")
+        run("speed", "run", "--available-now")
+        run("batch", "run")
+    return made.truth
+
+
+def test_the_lambda_is_exact(secured: Settings, counted) -> None:
+    compared = list(demo.compare(secured, counted["reports"]))
+    assert [each.report for each in compared if each.difference] == []
+    assert len(compared) == len(counted["reports"])
+    run = runner(secured)
+    run("audit")
+    run("prove")
+    run("doctor")
+    assert master.in_use(Hdfs.connect(secured), secured) == []
+
+
+def test_no_key_is_where_another_user_could_read_it(secured: Settings, counted) -> None:
+    keytabs = sorted(secured.files.security("x").parent.glob("*.keytab"))
+    keys = [path.read_bytes()[-32:] for path in keytabs]
+    assert len({*keys}) == 3
+    lines = ["\0".join(each.info["cmdline"] or []) for each in psutil.process_iter(["cmdline"])]
+    assert not [line for line in lines if any(key.hex() in line for key in keys)]
+    held = [
+        path
+        for path in secured.home.rglob("*")
+        if path.is_file() and any(key in path.read_bytes() for key in keys)
+    ]
+    assert {path.suffix for path in held} == {".keytab"}
+    assert [path for path in held if path.stat().st_mode & 0o077] == []
+
+
+def test_nobody_is_believed_without_a_ticket(secured: Settings, counted) -> None:
+    hdfs = Hdfs(endpoints.hdfs_web(secured), secured.hdfs.principal)
+    with pytest.raises(ClickstreamError), suppress(FileNotFoundError):
+        hdfs.list("/")
+
+
+def test_on_a_standalone_master_executors_get_tokens(secured, counted, tmp_path) -> None:
+    with standalone.cluster(tmp_path) as cluster:
+        flags = secured.origin.flags | {
+            "spark.master": cluster.url,
+            "spark.conf": json.dumps(QUICK_DRIVER | {"spark.executor.memory": "513m"}),
+        }
+        there = config.load(home=secured.home, flags=flags)
+        run = runner(there)
+        run("batch", "run", "--all")
+        assert len(cluster.finished()) == 1
+    compared = list(demo.compare(secured, counted["reports"]))
+    assert [each.report for each in compared if each.difference] == []
+
+
+def test_a_reset_removes_the_checkpoint_in_hdfs(secured: Settings, counted) -> None:
+    hdfs = Hdfs.connect(secured)
+    assert hdfs.list("/user/clickstream/checkpoint")
+    runner(secured)("speed", "reset", "--yes")
+    assert hdfs.stat("/user/clickstream/checkpoint") is None
