@@ -20,14 +20,15 @@ ENOUGH = 3
 
 def check(settings: Settings) -> Iterator[Finding]:
     """Both addresses, TLS and Kerberos, then the NameNode's answers."""
-    web = endpoint.addresses(endpoints.hdfs_web(settings).replace(";", ","), WEB_PORT)
+    root = endpoints.hdfs_web(settings)
+    web = endpoint.addresses(root.replace(";", ","), WEB_PORT)
     yield from (found := endpoint.reached("WebHDFS", web, "hdfs.web"))
     url = endpoints.hdfs_url(settings)
     if urlsplit(url).port:  # without one it may name a service of several NameNodes
         yield from endpoint.reached("HDFS", endpoint.addresses(url, 0), "hdfs.url")
     if endpoint.nobody_answers(found):
         return
-    ours = tls.material(settings) if HTTPS in settings.hdfs.web else None
+    ours = tls.material(settings) if HTTPS in root else None
     yield from (found := endpoint.transport("WebHDFS", web, ours, 'set hdfs.web = "https://…"'))
     if endpoint.nobody_answers(found):
         return

@@ -1,8 +1,7 @@
 """A login where HDFS asks for one, and what it says of logins that it does not take; TLS to it."""
 
 import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 
 import pytest
 import requests
@@ -12,52 +11,13 @@ from clickstream.clients.spnego import Negotiation
 from clickstream.clients.tls import Material
 from clickstream.errors import ClickstreamError, NotRunning
 from tests.certificates import Authority
+from tests.negotiating_server import Asking, asking
 from tests.tls_server import HOST, context, serving, shaking
 
 PAGE = (
     "<html><body><h2>HTTP ERROR 403 GSSException: Failure unspecified at GSS-API level"
     " (Mechanism level: {})</h2></body></html>"
 )
-
-
-class Asking(BaseHTTPRequestHandler):
-    """Asks for a login, and takes the token `token` of anybody who has no cookie yet."""
-
-    protocol_version = "HTTP/1.1"
-    refusal = (0, "")
-    scheme = "Negotiate"
-
-    def do_GET(self):
-        self.server.seen.append((self.headers["Authorization"], self.headers["Cookie"]))
-        status, page = self._answer()
-        self.send_response(status)
-        if status == 401:
-            self.send_header("WWW-Authenticate", self.scheme)
-        elif status == 200:
-            self.send_header("Set-Cookie", "hadoop.auth=taken; Path=/; HttpOnly")
-        self.send_header("Content-Length", str(len(page)))
-        self.end_headers()
-        self.wfile.write(page.encode())
-
-    def _answer(self):
-        if self.headers["Cookie"] == "hadoop.auth=taken":
-            return 200, "known"
-        if self.headers["Authorization"] is None:
-            return 401, "who are you?"
-        return self.refusal if self.refusal[0] else (200, "welcome")
-
-    def log_message(self, *_):
-        """Nothing."""
-
-
-@contextmanager
-def asking(**changed):
-    handler = type("Changed", (Asking,), changed)
-    with ThreadingHTTPServer((HOST, 0), handler) as server:
-        server.seen = []
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://{HOST}:{server.server_port}", server.seen
-        server.shutdown()
 
 
 def test_a_login_is_made_once_and_again_when_its_cookie_is_no_longer_taken():

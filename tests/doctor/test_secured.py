@@ -3,12 +3,15 @@
 import time
 
 from clickstream import config
+from clickstream.clients import kerberos
 from clickstream.clients.tls import Material
 from clickstream.days import DAY_SECONDS
-from clickstream.doctor import collector, endpoint, kafka
+from clickstream.doctor import collector, endpoint, hdfs, kafka
+from clickstream.doctor.examine import examine
 from clickstream.doctor.finding import OK, PROBLEM, WARNING
 from tests.certificates import Authority
 from tests.doctor.test_misfits import TOPIC
+from tests.negotiating_server import asking
 from tests.tls_server import HOST, serving, shaking
 
 
@@ -56,3 +59,25 @@ def test_where_the_collector_is_the_user_must_write(tmp_path):
 
 def test_the_days_of_a_certificate_are_whole():
     assert "for 0 days" in endpoint.validity("it", time.time() + DAY_SECONDS / 2).text
+
+
+def of_kerberos(url, tmp_path):
+    flags = {"hdfs.web": url, "hdfs.url": url.replace("http", "hdfs"), "hdfs.principal": "a@R"}
+    settings = config.load(home=tmp_path, flags=flags | {"hdfs.keytab": "/no/keytab"})
+    return examine(settings, {"hdfs": hdfs.check}).parts["hdfs"][-1]
+
+
+def test_a_keytab_that_is_missing_is_a_problem(tmp_path):
+    with asking() as (url, _):
+        found = of_kerberos(url, tmp_path)
+    assert (found.state, found.text) == (PROBLEM, "hdfs.keytab: there is no file /no/keytab")
+
+
+def test_a_namenode_that_believes_any_name_although_there_is_kerberos(tmp_path, monkeypatch):
+    monkeypatch.setattr(kerberos, "require", lambda _: None)
+    page = '{"Path": "/user/clickstream-doctor-asks"}'
+    with asking(_answer=lambda _: (200, page)) as (url, _):
+        found = of_kerberos(url, tmp_path)
+    assert found.state == PROBLEM
+    assert found.text.startswith("WebHDFS believes any user.name although HDFS has Kerberos")
+    assert "hadoop.http.authentication.type = kerberos" in found.hint
