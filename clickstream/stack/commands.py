@@ -26,7 +26,7 @@ def up(
 
     With --secure Kafka, Cassandra, MariaDB and the agents' way to the collector have TLS, logins
     and users with no more rights than they need; certificates and passwords are made once. HDFS
-    stays as it is: its way is Kerberos.
+    stays as it is, unless stack.kerberos is set at the first start.
 
     Example: clickstream stack up
     """
