@@ -4,6 +4,7 @@ import struct
 from pathlib import Path
 
 from clickstream.home import write_atomic
+from clickstream.stack import kdc
 
 HOLE = struct.pack(">i", -12) + bytes(12)
 KDC = "127.0.0.1:1"
@@ -12,9 +13,11 @@ KERBEROS = "<property><name>hadoop.security.authentication</name><value>kerberos
 
 
 def write_keytab(path: Path, *principals: str) -> Path:
-    """A keytab with a key for each principal, and with the room of one that was removed."""
-    entries = HOLE.join(map(_entry, principals))
-    write_atomic(path, b"\x05\x02" + entries, private=True)
+    """A keytab with a key for each principal, and the room of one that was removed before each."""
+    content = kdc.keytab({})
+    for principal in principals:
+        content += HOLE + kdc.keytab({principal: bytes(32)}).removeprefix(kdc.keytab({}))
+    write_atomic(path, content, private=True)
     return path
 
 
@@ -34,17 +37,3 @@ def write_conf_dir(path: Path, core: str = KERBEROS) -> Path:
     write_atomic(path / "core-site.xml", SITE.format(core))
     write_atomic(path / "hdfs-site.xml", SITE.format(""))
     return path
-
-
-def _entry(principal: str) -> bytes:
-    name, _, realm = principal.partition("@")
-    names = name.split("/")
-    texts = b"".join(map(_counted, (realm, *names)))
-    body = (
-        struct.pack(">H", len(names)) + texts + struct.pack(">IIBHH", 1, 0, 1, 18, 32) + bytes(32)
-    )
-    return struct.pack(">i", len(body)) + body
-
-
-def _counted(text: str) -> bytes:
-    return struct.pack(">H", len(text)) + text.encode()
