@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CONF_DIR = "HADOOP_CONF_DIR"
 SITES = ("core-site.xml", "hdfs-site.xml")
 AUTHENTICATION = "hadoop.security.authentication"
+INCLUDE, UNKNOWN = "{http://www.w3.org/2001/XInclude}include", ""
 KRB5_CONF = Path("/etc/krb5.conf")
 SKEW_S = 300
 """How far two clocks may be apart: the default of MIT's, Java's and Hadoop's."""
@@ -118,10 +119,10 @@ def require(settings: "Settings") -> None:
         return
     require_files(settings)
     login = _login(settings)
-    try:
-        gssapi.log_in(login)
-    except GssError as error:
-        raise refusal(str(error), settings) from None
+    _log_in(settings, login)
+    if abs(keytab.kdc_ahead_s(login.tickets)) > SKEW_S:
+        login.tickets.unlink(missing_ok=True)  # the clock may have been put right since
+        _log_in(settings, login)
     require_same_time("the KDC", keytab.kdc_ahead_s(login.tickets))
 
 
@@ -157,6 +158,13 @@ def negotiate(settings: "Settings") -> "Negotiation":
     from clickstream.clients.spnego import Negotiation
 
     return Negotiation(partial(_token, settings))
+
+
+def _log_in(settings: "Settings", login: Login) -> None:
+    try:
+        gssapi.log_in(login)
+    except GssError as error:
+        raise refusal(str(error), settings) from None
 
 
 def _token(settings: "Settings", host: str) -> str:
@@ -210,26 +218,23 @@ def _require_conf(settings: "Settings") -> None:
             "hdfs.principal is set, and the cluster's configuration is not known",
             "name the directory of its core-site.xml and hdfs-site.xml with hdfs.conf_dir",
         )
-    core, _ = (_properties(directory / name) for name in SITES)
-    if core.get(AUTHENTICATION) not in ("kerberos", None):
+    core, _ = (_site(directory / name) for name in SITES)
+    values = {each.findtext("name"): each.findtext("value", "") for each in core.iter("property")}
+    says = values.get(AUTHENTICATION, UNKNOWN if core.find(INCLUDE) is not None else "simple")
+    if says.strip() not in ("kerberos", UNKNOWN):
         raise UsageError(
-            f"{directory / SITES[0]} says {AUTHENTICATION} = {core[AUTHENTICATION]}",
+            f"{directory / SITES[0]} says {AUTHENTICATION} = {says.strip()}",
             "hdfs.conf_dir must have the files of the cluster with Kerberos",
         )
 
 
-def _properties(path: Path) -> dict[str, str]:
-    """What a site file of Hadoop's says; raises UsageError where it cannot be read."""
+def _site(path: Path) -> ElementTree.Element:
+    """A site file of Hadoop's; raises UsageError where it cannot be read."""
     try:
-        root = ElementTree.parse(path).getroot()  # noqa: S314 - of whoever runs the cluster
+        return ElementTree.parse(path).getroot()  # noqa: S314 - of whoever runs the cluster
     except (OSError, ElementTree.ParseError) as error:
         reason = getattr(error, "strerror", None) or "it is not XML"
         raise UsageError(f"hdfs.conf_dir: {path} cannot be read: {reason}") from None
-    return {
-        name: value.strip()
-        for each in root.iter("property")
-        if (name := each.findtext("name")) and (value := each.findtext("value"))
-    }
 
 
 def _keytab(settings: "Settings") -> Path:

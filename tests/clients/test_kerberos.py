@@ -160,6 +160,11 @@ MISTAKES = {
         lambda path: write_conf_dir(path, SECURE.format(" simple ")),
         "core-site.xml says hadoop.security.authentication = simple",
     ),
+    "nothing of Kerberos": (
+        "conf_dir",
+        lambda path: write_conf_dir(path, ""),
+        "core-site.xml says hadoop.security.authentication = simple",
+    ),
     "no krb5.conf": ("krb5_conf", "/no/krb5.conf", "there is no file /no/krb5.conf"),
 }
 
@@ -174,6 +179,11 @@ def test_a_mistake_is_said_before_anybody_is_asked(told, tmp_path, mistake):
     with pytest.raises(UsageError, match=sentence):
         Hdfs.connect(settings)
     assert not settings.home.exists()
+
+
+def test_what_a_site_file_includes_is_left_to_hadoop(told, tmp_path):
+    included = '<include xmlns="http://www.w3.org/2001/XInclude" href="kerberos.xml"/>'
+    kerberos.require_files(told(conf_dir=write_conf_dir(tmp_path / "given", included)))
 
 
 @pytest.mark.parametrize(
