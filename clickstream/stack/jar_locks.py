@@ -9,6 +9,11 @@ from clickstream.runtime import jars
 from clickstream.runtime.ivy import Coordinate, retrieve
 
 LOG4J = "2.25.4"
+KERBY = (
+    *("kerb-simplekdc", "kerb-admin", "kerb-client", "kerb-common", "kerb-core", "kerb-crypto"),
+    *("kerb-identity", "kerb-server", "kerb-util"),
+    *("kerby-asn1", "kerby-config", "kerby-pkix", "kerby-util"),
+)
 
 
 class Roots(NamedTuple):
@@ -30,8 +35,11 @@ ROOTS = {
     "cassandra": Roots(["org.apache.cassandra:cassandra-all:5.0.9"]),
     # One jar holds every daemon; the client classes and their logging are pyspark's.
     "hdfs": Roots(["org.apache.hadoop:hadoop-client-minicluster:3.5.0"], transitive=False),
-    # Its compiler is pyspark's.
-    "kdc": Roots(["org.apache.kerby:kerb-simplekdc:2.1.0"]),
+    # Without what serves other ways to administer it; the compiler and logging are pyspark's.
+    "kdc": Roots(
+        [f"org.apache.kerby:{name}:2.1.0" for name in KERBY],
+        transitive=False,
+    ),
     "flume": Roots(
         [
             # Named although flume-ng-node needs it: its parent manages only the test jar, and
