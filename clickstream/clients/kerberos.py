@@ -26,6 +26,8 @@ KRB5_CONF = Path("/etc/krb5.conf")
 SKEW_S = 300
 """How far two clocks may be apart: the default of MIT's, Java's and Hadoop's."""
 
+TIME_SERVER = "let each machine ask a time server (NTP)"
+
 # Of MIT's sentences: what each means for us, and what to do.
 REFUSALS: tuple[tuple[str, type[ClickstreamError], str, str], ...] = (
     (
@@ -56,7 +58,7 @@ REFUSALS: tuple[tuple[str, type[ClickstreamError], str, str], ...] = (
         r"Clock skew too great",
         ClickstreamError,
         "our clock and that of the KDC are too far apart for Kerberos",
-        "let each machine ask a time server (NTP)",
+        TIME_SERVER,
     ),
     (
         r"Server (\S+) not found in Kerberos database",
@@ -149,7 +151,7 @@ def require_same_time(whose: str, ahead_s: float) -> None:
         raise ClickstreamError(
             f"the clock of {whose} is {duration(round(abs(ahead_s)))} {side} ours, and Kerberos"
             f" takes {duration(SKEW_S)} at most",
-            "let each machine ask a time server (NTP)",
+            TIME_SERVER,
         )
 
 

@@ -2,8 +2,6 @@
 
 import re
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
-from time import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -40,7 +38,7 @@ class Negotiation(AuthBase):
         host = str(urlsplit(response.request.url).hostname)
         found = _again(response, self._token(host), options)
         if said := _refused(found):
-            raise _refusal(said, host, found)
+            raise _refusal(said, host)
         return found
 
 
@@ -71,9 +69,10 @@ def _refused(response: Response) -> str:
     return found[0].removeprefix("Mechanism level: ").strip() if found else ""
 
 
-def _refusal(said: str, host: str, response: Response) -> ClickstreamError:
-    if "Clock skew" in said and (shown := response.headers.get("Date")):
-        kerberos.require_same_time(host, parsedate_to_datetime(shown).timestamp() - time())
+def _refusal(said: str, host: str) -> ClickstreamError:
+    if said.startswith("Clock skew"):
+        text = f"the clock of {host} and ours are too far apart for Kerberos"
+        return ClickstreamError(text, kerberos.TIME_SERVER)
     hint = "what does its log say?"
     if said.startswith(_OTHER_KEY):
         hint = f"is the keytab of HTTP/{host} there the one that the KDC knows?"
