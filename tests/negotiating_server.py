@@ -39,11 +39,18 @@ class Asking(BaseHTTPRequestHandler):
         """Nothing."""
 
 
+class Quiet(ThreadingHTTPServer):
+    """Says nothing of a client that goes away before it has read the answer."""
+
+    def handle_error(self, *_: Any) -> None:
+        """Nothing."""
+
+
 @contextmanager
 def asking(**changed: Any) -> Iterator[tuple[str, list[tuple[str | None, str | None]]]]:
     """A server with some of its attributes changed: its address, and the logins that it sees."""
     handler = type("Changed", (Asking,), changed)
-    with ThreadingHTTPServer((HOST, 0), handler) as server:
+    with Quiet((HOST, 0), handler) as server:
         server.seen = []
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://{HOST}:{server.server_port}", server.seen

@@ -23,6 +23,9 @@ TIMEOUT_SECONDS = (10, 120)
 HTTPS = "https://"
 REST = "/webhdfs/v1"
 UNAUTHORIZED = 401
+# Of a NameNode's answers: what there is none of; one that wants a login and does not ask for it.
+ABSENT = "FileNotFoundException"
+UNASKED = "not authenticated by filter"
 ANYBODY = Material()
 SPEAKS_TLS = Problem("it speaks TLS", "hdfs.web begins with https:// then")
 _OPEN = re.compile(r"(?:^|\s)(/\S+) [0-9]+ bytes, [^/]*?OPENFORWRITE")
@@ -198,11 +201,6 @@ class Hdfs:
         if response.status_code != UNAUTHORIZED:
             return
         where = _root(response.url)
-        if self._login:
-            raise ClickstreamError(
-                f"HDFS at {where} does not ask for Kerberos, and lets nobody in without a name",
-                "its core-site.xml needs hadoop.http.authentication.type = kerberos",
-            )
         if spnego.asked(response):
             raise ClickstreamError(
                 f"HDFS at {where} asks for a login by Kerberos",
@@ -217,7 +215,12 @@ class Hdfs:
         return answer.text if answer else None
 
     def _status(self, path: str) -> dict[str, object] | None:
-        status: dict[str, object] | None = self._client.status(path, strict=False)
+        try:
+            status: dict[str, object] = self._client.status(path)
+        except hdfs.HdfsError as error:
+            if error.exception != ABSENT:  # a refusal is no absence
+                raise
+            return None
         return status
 
     @contextmanager
@@ -227,6 +230,11 @@ class Hdfs:
         except RequestException as error:
             raise self._silence(error) from error
         except hdfs.HdfsError as error:
+            if UNASKED in str(error):
+                raise ClickstreamError(
+                    f"HDFS has Kerberos, and WebHDFS at {self.web} does not ask for it",
+                    "its core-site.xml needs hadoop.http.authentication.type = kerberos",
+                ) from None
             kind = BadInput if "not exist" in str(error) else ClickstreamError
             raise kind(f"HDFS refuses {path}: {str(error).splitlines()[0]}") from None
 

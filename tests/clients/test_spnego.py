@@ -1,5 +1,6 @@
 """A login where HDFS asks for one, and what it says of logins that it does not take; TLS to it."""
 
+import json
 import threading
 from http.server import ThreadingHTTPServer
 
@@ -64,14 +65,38 @@ def test_a_clock_that_is_off_is_named():
     assert "NTP" in told.value.hint
 
 
+def refused(exception, message):
+    page = {"RemoteException": {"exception": exception, "message": message}}
+    return lambda _: (404 if exception == "FileNotFoundException" else 403, json.dumps(page))
+
+
+def test_a_refusal_is_no_absence():
+    """A path that may not be looked at is not one where nothing is."""
+    with asking(_answer=refused("FileNotFoundException", "File does not exist: /a")) as (url, _):
+        assert Hdfs(url, "me").stat("/a") is None
+        assert Hdfs(url, "me").list("/a") == []
+    with asking(_answer=refused("AccessControlException", "Denied: x")) as (url, _):
+        for ask in (Hdfs(url, "me").stat, Hdfs(url, "me").list):
+            with pytest.raises(ClickstreamError, match="HDFS refuses /a: Denied: x"):
+                ask("/a")
+
+
 def test_a_right_that_is_missing_is_no_login_that_is_not_taken():
-    page = '{"RemoteException": {"exception": "AccessControlException", "message": "Denied: x"}}'
     with (
-        asking(refusal=(403, page)) as (url, _),
+        asking(refusal=refused("AccessControlException", "Denied: x")(None)) as (url, _),
         pytest.raises(ClickstreamError, match="HDFS refuses /a: Denied: x"),
-        Hdfs(url, login=Negotiation(lambda _: "token")).open("/a"),
     ):
-        pass
+        Hdfs(url, login=Negotiation(lambda _: "token")).stat("/a")
+
+
+def test_a_namenode_that_wants_a_login_and_does_not_ask():
+    said = "Failed to obtain user group information: Security enabled but user not authenticated by"
+    with (
+        asking(_answer=refused("SecurityException", f"{said} filter")) as (url, _),
+        pytest.raises(ClickstreamError, match="does not ask for it") as told,
+    ):
+        Hdfs(url, login=Negotiation(str)).list("/")
+    assert "hadoop.http.authentication.type = kerberos" in told.value.hint
 
 
 @pytest.mark.parametrize(
@@ -79,7 +104,7 @@ def test_a_right_that_is_missing_is_no_login_that_is_not_taken():
     [
         ("Negotiate", None, "asks for a login by Kerberos"),
         ("Basic realm=knox", None, "asks for a login that is not Kerberos"),
-        ("PseudoAuth", Negotiation(str), "does not ask for Kerberos, and lets nobody in"),
+        ("Basic realm=knox", Negotiation(str), "asks for a login that is not Kerberos"),
     ],
 )
 def test_another_login_than_ours_is_asked_for(scheme, login, sentence, capfd):
