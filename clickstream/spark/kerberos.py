@@ -8,9 +8,10 @@ every executor a token of HDFS, and new ones in time.
 import threading
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from clickstream.clients import endpoints, kerberos
-from clickstream.errors import ServiceFailed
+from clickstream.errors import ServiceFailed, UsageError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -31,6 +32,9 @@ def conf(settings: "Settings") -> dict[str, str]:
     }
     if not settings.spark.master.startswith("local"):
         told["spark.kerberos.access.hadoopFileSystems"] = endpoints.hdfs_url(settings)
+    if _standalone(settings):
+        # A worker knows nothing of how the DataNodes protect what they send.
+        told |= {f"spark.executorEnv.{key}": at for key, at in environment(settings).items()}
     options = " ".join(java_options(settings))
     if options and settings.spark.master == "yarn":
         told |= {f"spark.{each}.extraJavaOptions": options for each in ("yarn.am", "executor")}
@@ -48,12 +52,26 @@ def environment(settings: "Settings") -> dict[str, str]:
     return {kerberos.CONF_DIR: str(directory)} if directory else {}
 
 
+def refuse_stream(settings: "Settings", checkpoint: str) -> None:
+    """Raise UsageError for a stream on a standalone master whose checkpoint such an HDFS has.
+
+    Its executors have tokens and no login, and a token ends after a week; a job of the batch layer
+    has ended by then.
+    """
+    if _standalone(settings) and urlsplit(checkpoint).scheme == "hdfs":
+        raise UsageError(
+            "on a standalone master a stream cannot keep its checkpoint in an HDFS with Kerberos:"
+            " tokens of HDFS end after a week",
+            "run it with spark.master = yarn, or local[*]",
+        )
+
+
 def give_tokens(session: "SparkSession", settings: "Settings") -> None:
     """On a standalone master: give executors tokens, for as long as the driver lives.
 
     Raises ServiceFailed where the login or HDFS refuses them.
     """
-    if not (kerberos.on(settings) and settings.spark.master.startswith("spark:")):
+    if not _standalone(settings):
         return
     context = session.sparkContext
     assert context._jvm is not None
@@ -71,6 +89,10 @@ def give_tokens(session: "SparkSession", settings: "Settings") -> None:
     give = threading.Thread(target=_give, args=(backend, tokens), daemon=True)
     backend.updateDelegationTokens(tokens)
     give.start()
+
+
+def _standalone(settings: "Settings") -> bool:
+    return kerberos.on(settings) and settings.spark.master.startswith("spark:")
 
 
 def _give(backend: Any, tokens: bytes) -> None:

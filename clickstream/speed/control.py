@@ -14,7 +14,7 @@ from clickstream.days import duration
 from clickstream.errors import ClickstreamError, NoData, NotRunning
 from clickstream.runtime import jars
 from clickstream.runtime.process import Child, Running, signals_interrupt, wait_until
-from clickstream.spark import events, submit
+from clickstream.spark import events, kerberos, submit
 from clickstream.speed import alert_dispatch, compatibility, display, driver_status
 from clickstream.speed.driver_status import Status
 from clickstream.views.realtime import RealTime
@@ -45,6 +45,7 @@ def launch(settings: Settings, available_now: bool = False, max_rows: int | None
             "clickstream speed stop ends it",
         )
     refuse_while_writing(settings)
+    kerberos.refuse_stream(settings, driver_status.checkpoint(settings))
     formats.check_home(settings)
     kafka.offsets(settings)
     with RealTime.connect(settings) as views:

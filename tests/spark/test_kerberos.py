@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from clickstream import config
+from clickstream.errors import UsageError
 from clickstream.spark import kerberos, submit
 
 PRINCIPAL = "clickstream@EXAMPLE.ORG"
@@ -34,6 +35,8 @@ def test_every_driver_has_the_login_and_the_realm(settings, tmp_path, master):
     assert realm in values["spark.driver.extraJavaOptions"].split(" ")
     on_yarn = {f"spark.{each}.extraJavaOptions": realm for each in ("yarn.am", "executor")}
     assert (on_yarn.items() <= values.items()) == (master == "yarn")
+    told = values.get("spark.executorEnv.HADOOP_CONF_DIR")
+    assert told == ("/etc/hadoop/conf" if master.startswith("spark") else None)
     accessed = values.get("spark.kerberos.access.hadoopFileSystems")
     assert accessed == (None if master.startswith("local") else "hdfs://nn:8020")
 
@@ -52,3 +55,14 @@ def test_without_kerberos_nothing_is_told(tmp_path, monkeypatch):
 @pytest.mark.parametrize("master", ["local[*]", "yarn"])
 def test_tokens_are_given_on_a_standalone_master_alone(settings, master):
     kerberos.give_tokens(SimpleNamespace(), settings(spark__master=master))
+
+
+def test_a_stream_with_its_checkpoint_in_hdfs_is_refused_on_a_standalone_master(settings, tmp_path):
+    alone = settings(spark__master="spark://host:7077")
+    with pytest.raises(UsageError, match="tokens of HDFS end") as refused:
+        kerberos.refuse_stream(alone, "hdfs://nn:8020/checkpoint")
+    assert "yarn" in refused.value.hint
+    kerberos.refuse_stream(alone, "file:/checkpoint")
+    kerberos.refuse_stream(settings(spark__master="yarn"), "hdfs://nn:8020/checkpoint")
+    plain = config.load(home=tmp_path, flags={"spark.master": "spark://host:7077"})
+    kerberos.refuse_stream(plain, "hdfs://nn:8020/checkpoint")

@@ -1,5 +1,10 @@
 """A local stack with Kerberos: the lambda on it, an agent and the stream killed on the way."""
 
+import json
+import subprocess
+import sys
+import time
+
 import psutil
 import pytest
 
@@ -11,8 +16,9 @@ from clickstream.ingest.flume.agent import Agent
 from clickstream.runtime.process import wait_until
 from clickstream.speed import control
 from clickstream.stack import kdc, local
-from tests.stack.homes import forget_environment, left_running, runner, stop_children
-from tests.stack.stores import open_files_hold_lines
+from tests.stack import standalone
+from tests.stack.homes import QUICK_DRIVER, forget_environment, left_running, runner, stop_children
+from tests.stack.stores import Arrived, open_files_hold_lines
 
 pytestmark = [
     pytest.mark.campaign("a stack of its own, with Kerberos"),
@@ -22,6 +28,8 @@ SEED = 11
 LINES = 6000
 SERVERS = ("weblog1", "weblog2")
 TICKET_SECONDS = 120
+EVERY_S, AT_ONCE = 5, 20
+LINE = b'host%d - - [18/May/2015:09:05:%02d +0000] "GET /a HTTP/1.1" 200 12 "-" "agent"\n'
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +104,55 @@ def test_no_key_is_where_another_user_could_read_it(secured: Settings, counted) 
     ]
     assert {path.suffix for path in held} == {".keytab"}
     assert [path for path in held if path.stat().st_mode & 0o077] == []
+
+
+def test_on_a_standalone_master_executors_get_tokens(secured, counted, tmp_path) -> None:
+    with standalone.cluster(tmp_path) as cluster:
+        flags = secured.origin.flags | {
+            "spark.master": cluster.url,
+            "spark.conf": json.dumps(QUICK_DRIVER | {"spark.executor.memory": "513m"}),
+        }
+        there = config.load(home=secured.home, flags=flags)
+        run = runner(there)
+        run("batch", "run", "--all")
+        assert len(cluster.finished()) == 1
+    compared = list(demo.compare(secured, counted["reports"]))
+    assert [each.report for each in compared if each.difference] == []
+
+
+def test_a_follow_an_agent_and_the_stream_outlive_their_tickets(
+    secured: Settings, counted, tmp_path
+) -> None:
+    """More than three lives of a ticket, with lines all the time and each of them accounted for."""
+    run, arrived = runner(secured), Arrived(secured)
+    log = tmp_path / "access.log"
+    log.touch()
+    run("ingest", "start")
+    driver = control.launch(secured)
+    control.wait_first(secured, driver)
+    argv = [sys.executable, "-m", "clickstream.cli", "ingest", "follow", "--server", "weblog1", log]
+    with log.open("ab", 0) as end, subprocess.Popen(argv, env=secured.child_env()) as follow:
+        deadline, written = time.monotonic() + 3.1 * TICKET_SECONDS, 0
+        while time.monotonic() < deadline:
+            end.write(b"".join(LINE % (written + n, n) for n in range(AT_ONCE)))
+            written += AT_ONCE
+            time.sleep(EVERY_S)
+            assert follow.poll() is None
+            control.check_alive(secured, driver)
+        wait_until(lambda: arrived.counts("weblog1").total() == written, 60, "the last lines")
+        follow.terminate()
+        assert follow.wait(60) == 0
+    run("ingest", "replay", "--wait")
+    assert len(set(arrived.master())) == written
+    assert "down" not in run("ingest", "status").stdout
+    assert run("speed", "status").stdout
+    run("speed", "stop")
+    run("batch", "run")
+    run("audit")
+
+
+def test_a_reset_removes_the_checkpoint_in_hdfs(secured: Settings, counted) -> None:
+    hdfs = Hdfs.connect(secured)
+    assert hdfs.list("/user/clickstream/checkpoint")
+    runner(secured)("speed", "reset", "--yes")
+    assert hdfs.stat("/user/clickstream/checkpoint") is None
