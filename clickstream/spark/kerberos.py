@@ -33,16 +33,16 @@ def conf(settings: "Settings") -> dict[str, str]:
     if not settings.spark.master.startswith("local"):
         told["spark.kerberos.access.hadoopFileSystems"] = endpoints.hdfs_url(settings)
     if _standalone(settings):
-        # A worker knows nothing of how the DataNodes protect what they send.
+        # A worker knows nothing of HDFS, nor of how its DataNodes protect what they send.
         told |= {f"spark.executorEnv.{key}": at for key, at in environment(settings).items()}
     options = " ".join(java_options(settings))
-    if options and settings.spark.master == "yarn":
+    if options and not settings.spark.master.startswith("local"):
         told |= {f"spark.{each}.extraJavaOptions": options for each in ("yarn.am", "executor")}
     return told
 
 
 def java_options(settings: "Settings") -> tuple[str, ...]:
-    """Of the driver; on YARN of the application master and of executors, too."""
+    """Of the driver; on a cluster of executors, too."""
     return tuple(f'"{option}"' for option in kerberos.java_options(settings))
 
 

@@ -33,8 +33,8 @@ def test_every_driver_has_the_login_and_the_realm(settings, tmp_path, master):
     assert values["spark.kerberos.keytab"] == str(tmp_path / "a.keytab")
     realm = f'"-Djava.security.krb5.conf={tmp_path}/krb5.conf"'
     assert realm in values["spark.driver.extraJavaOptions"].split(" ")
-    on_yarn = {f"spark.{each}.extraJavaOptions": realm for each in ("yarn.am", "executor")}
-    assert (on_yarn.items() <= values.items()) == (master == "yarn")
+    elsewhere = {f"spark.{each}.extraJavaOptions": realm for each in ("yarn.am", "executor")}
+    assert (elsewhere.items() <= values.items()) == (master != "local[*]")
     told = values.get("spark.executorEnv.HADOOP_CONF_DIR")
     assert told == ("/etc/hadoop/conf" if master.startswith("spark") else None)
     accessed = values.get("spark.kerberos.access.hadoopFileSystems")
