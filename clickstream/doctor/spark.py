@@ -1,12 +1,12 @@
 """Spark: its master, that one's version, and a checkpoint that every executor reaches."""
 
-import os
 import re
 from collections.abc import Iterator
 from importlib.metadata import version
 
 import requests
 
+from clickstream.clients import kerberos
 from clickstream.config import Settings
 from clickstream.doctor import endpoint
 from clickstream.doctor.finding import Finding, ok, problem, warning
@@ -28,10 +28,10 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield from (found := endpoint.reached("Spark's master", named, "spark.master"))
         if not endpoint.nobody_answers(found):
             yield of_master(master, ours, _version(named[0][0]))
-    elif not os.environ.get("HADOOP_CONF_DIR"):
+    elif not kerberos.conf_dir(settings):
         yield problem(
-            f"spark.master is {master}, and HADOOP_CONF_DIR is not set",
-            "set it to the directory of the cluster's core-site.xml and yarn-site.xml",
+            f"spark.master is {master}, and neither hdfs.conf_dir nor HADOOP_CONF_DIR is set",
+            "set one of them to the directory of the cluster's core-site.xml and yarn-site.xml",
         )
     else:
         yield ok(f"Spark {ours} on {master}, which brings its own version along")

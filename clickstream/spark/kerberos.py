@@ -47,8 +47,8 @@ def java_options(settings: "Settings") -> tuple[str, ...]:
 
 
 def environment(settings: "Settings") -> dict[str, str]:
-    """Of the driver: the cluster's own configuration says how HDFS is spoken to."""
-    directory = kerberos.conf_dir(settings) if kerberos.on(settings) else None
+    """Of the driver: the cluster's own configuration says how HDFS and YARN are spoken to."""
+    directory = kerberos.conf_dir(settings)
     return {kerberos.CONF_DIR: str(directory)} if directory else {}
 
 

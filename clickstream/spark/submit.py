@@ -111,7 +111,10 @@ def conf(settings: "Settings", job: Job, scratch: Path) -> dict[str, str]:
     own = [each for each in job.java_options if "GC" not in each or "GC" not in configured]
     options = [*JAVA_OPTIONS, *own, f'"-Djava.io.tmpdir={scratch}"']
     options += [*kerberos.java_options(settings), *class_archive.options_to_use(), configured]
-    return ours | kerberos.conf(settings) | given | {key: " ".join(filter(None, options))}
+    told = kerberos.conf(settings)
+    both = {name for name in told.keys() & given.keys() if name.endswith(".extraJavaOptions")}
+    joined = {name: f"{told[name]} {given[name]}" for name in both}
+    return ours | told | given | joined | {key: " ".join(filter(None, options))}
 
 
 def is_local(master: str) -> bool:

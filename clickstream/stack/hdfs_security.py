@@ -21,6 +21,10 @@ _BOTH = {
     "dfs.data.transfer.protection": PROTECTION,
     # Without it on both sides 3DES encrypts: 6 MB/s in place of 60.
     "dfs.encrypt.data.transfer.cipher.suites": "AES/CTR/NoPadding",
+    # Java's own: each log had a trace of a native library that is not there.
+    "hadoop.security.crypto.codec.classes.aes.ctr.nopadding": (
+        "org.apache.hadoop.crypto.JceAesCtrCryptoCodec"
+    ),
 }
 _LOGIN = {
     "hadoop.security.authentication": "kerberos",

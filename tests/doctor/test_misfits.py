@@ -420,6 +420,15 @@ def test_what_fits_is_ok():
     assert [each for each in fitting() if each.state != OK] == []
 
 
+@pytest.mark.parametrize(("conf_dir", "state"), [("", PROBLEM), ("/etc/hadoop/conf", OK)])
+def test_yarn_needs_the_clusters_configuration(monkeypatch, tmp_path, conf_dir, state):
+    monkeypatch.delenv("HADOOP_CONF_DIR", raising=False)
+    flags = {"spark.master": "yarn", "hdfs.conf_dir": conf_dir}
+    named = next(spark.check(config.load(home=tmp_path, flags=flags)))
+    assert named.state == state
+    assert "yarn" in named.text
+
+
 def test_before_the_first_start_nothing_is_missed():
     assert {each.state for each in kafka.of_topic(SETTINGS, Topic(1, {}, {}), 0)} == {OK}
     unmade = RING._replace(copies=None, nodes={"datacenter1": (1, 1)})

@@ -1,5 +1,6 @@
 """What a job is told of Kerberos, master by master; without a JVM."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -45,11 +46,22 @@ def test_a_driver_finds_the_clusters_configuration(settings):
     assert kerberos.environment(settings()) == {"HADOOP_CONF_DIR": "/etc/hadoop/conf"}
 
 
-def test_without_kerberos_nothing_is_told(tmp_path, monkeypatch):
-    monkeypatch.setenv("HADOOP_CONF_DIR", "/etc/hadoop/conf")
+def test_options_of_ones_own_stand_beside_the_realm(settings, tmp_path):
+    own = {"spark.executor.extraJavaOptions": "-Xss2m"}
+    there = settings(spark__master="yarn", spark__conf=json.dumps(own))
+    values = submit.conf(there, JOB, tmp_path)
+    realm = f'"-Djava.security.krb5.conf={tmp_path}/krb5.conf"'
+    assert values["spark.executor.extraJavaOptions"] == f"{realm} -Xss2m"
+    assert values["spark.yarn.am.extraJavaOptions"] == realm
+
+
+def test_without_kerberos_a_job_is_told_of_no_login(tmp_path, monkeypatch):
+    monkeypatch.delenv("HADOOP_CONF_DIR", raising=False)
     plain = config.load(home=tmp_path)
     assert kerberos.conf(plain) == kerberos.environment(plain) == {}
     assert kerberos.java_options(plain) == ()
+    on_yarn = config.load(home=tmp_path, flags={"hdfs.conf_dir": "/etc/hadoop/conf"})
+    assert kerberos.environment(on_yarn) == {"HADOOP_CONF_DIR": "/etc/hadoop/conf"}
 
 
 @pytest.mark.parametrize("master", ["local[*]", "yarn"])

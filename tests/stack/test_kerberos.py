@@ -12,11 +12,13 @@ from clickstream import config, demo, master, scenario
 from clickstream.clients import endpoints
 from clickstream.clients.hdfs import Hdfs
 from clickstream.config import Settings
+from clickstream.config.secured import USER
 from clickstream.ingest.flume.agent import Agent
+from clickstream.runtime.java import spark_home
 from clickstream.runtime.process import wait_until
 from clickstream.speed import control
 from clickstream.stack import kdc, local
-from tests.stack import standalone
+from tests.stack import standalone, yarn
 from tests.stack.homes import QUICK_DRIVER, forget_environment, left_running, runner, stop_children
 from tests.stack.stores import Arrived, open_files_hold_lines
 
@@ -80,10 +82,14 @@ def counted(secured: Settings, jobs, tmp_path_factory):
     return made.truth
 
 
-def test_the_lambda_is_exact(secured: Settings, counted) -> None:
-    compared = list(demo.compare(secured, counted["reports"]))
+def assert_exact(secured: Settings, reports) -> None:
+    compared = list(demo.compare(secured, reports))
     assert [each.report for each in compared if each.difference] == []
-    assert len(compared) == len(counted["reports"])
+    assert len(compared) == len(reports)
+
+
+def test_the_lambda_is_exact(secured: Settings, counted) -> None:
+    assert_exact(secured, counted["reports"])
     run = runner(secured)
     run("audit")
     run("prove")
@@ -108,16 +114,28 @@ def test_no_key_is_where_another_user_could_read_it(secured: Settings, counted) 
 
 def test_on_a_standalone_master_executors_get_tokens(secured, counted, tmp_path) -> None:
     with standalone.cluster(tmp_path) as cluster:
-        flags = secured.origin.flags | {
-            "spark.master": cluster.url,
-            "spark.conf": json.dumps(QUICK_DRIVER | {"spark.executor.memory": "513m"}),
-        }
-        there = config.load(home=secured.home, flags=flags)
-        run = runner(there)
-        run("batch", "run", "--all")
+        runner(submitting(secured, cluster.url))("batch", "run", "--all")
         assert len(cluster.finished()) == 1
-    compared = list(demo.compare(secured, counted["reports"]))
-    assert [each.report for each in compared if each.difference] == []
+    assert_exact(secured, counted["reports"])
+
+
+def test_on_yarn_both_jobs_log_in(secured, counted, tmp_path) -> None:
+    with yarn.cluster(secured, tmp_path) as cluster:
+        run = runner(submitting(secured, "yarn", **{"hdfs.conf_dir": str(cluster.conf)}))
+        run("batch", "run", "--all")
+        run("speed", "run", "--available-now")
+        assert cluster.finished() == 2 * [(USER, "SUCCEEDED")]
+    assert_exact(secured, counted["reports"])
+
+
+def submitting(secured: Settings, to: str, **more: str) -> Settings:
+    """The settings of a home whose jobs run on a cluster."""
+    conf = QUICK_DRIVER | {
+        "spark.executor.memory": "513m",
+        "spark.yarn.jars": f"local:{spark_home()}/jars/*",
+    }
+    flags = {"spark.master": to, "spark.conf": json.dumps(conf)}
+    return config.load(home=secured.home, flags=secured.origin.flags | flags | more)
 
 
 def test_a_follow_an_agent_and_the_stream_outlive_their_tickets(
