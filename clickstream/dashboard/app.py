@@ -1,6 +1,7 @@
 """The routes: the page, the snapshot, and every report as `report NAME --format json` prints it."""
 
 import json
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -56,10 +57,14 @@ def routes(settings: "Settings", watcher: "Watcher") -> Starlette:
     def report(request: Request) -> Response:
         return _guarded(lambda: _report(settings, stores, request))
 
-    page = [Route(f"/{name}", _asset(asset)) for name, asset in assets.ASSETS.items()]
+    def page(request: Request) -> Response:
+        threading.Thread(target=stores.connect, daemon=True).start()
+        return files[""](request)
+
+    files = {name: _asset(asset) for name, asset in assets.ASSETS.items()}
     return Starlette(
         routes=[
-            *page,
+            *(Route(f"/{name}", answer) for name, answer in (files | {"": page}).items()),
             Route("/healthz", lambda _: PlainTextResponse("ok\n")),
             Route(METRICS_PATH, metrics),
             Route("/api/servers", servers),

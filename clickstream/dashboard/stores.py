@@ -1,23 +1,29 @@
-"""The connections that the reports of a page share.
+"""What the reports of a page share: connections, and what several of them read.
 
-A page asks for five reports at once; to connect for each is most of their work. Connections are
-shared for moments only: where a store comes back, moves or is made anew, the next page finds it.
+A page asks for five reports at once; to connect for each, and to read the open days for each, is
+most of their work. It is shared for moments only: where a store comes back, moves, is made anew or
+gets more lines, the next page finds it.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Generic, TypeVar
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from clickstream.errors import ClickstreamError
 from clickstream.serve.layers import Connections, connected
 
 if TYPE_CHECKING:
     from clickstream.config import Settings
+    from clickstream.views.batch import BatchViews
+    from clickstream.views.realtime import RealTime
 
 SHARED_S = 2.0
+READ_ONCE = frozenset({"runs", "inputs", "latest", "printed_days", "minutes", "volumes"})
+"""The methods of either layer's views whose answers are shared."""
 
 T = TypeVar("T")
 
@@ -44,6 +50,12 @@ class Stores:
             if idle:
                 shared.close()
 
+    def connect(self) -> None:
+        """Connect to both stores before a page asks, while its browser reads its scripts."""
+        with self.connections() as shared, suppress(ClickstreamError):
+            shared.batch()
+            shared.realtime()
+
     def _taken(self) -> "_Shared":
         now = self._now()
         with self._lock:
@@ -65,11 +77,32 @@ class _Shared:
         self.users = 0
         self._opened = ExitStack()
         opened = self._opened.enter_context(connected(settings))
-        self.connections = Connections(_Once(opened.batch), _Once(opened.realtime))
+        batch = _Once(lambda: cast("BatchViews", _ReadOnce(opened.batch())))
+        realtime = _Once(lambda: cast("RealTime", _ReadOnce(opened.realtime())))
+        self.connections = Connections(batch, realtime)
 
     def close(self) -> None:
         """Let the connections go."""
         self._opened.close()
+
+
+class _ReadOnce:
+    """Views of a layer that answer the same question once; their reports are of one moment, too."""
+
+    def __init__(self, views: object) -> None:
+        self._views = views
+        self._lock = threading.Lock()
+        self._answers: dict[str, _Once[Any]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        asked = getattr(self._views, name)
+        return partial(self._once, name, asked) if name in READ_ONCE else asked
+
+    def _once(self, name: str, asked: Callable[..., Any], *arguments: object) -> Any:
+        with self._lock:
+            question = f"{name}{arguments!r}"
+            answer = self._answers.setdefault(question, _Once(partial(asked, *arguments)))
+        return answer()
 
 
 class _Once(Generic[T]):
@@ -86,6 +119,6 @@ class _Once(Generic[T]):
                 self._made = Future()
                 try:
                     self._made.set_result(self._make())
-                except ClickstreamError as error:
+                except Exception as error:  # whatever it is, nobody shall wait for ever
                     self._made.set_exception(error)
         return self._made.result()
