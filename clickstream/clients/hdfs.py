@@ -28,7 +28,8 @@ ABSENT = "FileNotFoundException"
 UNASKED = "not authenticated by filter"
 ANYBODY = Material()
 SPEAKS_TLS = Problem("it speaks TLS", "hdfs.web begins with https:// then")
-_OPEN = re.compile(r"(?:^|\s)(/\S+) [0-9]+ bytes, [^/]*?OPENFORWRITE")
+# fsck shows its progress by a dot for each hundred files, on the same line.
+_OPEN = re.compile(r"(?:^|[\s.])(/\S+) [0-9]+ bytes, [^/]*?OPENFORWRITE")
 _STORED = re.compile(r"^(/.+?) ([0-9]+) bytes, (.*)$", re.MULTILINE)
 
 

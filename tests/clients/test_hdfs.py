@@ -25,6 +25,19 @@ def test_files_that_are_open_whatever_their_names_are():
     )
 
 
+def test_an_open_file_behind_the_dots_of_progress():
+    """As a NameNode of Hadoop 3.5 wrote it for 478 files."""
+    report = (
+        "....../master/dt=2015-05-18/server=a/part.1 2820 bytes, replicated: replication=1,"
+        " 1 block(s), OPENFORWRITE: ../q./b/part.2 1 bytes, replicated: replication=1,"
+        " 1 block(s), OPENFORWRITE: "
+    )
+    assert open_in(f"\n{report}\nStatus: HEALTHY") == (
+        "/master/dt=2015-05-18/server=a/part.1",
+        "/q./b/part.2",
+    )
+
+
 def test_a_directory_without_open_files():
     assert open_in("Path '/nowhere' does not exist.") == ()
 

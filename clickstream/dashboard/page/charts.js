@@ -1,10 +1,15 @@
 "use strict";
 // The charts, by ECharts: SVG and plain text in tooltips, so that nothing is ever read as markup.
 const charts = (() => {
-  const drawn = new Map();
+  const drawn = new Map(), resolved = new Map();
 
   // A colour of the style sheet as the browser has resolved it; a chart cannot read variables.
   function colour(name) {
+    if (!resolved.has(name)) resolved.set(name, resolve(name));
+    return resolved.get(name);
+  }
+
+  function resolve(name) {
     const probe = document.createElement("span");
     probe.style.setProperty("color", `var(--${name})`);
     document.body.append(probe);
@@ -18,7 +23,9 @@ const charts = (() => {
     if (!known) {
       known = { chart: echarts.init(box, null, { renderer: "svg" }), index: null };
       drawn.set(box, known);
-      new ResizeObserver(() => known.chart.resize()).observe(box);
+      // Its first call comes without a change.
+      const fits = () => known.chart.getWidth() === box.clientWidth && known.chart.getHeight() === box.clientHeight;
+      new ResizeObserver(() => { if (!fits()) known.chart.resize(); }).observe(box);
       box.addEventListener("keydown", (event) => step(known, event));
       box.addEventListener("blur", () => read(known, null));
       known.chart.on("updateAxisPointer", (event) => read(known, event.dataIndex ?? null));
@@ -110,6 +117,10 @@ const charts = (() => {
     place(box, option, { size: labels.length, text });
   }
 
-  const redraw = () => drawn.forEach((known) => known.redraw());
+  function redraw() {
+    resolved.clear();
+    drawn.forEach((known) => known.redraw());
+  }
+
   return { traffic, days, redraw };
 })();
