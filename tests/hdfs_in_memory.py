@@ -16,6 +16,7 @@ class HdfsInMemory:
         self.files = files
         self.directories: set[str] = set()
         self.modified = modified if modified is not None else {}
+        self.opened: tuple[str, ...] = ()
 
     def list(self, path: str) -> list[Entry]:
         every = {**dict.fromkeys(self.directories, None), **self.files}
@@ -42,8 +43,8 @@ class HdfsInMemory:
             del self.files[each]
         return bool(gone)
 
-    def open_files(self, _: str) -> tuple[str, ...]:
-        return ()
+    def open_files(self, path: str) -> tuple[str, ...]:
+        return tuple(each for each in self.opened if each.startswith(f"{path}/"))
 
     def _entry(self, parent: str, name: str) -> Entry:
         path = f"{parent}/{name}"

@@ -7,6 +7,7 @@ from io import BytesIO
 
 import pytest
 
+from clickstream import config
 from clickstream.audit import collect as audits
 from clickstream.audit.job import ALTERED, NO_KAFKA, NO_MASTER, RANGES
 from clickstream.audit.reconcile import (
@@ -19,6 +20,7 @@ from clickstream.audit.reconcile import (
     log_faults,
 )
 from clickstream.ledger import Count, LogFile
+from tests.hdfs_in_memory import HdfsInMemory
 
 FILE = "0123456789abcdef"
 DAY = "2015-05-18"
@@ -223,3 +225,12 @@ def test_a_source_of_this_machine(tmp_path):
     path.write_bytes(b"a\nb\n")
     log = LogFile("w", FILE, f"file://{path}", 4, hashlib.sha256(b"a\nb\n").hexdigest(), False)
     assert audits.count_source(Shelf(None), log) == 2
+
+
+def test_what_is_open_under_its_final_name_is_in_use_and_not_read(tmp_path):
+    partition = f"/master/dt={DAY}/server=weblog1"
+    hdfs = HdfsInMemory({f"{partition}/part.{n}": b"line" for n in (1, 2)})
+    hdfs.opened = (f"{partition}/part.2",)
+    found = audits._files(hdfs, config.load(home=tmp_path), audits.Scope(None, None))
+    assert [entry.path for entry in found.master] == [f"{partition}/part.1"]
+    assert found.in_use == [f"{partition}/part.2"]

@@ -11,12 +11,13 @@ import pytest
 from clickstream import config
 from clickstream.batch import run, view_rows
 from clickstream.batch.view_rows import CATEGORIES, TRAFFIC, VISITORS
-from clickstream.clients.hdfs import Entry
+from clickstream.clients.hdfs import Entry, Hdfs
 from clickstream.clocks import DayVolume
 from clickstream.days import DaySelection
 from clickstream.errors import ClickstreamError, NoData, UsageError
 from clickstream.master import File, closed_files, days
 from clickstream.views.batch import DayInputs
+from tests.hdfs_in_memory import HdfsInMemory
 
 TODAY = datetime.date(2015, 5, 20)
 PRESENT = ["2015-05-17", "2015-05-18", "2015-05-19", "9999-12-31"]
@@ -267,3 +268,17 @@ def test_ctrl_c_ends_a_batch_that_runs_every_so_often(tmp_path):
     assert next(errors) == next(errors)
     child.send_signal(signal.SIGINT)
     assert child.wait(30) == 130
+
+
+def test_a_file_that_is_open_under_its_final_name_is_not_read(monkeypatch, tmp_path):
+    """A collector leaves it so where HDFS went away during its close; it may be unreadable."""
+    partition = "/master/dt=2015-05-18/server=weblog1"
+    hdfs = HdfsInMemory({f"{partition}/part.{n}": b"line" for n in (1, 2)})
+    hdfs.opened = (f"{partition}/part.2",)
+    monkeypatch.setattr(Hdfs, "connect", lambda _: hdfs)
+    listed = run._listed(config.load(home=tmp_path), lambda days: days)
+    assert [file.path for file in listed["2015-05-18"]] == [
+        f"{partition.removeprefix('/master/')}/part.1"
+    ]
+    hdfs.opened += (f"{partition}/part.1",)
+    assert run._listed(config.load(home=tmp_path), lambda days: days) == {}
