@@ -168,6 +168,13 @@ def stop_children(settings: Settings) -> None:
         list(pool.map(lambda name: Child(settings.files, name).stop(5), names))
 
 
+def killed(pid: int) -> None:
+    """End a process by SIGKILL, and wait until it is gone."""
+    process = psutil.Process(pid)
+    process.kill()
+    process.wait(30)
+
+
 def left_running(directory: Path) -> list[str]:
     """The command lines of processes, other than this one, that name a directory."""
     lines = (

@@ -29,15 +29,8 @@ class Cluster(NamedTuple):
     web: str
 
     def state(self) -> dict:
-        """What the master reports; nothing where it does not answer, or not in time or in whole.
-
-        Its port is open before its pages are there, and under load an answer may take long.
-        """
-        try:
-            with urlopen(f"{self.web}/json/", timeout=10) as answer:
-                return json.load(answer)
-        except (OSError, HTTPException, ValueError):
-            return {}
+        """What the master reports; nothing where it does not answer."""
+        return asked(f"{self.web}/json/")
 
     def ready(self, workers: int = 0) -> bool:
         """Whether the master takes applications and has so many workers."""
@@ -50,6 +43,18 @@ class Cluster(NamedTuple):
             (app["name"], app["cores"], app["memoryperexecutor"], app["state"])
             for app in self.state().get("completedapps", ())
         ]
+
+
+def asked(url: str) -> dict:
+    """What a page says in JSON; nothing where it does not answer, or not in time or in whole.
+
+    A daemon's port is open before its pages are there, and under load an answer may take long.
+    """
+    try:
+        with urlopen(url, timeout=10) as answer:
+            return json.load(answer)
+    except (OSError, HTTPException, ValueError):
+        return {}
 
 
 @contextmanager

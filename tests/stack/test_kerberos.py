@@ -19,7 +19,14 @@ from clickstream.runtime.process import wait_until
 from clickstream.speed import control
 from clickstream.stack import kdc, local
 from tests.stack import standalone, yarn
-from tests.stack.homes import QUICK_DRIVER, forget_environment, left_running, runner, stop_children
+from tests.stack.homes import (
+    QUICK_DRIVER,
+    forget_environment,
+    killed,
+    left_running,
+    runner,
+    stop_children,
+)
 from tests.stack.stores import Arrived, open_files_hold_lines
 
 pytestmark = [
@@ -49,12 +56,6 @@ def secured(tmp_path_factory):
     finally:
         local.down(settings)
     assert left_running(home) == []
-
-
-def killed(pid: int) -> None:
-    process = psutil.Process(pid)
-    process.kill()
-    process.wait(30)
 
 
 @pytest.fixture(scope="module")

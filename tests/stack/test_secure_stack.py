@@ -8,7 +8,7 @@ from clickstream.config import Settings
 from clickstream.ingest.flume.agent import Agent
 from clickstream.speed import control
 from clickstream.stack import local
-from tests.stack.homes import forget_environment, left_running, runner, stop_children
+from tests.stack.homes import forget_environment, killed, left_running, runner, stop_children
 
 pytestmark = pytest.mark.campaign("a stack of its own, secured")
 SEED = 11
@@ -29,12 +29,6 @@ def secured(tmp_path_factory):
     finally:
         local.down(settings)
     assert left_running(home) == []
-
-
-def killed(pid: int) -> None:
-    process = psutil.Process(pid)
-    process.kill()
-    process.wait(30)
 
 
 def test_the_lambda_with_agent3_and_the_stream_killed(secured: Settings, tmp_path) -> None:

@@ -1,13 +1,10 @@
 """A real YARN: a ResourceManager and a NodeManager on the HDFS of a local stack with Kerberos."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
-from urllib.request import urlopen
 
 from clickstream.clients.endpoints import KERBEROS_HOST, free_ports
 from clickstream.config import Settings
@@ -20,7 +17,7 @@ from clickstream.runtime.process import Child
 from clickstream.runtime.render import render
 from clickstream.stack import kdc
 from clickstream.stack.hdfs import OPENED
-from tests.stack.standalone import START_TIMEOUT_S
+from tests.stack.standalone import PATH, START_TIMEOUT_S, asked
 
 PACKAGE = "org.apache.hadoop.yarn.server"
 FIFO = f"{PACKAGE}.resourcemanager.scheduler.fifo"
@@ -65,11 +62,7 @@ class Yarn(NamedTuple):
         return [(app["user"], app["finalStatus"]) for app in apps]
 
     def _asked(self, about: str) -> dict:
-        try:
-            with urlopen(f"{self.web}/ws/v1/cluster/{about}", timeout=10) as answer:
-                return json.load(answer)
-        except (OSError, HTTPException, ValueError):
-            return {}
+        return asked(f"{self.web}/ws/v1/cluster/{about}")
 
 
 @contextmanager
@@ -135,5 +128,5 @@ def daemon(settings: Settings, directory: Path, name: str, conf: Path, main: str
         f"-Dlog4j2.configurationFile={settings.files.service('hdfs') / 'conf' / 'log4j2.xml'}",
         *("-cp", ":".join(classpath), f"{PACKAGE}.{main}"),
     ]
-    child.start(argv, env=java_home_env({"PATH": "/usr/local/bin:/usr/bin:/bin"}))
+    child.start(argv, env=java_home_env({"PATH": PATH}))
     return child
