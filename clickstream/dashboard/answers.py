@@ -1,4 +1,4 @@
-"""A report as the page and its saved copy show it: rows and a sentence, even without rows."""
+"""The reports as the page and its saved copy show them: rows and a sentence, even without rows."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,29 @@ from clickstream.serve import reports
 if TYPE_CHECKING:
     from clickstream.config import Settings
     from clickstream.serve.layers import Connections
+
+
+PANELS: dict[str, dict[str, Any]] = {
+    "visitors": {"server": reports.ALL},
+    "responses": {"server": reports.ALL},
+    "hourly": {"server": reports.ALL, "by_weekday": True},
+    "distribution": {},
+    "categories": {"server": reports.ALL, "top": 10},
+}
+"""The reports of the page's panels, with their options where nothing is chosen."""
+
+
+def of_panel(
+    settings: "Settings", name: str, last: str, server: str | None = None, date: str | None = None
+) -> reports.Question:
+    """What a panel asks for the last days (`7d`, or `all`), or for one date; raises UsageError."""
+    days: dict[str, Any] = {"date": date}
+    if date is None and last != "all":
+        days = {"span": "1d" if name == "categories" else last}
+    options = PANELS[name]
+    if server and "server" in options:
+        options = options | {"server": server}
+    return reports.Question.parse(settings, **days, **options)
 
 
 def asked(

@@ -28,6 +28,8 @@ JSON = "application/json"
 TEXTS = {"date": "date", "from": "first", "to": "last", "last": "span", "at": "at"}
 """Options whose text goes to `Question.parse` as it is, by their names there."""
 FLAGS = ("by_day", "by_weekday", "total", "compare", "other", "peak")
+DEFAULT_LAST = "14d"
+"""What the page's script asks for where its address chooses nothing."""
 PLAIN = ("server", "window", "layer", "by", "kind", "state")
 
 
@@ -58,7 +60,9 @@ def routes(settings: "Settings", watcher: "Watcher") -> Starlette:
         return _guarded(lambda: _report(settings, stores, request))
 
     def page(request: Request) -> Response:
-        threading.Thread(target=stores.connect, daemon=True).start()
+        chosen = request.query_params
+        choice = (chosen.get("last") or DEFAULT_LAST, chosen.get("server"))
+        threading.Thread(target=stores.ask_ahead, args=choice, daemon=True).start()
         return files[""](request)
 
     files = {name: _asset(asset) for name, asset in assets.ASSETS.items()}
@@ -100,8 +104,7 @@ def _report(settings: "Settings", stores: Stores, request: Request) -> Response:
             media_type=JSON,
         )  # fmt: skip
     question = parsed(settings, request.query_params)
-    with stores.connections() as shared:
-        answer = answers.asked(settings, name, question, shared)
+    answer = stores.answer(name, question)
     if ending == "csv":
         named = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
         text = output.text(answer.rows, answer.columns, "csv")

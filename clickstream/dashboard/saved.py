@@ -24,14 +24,6 @@ if TYPE_CHECKING:
 
 SCRIPTS = ("charts.js", "app.js", "echarts.js")
 STYLE = "style.css"
-PANELS: dict[str, dict[str, Any]] = {
-    "visitors": {"server": reports.ALL},
-    "responses": {"server": reports.ALL},
-    "hourly": {"server": reports.ALL, "by_weekday": True},
-    "distribution": {},
-    "categories": {"server": reports.ALL, "top": 10},
-}
-"""The reports of the page's panels, with their options."""
 
 
 def page(
@@ -48,7 +40,7 @@ def page(
         "date": date,
         "servers": [reports.ALL],
         "now": _now(settings, addresses),
-        "reports": {name: _report(settings, name, last, date) for name in PANELS},
+        "reports": {name: _report(settings, name, last, date) for name in answers.PANELS},
     }
     return assembled(content)
 
@@ -124,10 +116,7 @@ def without_addresses(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _report(settings: "Settings", name: str, last: str, date: str | None) -> dict[str, Any]:
-    days: dict[str, Any] = {"date": date}
-    if date is None and last != "all":
-        days = {"span": "1d" if name == "categories" else last}
-    question = reports.Question.parse(settings, **days, **PANELS[name])
+    question = answers.of_panel(settings, name, last, date=date)
     try:
         return answers.as_json(answers.asked(settings, name, question))
     except ClickstreamError as error:

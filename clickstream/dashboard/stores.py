@@ -1,4 +1,4 @@
-"""What the reports of a page share: connections, and what several of them read.
+"""What the reports of a page share: connections, what several of them read, and their answers.
 
 A page asks for five reports at once; to connect for each, and to read the open days for each, is
 most of their work. It is shared for moments only: where a store comes back, moves, is made anew or
@@ -13,7 +13,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from clickstream.errors import ClickstreamError
+from clickstream.dashboard import answers
+from clickstream.serve import reports
 from clickstream.serve.layers import Connections, connected
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from clickstream.views.batch import BatchViews
     from clickstream.views.realtime import RealTime
 
-SHARED_S = 2.0
+SHARED_S = 3.0
 READ_ONCE = frozenset({"runs", "inputs", "latest", "printed_days", "minutes", "volumes"})
 """The methods of either layer's views whose answers are shared."""
 
@@ -37,24 +38,29 @@ class Stores:
         self._lock = threading.Lock()
         self._shared: _Shared | None = None
 
+    def answer(self, name: str, question: reports.Question) -> reports.Answer:
+        """The answer of a report, once for all who ask the same; raises as `answers.asked`."""
+        with self._using() as shared:
+            return shared.answer(name, question)
+
+    def ask_ahead(self, last: str, server: str | None) -> None:
+        """Ask what the panels will ask, while a browser still reads the scripts of the page."""
+        for name in answers.PANELS:
+            # Whatever goes wrong is told to the panel, which asks for the same.
+            with suppress(Exception):
+                self.answer(name, answers.of_panel(self._settings, name, last, server))
+
     @contextmanager
-    def connections(self) -> Iterator[Connections]:
-        """Connections that others may be using, too."""
+    def _using(self) -> Iterator["_Shared"]:
         shared = self._taken()
         try:
-            yield shared.connections
+            yield shared
         finally:
             with self._lock:
                 shared.users -= 1
                 idle = shared.users == 0 and shared is not self._shared
             if idle:
                 shared.close()
-
-    def connect(self) -> None:
-        """Connect to both stores before a page asks, while its browser reads its scripts."""
-        with self.connections() as shared, suppress(ClickstreamError):
-            shared.batch()
-            shared.realtime()
 
     def _taken(self) -> "_Shared":
         now = self._now()
@@ -75,11 +81,21 @@ class _Shared:
     def __init__(self, settings: "Settings", made: float) -> None:
         self.made = made
         self.users = 0
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._answers: dict[tuple[str, reports.Question], _Once[reports.Answer]] = {}
         self._opened = ExitStack()
         opened = self._opened.enter_context(connected(settings))
         batch = _Once(lambda: cast("BatchViews", _ReadOnce(opened.batch())))
         realtime = _Once(lambda: cast("RealTime", _ReadOnce(opened.realtime())))
-        self.connections = Connections(batch, realtime)
+        self._connections = Connections(batch, realtime)
+
+    def answer(self, name: str, question: reports.Question) -> reports.Answer:
+        """Asked once; raises what was raised then."""
+        ask = partial(answers.asked, self._settings, name, question, self._connections)
+        with self._lock:
+            once = self._answers.setdefault((name, question), _Once(ask))
+        return once()
 
     def close(self) -> None:
         """Let the connections go."""

@@ -10,7 +10,7 @@ import pytest
 from clickstream import config
 from clickstream.alerts import Alert
 from clickstream.console import output
-from clickstream.dashboard import run, watcher
+from clickstream.dashboard import answers, run, watcher
 from clickstream.dashboard.guard import HEADERS
 from clickstream.errors import NoData, NotRunning, UsageError
 from clickstream.serve import reports
@@ -233,7 +233,7 @@ def test_what_cannot_be_answered_says_why(client, asked):
         "hint": "start it: clickstream stack up",
     }
     asked[1][0] = NoData("the batch layer has not run yet", "run it: clickstream batch run")
-    answer = client.get("/api/report/visitors")
+    answer = client.get("/api/report/responses")
     assert answer.status == 200
     assert json.loads(answer.text)["rows"] == []
     assert "clickstream batch run" in json.loads(answer.text)["layer"]
@@ -279,3 +279,16 @@ def test_evidence_that_fails_is_told_once_and_can_be_asked_again(client, monkeyp
         client.get("/api/evidence?id=two")
         assert "there is no alert two" in eventually(client, 503, "/api/evidence?id=two").text
     assert calls == ["two", "two"]
+
+
+def test_what_a_page_will_ask_is_asked_while_its_scripts_are_read(settings, asked):
+    questions, _ = asked
+    with serving(settings, Views().connect) as client:
+        client.get("/?server=weblog1&last=7d")
+        deadline = time.monotonic() + 10
+        while len(questions) < len(answers.PANELS) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert [name for name, _ in questions] == [*answers.PANELS]
+        query = "server=weblog1&by_weekday=1&last=7d"
+        assert json.loads(client.get(f"/api/report/hourly?{query}").text)["rows"] == ROWS
+        assert len(questions) == len(answers.PANELS)

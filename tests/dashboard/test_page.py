@@ -6,7 +6,7 @@ import pytest
 
 from clickstream.alerts import Alert
 from clickstream.console import output
-from clickstream.dashboard import saved
+from clickstream.dashboard import answers, saved, stores
 from clickstream.days import instant
 from clickstream.errors import ClickstreamError, NoData
 from clickstream.serve import evidence, reports
@@ -167,6 +167,29 @@ def test_the_choices_are_in_the_address(client, visit):
     assert "clickstream report popularity --server weblog1" in shown(page, "footer code")
 
 
+def test_the_panels_ask_what_the_server_has_asked_before(client, visit, settings, monkeypatch):
+    asked = []
+    answered = reports.ask
+
+    def ask(_settings, report, question, shared=None):
+        asked.append((report, question))
+        return answered(_settings, report, question, shared)
+
+    monkeypatch.setattr(reports, "ask", ask)
+    monkeypatch.setattr(stores, "SHARED_S", 60)
+    page = visit(client.address)
+    for query in ("server=weblog1&last=7d", "last=all"):
+        page.goto(f"http://127.0.0.1:{client.port}/?{query}")
+        page.wait_for_selector("body[data-ready]")
+    choices = (("14d", None), ("7d", "weblog1"), ("all", None))
+    assert len(asked) == len(set(asked))
+    assert set(asked) == {
+        (name, answers.of_panel(settings, name, last, server))
+        for name in answers.PANELS
+        for last, server in choices
+    }
+
+
 def test_eight_tabs_are_served(client, visit):
     first = visit(client.address)
     tabs = [first.context.new_page() for _ in range(7)]
@@ -185,7 +208,7 @@ def test_a_saved_page_opens_from_disk(visit, tmp_path):
         "now": None,
         "reports": {
             name: {"rows": json.loads(output.text(rows, tuple(rows[0]), "json")), "layer": "then"}
-            for name in saved.PANELS
+            for name in answers.PANELS
             for rows in [rows_of(name)]
         },
     }

@@ -6,7 +6,7 @@ import json
 import re
 
 from clickstream import cli
-from clickstream.dashboard import saved
+from clickstream.dashboard import answers, saved
 from clickstream.errors import NotRunning
 from clickstream.serve import reports
 
@@ -15,7 +15,7 @@ HOSTILE = "</script><script>alert(1)</script>"
 
 def content():
     rows = [{"date": "2015-05-18", "server": "all", "category": HOSTILE, "requests": 1}]
-    reports = {name: {"rows": [], "layer": ""} for name in saved.PANELS}
+    reports = {name: {"rows": [], "layer": ""} for name in answers.PANELS}
     reports["categories"] = {"rows": rows, "layer": "final"}
     return {"as_of": "2015-05-18T09:12:54Z", "last": "7d", "servers": ["all"], "now": None} | {
         "reports": reports
@@ -79,7 +79,7 @@ def test_report_all_writes_a_day_as_one_file(tmp_path, monkeypatch, capsys):
     file = tmp_path / "day.html"
     words = ["--home", str(tmp_path / "home"), "report", "all", "--format", "html"]
     assert cli.main([*words, "--output", str(file), "--date", "2015-05-18"]) == 0
-    assert asked == [(name, "2015-05-18") for name in saved.PANELS]
+    assert asked == [(name, "2015-05-18") for name in answers.PANELS]
     block = re.search(r'<script type="application/json" id="data">(.*?)</script>', file.read_text())
     found = json.loads(block[1])
     assert (found["date"], found["now"]) == ("2015-05-18", None)

@@ -5,9 +5,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from clickstream.dashboard import stores
+from clickstream.dashboard import answers, stores
 from clickstream.errors import NotRunning
 from clickstream.serve.layers import Connections
+from clickstream.serve.question import Question
 
 
 class Views:
@@ -50,58 +51,79 @@ def made(monkeypatch):
     return events
 
 
-def test_a_page_connects_once_and_a_store_that_is_away_is_asked_once(made):
+@pytest.fixture
+def asked(monkeypatch):
+    """Has each report answer as the test says, over the connections that it is given."""
+
+    def set_to(answer):
+        monkeypatch.setattr(answers, "asked", lambda *given: answer(given[1], given[3]))
+
+    return set_to
+
+
+ANY = Question()
+
+
+def test_a_page_connects_once_and_a_store_that_is_away_is_asked_once(made, asked):
+    def answer(_, connections):
+        with pytest.raises(NotRunning):
+            connections.realtime()
+        return connections.batch().number
+
+    asked(answer)
     shared = stores.Stores(None, now=lambda: 0.0)
     seen = []
-
-    def ask():
-        with shared.connections() as connections:
-            seen.append(connections.batch().number)
-            with pytest.raises(NotRunning):
-                connections.realtime()
-
-    threads = [threading.Thread(target=ask) for _ in range(5)]
+    threads = [
+        threading.Thread(target=lambda name=name: seen.append(shared.answer(name, ANY)))
+        for name in answers.PANELS
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (seen, made) == ([0] * 5, [("batch", 0), ("realtime", 0)])
+    assert seen == [0] * len(answers.PANELS)
+    assert sorted(made) == [("batch", 0), ("realtime", 0)]
 
 
-def test_the_next_page_connects_anew(made):
+def test_the_next_page_connects_anew_and_leaves_those_who_still_ask(made, asked):
     clock = [0.0]
     shared = stores.Stores(None, now=lambda: clock[0])
-    with shared.connections() as first:
-        first.batch()
-        clock[0] = stores.SHARED_S + 1
-        with shared.connections() as second:
-            assert second.batch().number == 1
-        assert ("closed", 0) not in made
+
+    def answer(name, connections):
+        number = connections.batch().number
+        if name == "hourly":
+            clock[0] = stores.SHARED_S + 1
+            assert shared.answer("visitors", ANY) == number + 1
+            assert ("closed", number) not in made
+        return number
+
+    asked(answer)
+    assert shared.answer("hourly", ANY) == 0
     assert made == [("batch", 0), ("batch", 1), ("closed", 0)]
 
 
-def test_what_several_reports_read_is_read_once(made):
-    shared = stores.Stores(None, now=lambda: 0.0)
+def test_what_several_reports_read_is_read_once(made, asked):
     monday, tuesday = [("2015-05-18", "2015-05-18")], [("2015-05-19", "2015-05-19")]
-    with shared.connections() as first, shared.connections() as second:
-        assert first.batch().minutes(monday) is second.batch().minutes([*monday])
-        assert first.batch().minutes(monday) is not first.batch().minutes(tuesday)
-        assert first.batch().alerts() is not second.batch().alerts()
-        asked = first.batch().asked
-    assert asked == [("minutes", monday), ("minutes", tuesday), ("alerts",), ("alerts",)]
+    answered = []
 
+    def answer(_, connections):
+        views = connections.batch()
+        answered.append((views.minutes([*monday]), views.minutes(tuesday), views.alerts()))
+        return views.asked
 
-def test_nobody_waits_for_an_answer_that_failed_in_another_way(made):
+    asked(answer)
     shared = stores.Stores(None, now=lambda: 0.0)
-    with shared.connections() as connections:
-        for _ in range(2):
-            with pytest.raises(TypeError):
-                connections.batch().minutes()
+    shared.answer("hourly", ANY)
+    read = shared.answer("responses", ANY)
+    (first, other, mine), (second, another, its) = answered
+    assert first is second is not other is another
+    assert mine is not its
+    assert read == [("minutes", monday), ("minutes", tuesday), ("alerts",), ("alerts",)]
 
 
-def test_a_page_finds_its_stores_connected(made):
+def test_nobody_waits_for_an_answer_that_failed_in_another_way(made, asked):
+    asked(lambda _, connections: connections.batch().minutes())
     shared = stores.Stores(None, now=lambda: 0.0)
-    shared.connect()
-    with shared.connections() as connections:
-        assert connections.batch().number == 0
-    assert made == [("batch", 0), ("realtime", 0)]
+    for _ in range(2):
+        with pytest.raises(TypeError):
+            shared.answer("hourly", ANY)

@@ -9,8 +9,8 @@
   const choice = { server: query.get("server") || "all", last: query.get("last") || "14d" };
   const $ = (id) => document.getElementById(id);
   const part = (id, selector) => document.querySelector(`#${id} ${selector}`);
-  const figures = new Intl.NumberFormat("en");
-  const number = (n) => (n === null ? "–" : figures.format(n));
+  let figures = null;  // takes a while to make: after everything has been asked for
+  const number = (n) => (n === null ? "–" : (figures ??= new Intl.NumberFormat("en")).format(n));
   const clock = (moment) => moment.slice(11, 19);
   const drawable = new Promise((done) => addEventListener("DOMContentLoaded", done));
   let now = null, arrived = 0, spoken = "", alertsSeen = null, asked = new Map();
@@ -177,8 +177,8 @@
   const days = (last) => (data?.date ? { date: data.date } : last === "all" ? {} : { last });
   const options = (more) => ({ ...more, ...days(choice.last) });
   const panels = {
-    visitors: { report: "visitors", query: () => options({ server: choice.server }), draw: drawVisitors },
-    responses: { report: "responses", query: () => options({ server: choice.server }), draw: drawResponses },
+    visitors: { report: "visitors", query: () => options({ server: choice.server }), draw: drawVisitors, chart: true },
+    responses: { report: "responses", query: () => options({ server: choice.server }), draw: drawResponses, chart: true },
     hourly: { report: "hourly", query: () => options({ server: choice.server, by_weekday: "1" }), draw: drawHours },
     distribution: { report: "distribution", query: () => options({}), draw: drawDistribution },
     categories: { report: "categories", query: () => ({ server: choice.server, ...days("1d"), top: "10" }), draw: drawCategories },
@@ -190,7 +190,7 @@
       footer(id, panel.report, query);
       try {
         const answer = data ? { status: 200, body: data.reports[id] } : await ask(`api/report/${panel.report}?${new URLSearchParams(query)}`);
-        await drawable;
+        if (panel.chart) await drawable;
         show(id, panel, answer);
       } catch { problem(id, "the dashboard does not answer"); }
     }));
