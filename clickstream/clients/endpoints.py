@@ -98,7 +98,10 @@ def database_url(settings: "Settings", reader: bool = False) -> "URL":
         user = DATABASE_READER
     password = password_file(settings.home, user).read_text().strip()
     files = settings.files
-    options = {"ssl_ca": str(files.security("ca.pem"))} if files.is_secured else {}
+    # Otherwise the driver reads every authority of the machine before it asks for TLS.
+    options = {"ssl_disabled": "true"}
+    if files.is_secured:
+        options = {"ssl_ca": str(files.security("ca.pem"))}
     return URL.create("mysql+pymysql", user, password, LOOPBACK, port, DATABASE, options)
 
 

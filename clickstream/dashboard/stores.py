@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from clickstream.views.realtime import RealTime
 
 SHARED_S = 3.0
-READ_ONCE = frozenset({"runs", "inputs", "latest", "printed_days", "minutes", "volumes"})
+READ_ONCE = frozenset(
+    {"runs", "inputs", "traffic", "last_minute", "latest", "status", "printed_days", "minutes"}
+)
 """The methods of either layer's views whose answers are shared."""
 
 T = TypeVar("T")
@@ -114,10 +116,10 @@ class _ReadOnce:
         asked = getattr(self._views, name)
         return partial(self._once, name, asked) if name in READ_ONCE else asked
 
-    def _once(self, name: str, asked: Callable[..., Any], *arguments: object) -> Any:
+    def _once(self, name: str, asked: Callable[..., Any], *values: object, **named: object) -> Any:
         with self._lock:
-            question = f"{name}{arguments!r}"
-            answer = self._answers.setdefault(question, _Once(partial(asked, *arguments)))
+            question = f"{name}{values!r}{named!r}"
+            answer = self._answers.setdefault(question, _Once(partial(asked, *values, **named)))
         return answer()
 
 

@@ -127,7 +127,7 @@ def _of_traffic(layers: Layers, asked: Asked, question: Question) -> Iterator[Ro
     day = str(asked.date)
     days = traffic.days_of(layers, question)
     batch = layers.batch.traffic([day], None, "minute") if layers.batch else []
-    speed = layers.realtime.minutes([(day, day)]) if layers.realtime else []
+    speed, _ = layers.speed_minutes([day])
     counted: dict[str, dict[tuple[str, Any], int]] = {
         "batch": {(row.server, row.slot): row.requests for row in batch},
         "speed": {(row.server, row.minute): row.requests for row in speed},

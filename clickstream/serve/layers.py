@@ -1,18 +1,20 @@
 """Both layers behind one question: each is opened when it is first needed, and may be away."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from clickstream.errors import ClickstreamError, NoData, NotRunning, no_line_yet
 from clickstream.rows import Rows
+from clickstream.serve.merge import spans_of
 from clickstream.serve.question import BATCH, MERGED, SPEED, Layer
 
 if TYPE_CHECKING:
     from clickstream.config import Settings
     from clickstream.views.batch import BatchViews
     from clickstream.views.realtime import RealTime
+    from clickstream.views.realtime.reader import Minute, Volumes
 
 T = TypeVar("T")
 
@@ -33,6 +35,7 @@ class Layers:
         self.away: dict[str, ClickstreamError] = {}
         self._open_batch = batch
         self._open_realtime = realtime
+        self._read: tuple[set[str], tuple[list[Minute], Volumes]] = set(), ([], {})
 
     @cached_property
     def runs(self) -> Rows:
@@ -57,6 +60,20 @@ class Layers:
     def realtime(self) -> "RealTime | None":
         """The real-time views, if they hold a line."""
         return None if self.latest is None else self._open_realtime()
+
+    def speed_minutes(self, days: Sequence[str]) -> "tuple[list[Minute], Volumes]":
+        """The speed layer's minutes of these days (in order), and the days' volumes.
+
+        Those of fewer days are not read again.
+        """
+        if not days or self.realtime is None:
+            return [], {}
+        read, found = self._read
+        if not set(days) <= read:
+            read, found = self._read = set(days), self.realtime.minutes(spans_of(days))
+        minutes, volumes = found
+        chosen = set(days)
+        return [minute for minute in minutes if minute.date in chosen], volumes
 
     def check(self) -> None:
         """Raise the reason where no chosen layer can answer."""

@@ -85,7 +85,7 @@ def _compared(
     rows: Rows = []
     minutes = categories = 0
     for day in days:
-        seen = realtime.minutes([(day, day)])
+        seen, _ = realtime.minutes([(day, day)])
         done = prove.compared(batch.traffic([day], None, "minute"), seen, known)
         mine, its = _categories_of(batch, day), _window_categories(realtime, day, seen)
         both = mine.keys() & its.keys() if _same_mapping(batch, realtime, day) else set()

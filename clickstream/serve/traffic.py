@@ -108,8 +108,7 @@ def open_minutes(layers: Layers, days: Days, chosen: list[str]) -> list[Part]:
     undecided = [day for day in chosen if day not in days.final]
     counted = [day for day in undecided if day in days.counted]
     batch = layers.batch.traffic(counted, None, "minute") if counted and layers.batch else []
-    spans = merge.spans_of(undecided)
-    speed = layers.realtime.minutes(spans) if spans and layers.realtime else []
+    speed, _ = layers.speed_minutes(undecided)
     return merge.better(merge.of_batch(batch, PROVISIONAL), merge.of_speed(speed))
 
 
@@ -145,10 +144,10 @@ def _volumes(layers: Layers, days: Days) -> dict[str, DayVolume]:
     """What is stored of each day; where both layers have it, by the one that has more."""
     volumes = notes.volumes(layers.batch, layers.runs) if layers.batch else {}
     undecided = [day for day in days.present if day not in days.final]
-    if undecided and layers.realtime:
-        for day, seen in layers.realtime.volumes(merge.spans_of(undecided)).items():
-            if day not in volumes or seen.lines > volumes[day].lines:
-                volumes[day] = seen
+    _, seen = layers.speed_minutes(undecided)
+    for day, volume in seen.items():
+        if day not in volumes or volume.lines > volumes[day].lines:
+            volumes[day] = volume
     return volumes
 
 

@@ -18,8 +18,8 @@ class Views:
         self.number = number
         self.asked = []
 
-    def minutes(self, spans):
-        self.asked.append(("minutes", spans))
+    def minutes(self, spans, by="second"):
+        self.asked.append(("minutes", spans, by))
         return object()
 
     def alerts(self):
@@ -103,12 +103,14 @@ def test_the_next_page_connects_anew_and_leaves_those_who_still_ask(made, asked)
 
 
 def test_what_several_reports_read_is_read_once(made, asked):
-    monday, tuesday = [("2015-05-18", "2015-05-18")], [("2015-05-19", "2015-05-19")]
+    monday = [("2015-05-18", "2015-05-18")]
     answered = []
 
     def answer(_, connections):
         views = connections.batch()
-        answered.append((views.minutes([*monday]), views.minutes(tuesday), views.alerts()))
+        answered.append(
+            (views.minutes([*monday]), views.minutes(monday, by="hour"), views.alerts())
+        )
         return views.asked
 
     asked(answer)
@@ -118,7 +120,8 @@ def test_what_several_reports_read_is_read_once(made, asked):
     (first, other, mine), (second, another, its) = answered
     assert first is second is not other is another
     assert mine is not its
-    assert read == [("minutes", monday), ("minutes", tuesday), ("alerts",), ("alerts",)]
+    both = [("minutes", monday, "second"), ("minutes", monday, "hour")]
+    assert read == [*both, ("alerts",), ("alerts",)]
 
 
 def test_nobody_waits_for_an_answer_that_failed_in_another_way(made, asked):

@@ -80,17 +80,15 @@ class Speed:
     def printed_days(self, spans):
         return sorted({each.date for each in self.lines if within(each.date, spans)})
 
-    def volumes(self, spans):
-        lines = Counter(each.date for each in self.lines if within(each.date, spans))
-        return {day: DayVolume(n, "2026-01-01") for day, n in lines.items()}
-
     def minutes(self, spans):
         self.read += spans
-        return [
+        minutes = [
             Minute(server, date, minute, n.total(), *(n[name] for name in NAMES[:3]))
             for (date, server, minute), n in summed(self.lines).items()
             if within(date, spans)
         ]
+        lines = Counter(each.date for each in self.lines if within(each.date, spans))
+        return minutes, {day: DayVolume(n, "2026-01-01") for day, n in lines.items()}
 
 
 def within(day, spans):

@@ -106,7 +106,7 @@ def answers(settings: Settings, servers: list[str]) -> dict[str, object]:
             },
             "minutes": {
                 (m.server, m.date, m.minute): (m.requests, m.success, m.failure, m.other)
-                for m in views.minutes()
+                for m in views.minutes()[0]
             },
         }
 

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from unittest import mock
 
-from clickstream.views.realtime import counts, peaks, rebuild, writer
+from clickstream.views.realtime import counts, peaks, reader, rebuild, writer
 from clickstream.views.realtime.store import part_of
 
 
@@ -68,6 +68,13 @@ class Tables:
             keys = [k for k in self.buckets if k[0] in parts and k[1] == metric]
             mine = [self.buckets[k] for k in keys if first <= k[2] <= last]
             return [SimpleNamespace(counts=text) for text in mine]
+        if cql == reader.TRAFFIC:
+            parts, metric = values
+            return [
+                SimpleNamespace(slot=key[2], counts=text, written=0)
+                for key, text in self.buckets.items()
+                if key[0] in parts and key[1] == metric
+            ]
         if cql == rebuild.WRITTEN:
             return [
                 SimpleNamespace(metric=metric, slot=slot, written=0)

@@ -54,7 +54,7 @@ def test_the_minutes_are_the_sums_of_every_batch(settings, batches):
             counts.add(partial, [(server, minute, name, 1)])
         stream.write(number, Batch(minutes, {}, {}))
         total.update(requests)
-    rows = over(RealTime, tables, settings).minutes()
+    rows, volumes = over(RealTime, tables, settings).minutes()
     assert rows == sorted(rows, key=lambda row: (row.date, row.minute, row.server))
     found = Counter()
     for row in rows:
@@ -63,6 +63,8 @@ def test_the_minutes_are_the_sums_of_every_batch(settings, batches):
         found[row.server, second, "failure"] = row.failure
         assert (row.requests, row.other) == (row.success + row.failure, 0)
     assert +found == total
+    assert volumes == over(RealTime, tables, settings).volumes()
+    assert sum(volume.lines for volume in volumes.values()) == total.total()
 
 
 AROUND = st.integers(FIRST - 400, FIRST + 700)

@@ -1,8 +1,8 @@
 """The counts behind the real-time views: summed, cut, packed, remembered; without Cassandra."""
 
 import random
+import re
 from collections import Counter
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -292,9 +292,16 @@ class Keyspaces:
     there."""
 
     def __init__(self, tables):
-        known = {} if tables is None else {"clickstream": SimpleNamespace(tables=tables)}
-        self.metadata = SimpleNamespace(keyspaces=known)
-        self.ran, self.ended, self.execute = [], False, lambda cql: self.ran.append(cql)
+        self.schema = {"keyspaces": [] if tables is None else [("clickstream",)]}
+        self.schema["tables"] = [(name,) for name in tables or ()]
+        self.ran, self.ended = [], False
+
+    def execute(self, cql, values=()):
+        kind = re.search(r"FROM system_schema\.(\w+) WHERE keyspace_name", cql)
+        if kind:
+            assert values == ("clickstream",)
+            return self.schema[kind[1]]
+        return self.ran.append(cql)
 
     def connect(self):
         return self
@@ -325,6 +332,7 @@ def test_a_reader_makes_no_tables(monkeypatch, tmp_path, tables):
     assert cluster.ran == []
     cluster, nothing = opened(monkeypatch, tmp_path, tables, reader=False)
     assert nothing is None
+    assert any("CREATE KEYSPACE" in cql for cql in cluster.ran) is (tables is None)
     made = [cql for cql in cluster.ran if cql.startswith("CREATE TABLE")]
     assert len(made) == len(store.TABLES.keys() - set(tables or ()))
 

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -24,6 +25,13 @@ _EPOCH_DAY = datetime.date(1970, 1, 1)
 Span = tuple[str, str]
 """Printed days, from first to last."""
 ALWAYS = ("0001-01-01", "9999-12-31")
+
+
+Volumes = dict[str, DayVolume]
+"""By printed day."""
+TRAFFIC = (
+    "SELECT slot, counts, WRITETIME(counts) AS written FROM buckets WHERE part IN ? AND metric = ?"
+)
 
 
 class Offender(NamedTuple):
@@ -179,34 +187,32 @@ class RealTime(Store):
         """The printed days of these spans that have traffic, in order."""
         return sorted({day_of(part) for part in self._traffic_parts(spans)})
 
-    def minutes(self, spans: Iterable[Span] = (ALWAYS,)) -> list[Minute]:
-        """Traffic per server and printed minute of these spans of printed days."""
+    def minutes(self, spans: Iterable[Span] = (ALWAYS,)) -> tuple[list[Minute], Volumes]:
+        """Traffic per server and printed minute of these spans of printed days; their volumes."""
         sums: Counts = {}
-        for span in spans:
-            for text in self._texts(counts.MINUTE, *_bounds(span)):
-                counts.add_packed(sums, text)
+        stored: dict[str, int] = {}
+        for text, day, written in self._traffic_texts(spans):
+            counts.add_packed(sums, text)
+            stored[day] = max(written, stored.get(day, 0))
         keys = ((second, server) for server, seconds in sums.items() for second in seconds)
-        return [_minute(server, second, sums[server][second]) for second, server in sorted(keys)]
+        minutes = [_minute(server, second, sums[server][second]) for second, server in sorted(keys)]
+        lines: Counter[str] = Counter()
+        for minute in minutes:
+            lines[minute.date] += minute.requests
+        return minutes, _volumes(lines, stored)
 
     def days(self) -> list[str]:
         """The UTC days of which a line was counted, in order."""
         return sorted({day_of(part) for part in self.parts(counts.IP, NEVER, EVER)})
 
-    def volumes(self, spans: Iterable[Span] = (ALWAYS,)) -> dict[str, DayVolume]:
-        """The lines of each printed day of these spans, and when the last of them was counted."""
-        cql = self.prepared(
-            "SELECT slot, counts, WRITETIME(counts) AS written FROM buckets"
-            " WHERE part = ? AND metric = ?"
-        )
-        parts = self._traffic_parts(spans)
-        days: dict[str, DayVolume] = {}
-        for rows in self.run_many([(cql, (part, counts.MINUTE)) for part in parts]):
-            for row in rows:
-                day, written = day_of(row.slot), day_of(row.written // 1_000_000)
-                lines = sum(n for *_, n in counts.unpack(row.counts))
-                before = days.get(day, DayVolume(0, written))
-                days[day] = DayVolume(before.lines + lines, max(before.stored, written))
-        return days
+    def volumes(self) -> Volumes:
+        """The lines of each printed day, and when the last of them was counted."""
+        lines: Counter[str] = Counter()
+        stored: dict[str, int] = {}
+        for text, day, written in self._traffic_texts([ALWAYS]):
+            lines[day] += sum(n for *_, n in counts.unpack(text))
+            stored[day] = max(written, stored.get(day, 0))
+        return _volumes(lines, stored)
 
     def highest(self, server: str, file: str) -> int | None:
         """The highest offset of a log that was counted; None where none was."""
@@ -230,6 +236,14 @@ class RealTime(Store):
         bounds = [_bounds(span) for span in spans]
         return [part for each in bounds for part in self.parts(counts.MINUTE, *each)]
 
+    def _traffic_texts(self, spans: Iterable[Span]) -> Iterator[tuple[str, str, int]]:
+        """Each text of counts by class, its printed day, and when it was stored (epoch us)."""
+        cql = self.prepared(TRAFFIC)
+        groups = _groups(self._traffic_parts(spans))
+        for rows in self.run_many([(cql, (group, counts.MINUTE)) for group in groups]):
+            for row in rows:
+                yield row.counts, day_of(row.slot), row.written
+
     def _counts(self, metric: str, first: int, last: int) -> Counts:
         """Sums over the partials of first..last, whole minutes."""
         sums: Counts = {}
@@ -242,12 +256,20 @@ class RealTime(Store):
             "SELECT counts FROM buckets WHERE part IN ? AND metric = ? AND slot >= ? AND slot <= ?"
         )
         bounds = (metric, counts.minute_of(first), last)
-        parts = self.parts(metric, first, last)
-        # A request costs the driver as much as the rows of ten partitions.
-        groups = (parts[at : at + PARTS] for at in range(0, len(parts), PARTS))
+        groups = _groups(self.parts(metric, first, last))
         for rows in self.run_many((cql, (group, *bounds)) for group in groups):
             for row in rows:
                 yield row.counts
+
+
+def _groups(parts: list[int]) -> Iterator[list[int]]:
+    """The partitions of one request each: it costs the driver as much as the rows of ten."""
+    return (parts[at : at + PARTS] for at in range(0, len(parts), PARTS))
+
+
+def _volumes(lines: Mapping[str, int], stored: Mapping[str, int]) -> Volumes:
+    """By day; `stored` in epoch us."""
+    return {day: DayVolume.at(lines[day], written // 1000) for day, written in stored.items()}
 
 
 def _near(ends: Mapping[str, int], apart: int) -> list[dict[str, int]]:
@@ -268,7 +290,12 @@ def change_part(batch: int) -> int:
 
 def day_of(second: int) -> str:
     """The UTC day of an epoch second, yyyy-mm-dd."""
-    return (_EPOCH_DAY + datetime.timedelta(days=second // DAY_SECONDS)).isoformat()
+    return _day(second // DAY_SECONDS)
+
+
+@lru_cache
+def _day(number: int) -> str:
+    return (_EPOCH_DAY + datetime.timedelta(days=number)).isoformat()
 
 
 def day_start(day: str) -> int:

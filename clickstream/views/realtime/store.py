@@ -63,6 +63,10 @@ TABLES = {
 }
 
 
+KEYSPACE_OF = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = %s"
+TABLES_OF = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s"
+
+
 class Store:
     """A connection to the keyspace. A context manager; made by `connect`."""
 
@@ -82,6 +86,9 @@ class Store:
         missing.
         """
         cluster = ring.cluster(settings, reader)
+        # It takes the driver longer to read than a report its rows. What a reader gives up is to
+        # ask a node that holds the partition.
+        cluster.schema_metadata_enabled = not reader
         try:
             store = cls(settings, cluster)
             store._open(reader)
@@ -161,15 +168,17 @@ class Store:
 
     def _open(self, reader: bool) -> None:
         keyspace = self.settings.cassandra.keyspace
-        existing = self._cluster.metadata.keyspaces.get(keyspace)
-        missing = TABLES.keys() - (existing.tables.keys() if existing else set())
+        missing = TABLES.keys() - self._named(TABLES_OF, keyspace)
         if reader and missing:
             raise no_line_yet()
-        if existing is None:
+        if missing and not self._named(KEYSPACE_OF, keyspace):
             self._create_keyspace(keyspace)
         self._session.set_keyspace(keyspace)
         for table in missing:
             self._session.execute(f"CREATE TABLE IF NOT EXISTS {table} ({TABLES[table]})")
+
+    def _named(self, cql: str, keyspace: str) -> set[str]:
+        return {row[0] for row in self._session.execute(cql, (keyspace,))}
 
     def _create_keyspace(self, keyspace: str) -> None:
         datacenter = endpoints.cassandra(self.settings).datacenter
