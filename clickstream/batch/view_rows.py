@@ -156,6 +156,7 @@ def _run(run: Run, counts: list[Count]) -> Count:
         "seconds": round(run.seconds, 1),
         "files": len(run.manifest),
         "bytes": sum(file.size for file in run.manifest),
+        "closed_ms": max((file.modified_ms for file in run.manifest), default=0),
         "distinct_lines": lines,
         "copies": seen - lines,
         "manifest": json.dumps(run.manifest),

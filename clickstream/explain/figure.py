@@ -130,7 +130,7 @@ def _of_traffic(layers: Layers, asked: Asked, question: Question) -> Iterator[Ro
     speed, _ = layers.speed_minutes([day])
     counted: dict[str, dict[tuple[str, Any], int]] = {
         "batch": {(row.server, row.slot): row.requests for row in batch},
-        "speed": {(row.server, row.minute): row.requests for row in speed},
+        "speed": {(row.server, row.slot): row.requests for row in speed},
     }
     parts = traffic.parts_of(layers, days, [day], None, "minute")
     hour = None if asked.hour is None else f"{asked.hour:02}:"

@@ -6,7 +6,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from clickstream.errors import ClickstreamError, NoData, NotRunning, no_line_yet
-from clickstream.rows import Rows
+from clickstream.rows import Rows, Traffic
 from clickstream.serve.merge import spans_of
 from clickstream.serve.question import BATCH, MERGED, SPEED, Layer
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from clickstream.config import Settings
     from clickstream.views.batch import BatchViews
     from clickstream.views.realtime import RealTime
-    from clickstream.views.realtime.reader import Minute, Volumes
+    from clickstream.views.realtime.reader import Volumes
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class Layers:
         self.away: dict[str, ClickstreamError] = {}
         self._open_batch = batch
         self._open_realtime = realtime
-        self._read: tuple[set[str], tuple[list[Minute], Volumes]] = set(), ([], {})
+        self._read: tuple[set[str], tuple[list[Traffic], Volumes]] = set(), ([], {})
 
     @cached_property
     def runs(self) -> Rows:
@@ -61,7 +61,7 @@ class Layers:
         """The real-time views, if they hold a line."""
         return None if self.latest is None else self._open_realtime()
 
-    def speed_minutes(self, days: Sequence[str]) -> "tuple[list[Minute], Volumes]":
+    def speed_minutes(self, days: Sequence[str]) -> "tuple[list[Traffic], Volumes]":
         """The speed layer's minutes of these days (in order), and the days' volumes.
 
         Those of fewer days are not read again.

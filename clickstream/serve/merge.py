@@ -5,21 +5,19 @@ more distinct lines has the better row, and the whole row is taken from it. Days
 the batch layer's, whole.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from clickstream.rows import ALL
+from clickstream.rows import ALL, Traffic
 from clickstream.serve.question import MERGED, SPEED, Grain
-
-if TYPE_CHECKING:
-    from clickstream.views.batch import Traffic
-    from clickstream.views.realtime.reader import Minute
 
 FINAL, PROVISIONAL = "final", "provisional"
 FIRST_DAY, LAST_DAY = "0001-01-01", "9999-12-31"
 
 Slot = str | int | None
+Key = tuple[str, str, Slot]
+"""Date, server and slot."""
 Span = tuple[str, str]
 """Days, from first to last."""
 
@@ -41,50 +39,61 @@ class Part(NamedTuple):
     origin: str
 
 
-def of_batch(rows: Iterable["Traffic"], origin: str) -> Iterator[Part]:
-    """The batch layer's rows."""
-    return (Part(*row, origin) for row in rows)
+def of(rows: Iterable[Traffic], origin: str) -> list[Part]:
+    """These counts, as they are."""
+    return [Part(*row, origin) for row in rows]
 
 
-def of_speed(rows: Iterable["Minute"]) -> Iterator[Part]:
-    """The speed layer's minutes."""
-    for row in rows:
-        counts = (row.success, row.failure, row.other, row.requests)
-        yield Part(row.date, row.server, row.minute, *counts, SPEED)
+def better(
+    batch: Iterable[Traffic], speed: Iterable[Traffic]
+) -> tuple[list[Traffic], list[Traffic]]:
+    """Of each server and minute the row with more requests, the batch layer's on a tie.
+
+    Those of the batch layer, and those of the speed layer.
+    """
+    mine = {row[:3]: row for row in batch}
+    its = []
+    for row in speed:
+        other = mine.get(row[:3])
+        if other is None:
+            its.append(row)
+        elif row.requests > other.requests:
+            del mine[row[:3]]
+            its.append(row)
+    return [*mine.values()], its
 
 
-def better(batch: Iterable[Part], speed: Iterable[Part]) -> list[Part]:
-    """Of each server and minute the row with more requests, the batch layer's on a tie."""
-    best = {part[:3]: part for part in batch}
-    for part in speed:
-        other = best.get(part[:3])
-        if other is None or part.requests > other.requests:
-            best[part[:3]] = part
-    return list(best.values())
-
-
-def summed(parts: Iterable[Part], server: str | None, grain: Grain) -> list[Part]:
-    """The sums of minutes over the stretches that they lie in, each origin apart.
+def summed(rows: Iterable[Traffic], origin: str, server: str | None, grain: Grain) -> list[Part]:
+    """The sums of minutes over the stretches that they lie in.
 
     Of one server, of ALL, or (None) of each server and ALL.
     """
-    sums: dict[tuple[str, str, Slot, str], list[int]] = {}
-    for part in parts:
-        name, slot = part.server, part.slot
-        if grain != "minute":
-            slot = int(str(slot)[:2]) if grain == "hour" else None
-        for each in (name, ALL) if server is None else (server,) * (server in (name, ALL)):
-            key = (part.date, each, slot, part.origin)
-            before = sums.get(key)
-            if before is None:
-                sums[key] = [*part[3:7]]
-            else:
-                for at, n in enumerate(part[3:7]):
-                    before[at] += n
+    sums: dict[Key, list[int]] = {}
+    for row in rows:
+        if server in (None, ALL, row.server):
+            date, name, slot, *counts = row
+            if grain != "minute":
+                slot = int(str(slot)[:2]) if grain == "hour" else None
+            _add(sums, (date, name, slot), counts)
+    if server in (None, ALL):
+        each = [*sums.items()]
+        if server == ALL:
+            sums.clear()
+        for (date, _, slot), counts in each:
+            _add(sums, (date, ALL, slot), counts)
     return [
         Part(date, name, slot, success, failure, other, requests, origin)
-        for (date, name, slot, origin), (success, failure, other, requests) in sums.items()
+        for (date, name, slot), (success, failure, other, requests) in sums.items()
     ]
+
+
+def _add(sums: dict[Key, list[int]], key: Key, counts: Sequence[int]) -> None:
+    before = sums.get(key)
+    if before is None:
+        sums[key] = [*counts]
+    else:
+        for at, n in enumerate(counts):
+            before[at] += n
 
 
 def state(origins: Iterable[str]) -> str:

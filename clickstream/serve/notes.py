@@ -1,33 +1,26 @@
 """What should be known of the rows of a report: what wrong clocks did, and what is not counted."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from clickstream import clocks
 from clickstream.clocks import DayVolume
 from clickstream.days import duration, instant
-from clickstream.rows import ALL
+from clickstream.rows import ALL, Rows
 from clickstream.serve.when import later, utc_start
 
 if TYPE_CHECKING:
     from clickstream.serve.reports import Question
-    from clickstream.views.batch import BatchViews
     from clickstream.views.realtime import RealTime
 
 LEFT_OUT = ("set_aside", "skipped")
 Notes = tuple[str, ...]
 
 
-def volumes(views: "BatchViews", runs: list[dict[str, Any]]) -> dict[str, DayVolume]:
+def volumes(runs: Rows) -> dict[str, DayVolume]:
     """The lines of each computed day, and when the last of its files was closed."""
-    inputs = views.inputs()
-    closed_ms = {day: [ms for _, _, ms in each.files] for day, each in inputs.items()}
-    stored = {day: max(times) for day, times in closed_ms.items() if times}
-    return {
-        day: DayVolume.at(run["lines"], stored[day])
-        for run in runs
-        if (day := run["date"]) in stored
-    }
+    stored = (run for run in runs if run["closed_ms"])
+    return {run["date"]: DayVolume.at(run["lines"], run["closed_ms"]) for run in stored}
 
 
 def without_strays(present: list[str], volumes: Mapping[str, DayVolume]) -> tuple[list[str], Notes]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from clickstream import pruned
 from clickstream.days import DAY_SECONDS, DaySelection
 from clickstream.errors import ClickstreamError, NoData
-from clickstream.rows import ALL, Rows
+from clickstream.rows import ALL, Rows, Traffic
 from clickstream.serve import causes, prove
 from clickstream.serve.layers import opened
 from clickstream.serve.prove import Categories, Key
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from clickstream.config import Settings
     from clickstream.views.batch import BatchViews
     from clickstream.views.realtime import RealTime
-    from clickstream.views.realtime.reader import Minute
 
 MOST_ZONE_S = 14 * 3600
 
@@ -121,7 +120,7 @@ def _categories_of(batch: "BatchViews", day: str) -> dict[Key, Categories]:
 
 
 def _window_categories(
-    realtime: "RealTime", day: str, minutes: "list[Minute]"
+    realtime: "RealTime", day: str, minutes: list[Traffic]
 ) -> dict[Key, Categories]:
     """The speed layer's categories of a printed day; they are by UTC second.
 
@@ -133,7 +132,7 @@ def _window_categories(
     counts = realtime.category_counts(start - MOST_ZONE_S - 1, end + MOST_ZONE_S)
     for server, seconds in counts.items():
         printed = {
-            start + 3600 * int(each.minute[:2]) + 60 * int(each.minute[3:]): each.requests
+            start + _after_midnight(str(each.slot)): each.requests
             for each in minutes
             if each.server == server
         }
@@ -149,3 +148,8 @@ def _window_categories(
                 found[day, server] = sums
                 break
     return found
+
+
+def _after_midnight(clock: str) -> int:
+    """Seconds of HH:MM."""
+    return 3600 * int(clock[:2]) + 60 * int(clock[3:])

@@ -7,17 +7,11 @@ they do not cover is unexplained.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from clickstream.console.escape import show_bytes
-from clickstream.rows import Row, Rows
-from clickstream.serve import merge
+from clickstream.rows import Row, Rows, Traffic
 from clickstream.serve.causes import Causes
-from clickstream.serve.merge import Part
-
-if TYPE_CHECKING:
-    from clickstream.views.batch import Traffic
-    from clickstream.views.realtime.reader import Minute
 
 COLUMNS = ("date", "minute", "server", "category", "batch", "speed", "cause", "unexplained")
 CLASSES = ("success", "failure", "other")
@@ -53,10 +47,9 @@ class Compared(NamedTuple):
         return sum(row["unexplained"] for row in self.rows)
 
 
-def compared(batch: Iterable["Traffic"], speed: Iterable["Minute"], causes: Causes) -> Compared:
+def compared(batch: Iterable[Traffic], speed: Iterable[Traffic], causes: Causes) -> Compared:
     """Both layers' minutes of the same days."""
-    mine = {part[:3]: part for part in merge.of_batch(batch, merge.FINAL)}
-    its = {part[:3]: part for part in merge.of_speed(speed)}
+    mine, its = ({row[:3]: row for row in rows} for rows in (batch, speed))
     keys = sorted(mine.keys() | its.keys(), key=str)
     found = [_difference(mine.get(key), its.get(key)) for key in keys]
     rows = [_row(each, causes) for each in found if any(each.missed)]
@@ -97,10 +90,10 @@ def shifts(printed: Mapping[int, int], seconds: Mapping[int, int]) -> Iterator[i
             yield zone
 
 
-def _difference(batch: Part | None, speed: Part | None) -> Difference:
+def _difference(batch: Traffic | None, speed: Traffic | None) -> Difference:
     either = batch or speed
     assert either is not None
-    counts = [[getattr(part, name, 0) for name in CLASSES] for part in (batch, speed)]
+    counts = [[getattr(row, name, 0) for name in CLASSES] for row in (batch, speed)]
     pairs = list(zip(*counts, strict=True))
     missed = sum(max(0, b - a) for a, b in pairs), sum(max(0, a - b) for a, b in pairs)
     totals = (sum(counts[0]), sum(counts[1]))

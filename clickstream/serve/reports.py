@@ -14,7 +14,7 @@ from clickstream.console.escape import show_bytes
 from clickstream.days import DaySelection, instant
 from clickstream.errors import ClickstreamError, no_line_yet
 from clickstream.rows import ALL, Row, Rows
-from clickstream.serve import alerting, compare, notes, traffic
+from clickstream.serve import compare, notes, traffic
 from clickstream.serve.layers import Connections, Layers, connected
 from clickstream.serve.merge import FINAL, PROVISIONAL
 from clickstream.serve.question import (
@@ -53,8 +53,11 @@ def ask(
     """
     with nullcontext(shared) if shared else connected(settings) as connections:
         found = answer(connections, report, question)
-    more = alerting.notes(settings) if report == "alerts" else ()
-    return found._replace(notes=(*found.notes, *more))
+    if report == "alerts":
+        from clickstream.serve import alerting
+
+        found = found._replace(notes=(*found.notes, *alerting.notes(settings)))
+    return found
 
 
 def answer(connections: Connections, report: str, question: Question) -> Answer:
@@ -74,7 +77,7 @@ def from_batch(layers: Layers, report: str, question: Question) -> Answer:
     present = [run["date"] for run in layers.runs]
     remarks: notes.Notes = ()
     if question.days.needs_newest:
-        present, remarks = notes.without_strays(present, notes.volumes(layers.batch, layers.runs))
+        present, remarks = notes.without_strays(present, notes.volumes(layers.runs))
     days = _chosen(present, question.days)
     names = columns(report, question)
     rows = BATCH[report](layers.batch, days, question) if days else []
@@ -210,6 +213,8 @@ def alert_rows(views: "RealTime", latest: int, question: Question) -> Rows:
     only = question.days.only
     if only and not views.last_seconds(only):
         raise no_data(only)
+    from clickstream.serve import alerting
+
     return alerting.rows(views.alerts(), latest, question)
 
 

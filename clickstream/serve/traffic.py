@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import chain
 from typing import Any, NamedTuple
 
 from clickstream.clocks import DayVolume
 from clickstream.days import DaySelection, instant
-from clickstream.rows import ALL, Rows
+from clickstream.rows import ALL, Rows, Traffic
 from clickstream.serve import compare, merge, notes
 from clickstream.serve.layers import Layers
 from clickstream.serve.merge import FINAL, FIRST_DAY, LAST_DAY, PROVISIONAL, Part
@@ -87,29 +88,36 @@ def parts_of(
 
     Final days which `alike` gives the same value may come as one, dated as the first of them.
     """
-    parts = merge.summed(open_minutes(layers, days, chosen), server, grain)
+    batch, speed = open_minutes(layers, days, chosen)
+    parts = merge.summed(batch, PROVISIONAL, server, grain)
+    parts += merge.summed(speed, SPEED, server, grain)
     final = [day for day in chosen if day in days.final]
     if not final or layers.batch is None:
         return parts
     if grain == "minute":
         rows = layers.batch.traffic(final, None if server == ALL else server, grain)
-        return parts + merge.summed(merge.of_batch(rows, FINAL), server, grain)
+        return parts + merge.summed(rows, FINAL, server, grain)
     groups: dict[Any, list[str]] = defaultdict(list)
     for day in final:
         groups[alike and alike(day)].append(day)
     for group in groups.values():
         rows = layers.batch.traffic(group, server, grain, together=alike is not None)
-        parts += merge.of_batch(rows, FINAL)
+        parts += merge.of(rows, FINAL)
     return parts
 
 
-def open_minutes(layers: Layers, days: Days, chosen: list[str]) -> list[Part]:
-    """The better row of each server and minute of those chosen days that are not final."""
+def open_minutes(
+    layers: Layers, days: Days, chosen: list[str]
+) -> tuple[list[Traffic], list[Traffic]]:
+    """The better row of each server and minute of those chosen days that are not final.
+
+    Those of the batch layer, and those of the speed layer.
+    """
     undecided = [day for day in chosen if day not in days.final]
     counted = [day for day in undecided if day in days.counted]
     batch = layers.batch.traffic(counted, None, "minute") if counted and layers.batch else []
     speed, _ = layers.speed_minutes(undecided)
-    return merge.better(merge.of_batch(batch, PROVISIONAL), merge.of_speed(speed))
+    return merge.better(batch, speed)
 
 
 def come_since(layers: Layers, question: Question, counted: list[str]) -> str:
@@ -131,8 +139,8 @@ def come_since(layers: Layers, question: Question, counted: list[str]) -> str:
 
 def _since(layers: Layers, days: Days, chosen: list[str]) -> dict[str, int]:
     since = dict.fromkeys(chosen, 0)
-    for part in open_minutes(layers, days, chosen):
-        since[part.date] += part.requests
+    for row in chain(*open_minutes(layers, days, chosen)):
+        since[row.date] += row.requests
     counted = [day for day in since if day in days.counted]
     rows = layers.batch.traffic(counted, ALL, "day") if counted and layers.batch else []
     for row in rows:
@@ -142,7 +150,7 @@ def _since(layers: Layers, days: Days, chosen: list[str]) -> dict[str, int]:
 
 def _volumes(layers: Layers, days: Days) -> dict[str, DayVolume]:
     """What is stored of each day; where both layers have it, by the one that has more."""
-    volumes = notes.volumes(layers.batch, layers.runs) if layers.batch else {}
+    volumes = notes.volumes(layers.runs)
     undecided = [day for day in days.present if day not in days.final]
     _, seen = layers.speed_minutes(undecided)
     for day, volume in seen.items():

@@ -14,7 +14,7 @@ from clickstream.clients import endpoints
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NoData
 from clickstream.ledger import Ledger, valid_lines
-from clickstream.rows import ALL, Rows
+from clickstream.rows import ALL, Rows, Traffic
 from clickstream.views import batch_connection, distinct
 from clickstream.views.batch_tables import (
     CLASSES,
@@ -41,21 +41,6 @@ ValidLines = Mapping[str, Mapping[str, int]]
 
 Grain = Literal["minute", "hour", "day"]
 TRAFFIC = {"minute": minute_traffic, "hour": hourly_traffic, "day": daily_responses}
-
-
-class Traffic(NamedTuple):
-    """Requests of a server, or of `all`, in a stretch of the clock as printed.
-
-    `slot` is a minute (HH:MM) or an hour (0 to 23) of the day, None for the whole of it.
-    """
-
-    date: str
-    server: str
-    slot: str | int | None
-    success: int
-    failure: int
-    other: int
-    requests: int
 
 
 class LineCount(NamedTuple):
@@ -205,36 +190,40 @@ class BatchViews:
 
         `together`: those of all the days, dated as the first of them (no minutes).
         """
-        if grain == "minute":
-            return self._minutes(days, server)
         table = TRAFFIC[grain]
         slot = sa.null() if grain == "day" else table.c[grain]
-        date, classes = table.c.date, [table.c[name] for name in CLASSES]
+        date, name, classes = table.c.date, table.c.server, [table.c[each] for each in CLASSES]
         if together:
-            query: Query = sa.select(sa.func.min(date), table.c.server, slot, *map(_sum, classes))
-            query = query.group_by(table.c.server, *([] if grain == "day" else [slot]))
+            query: Query = sa.select(sa.func.min(date), name, slot, *map(_sum, classes))
+            query = query.group_by(name, *([] if grain == "day" else [slot]))
+        elif grain == "day":
+            query = _where(sa.select(name, date, *classes), table, days, server)
+            rows = self._packed(query, 1, len("yyyy-mm-d"))
+            return [Traffic(day, name, None, *map(int, counts)) for name, day, *counts in rows]
+        elif grain == "minute":
+            query = _where(sa.select(date, name, slot, *classes), table, days, server)
+            rows = self._packed(query, 2, len("HH:M"))
+            return [Traffic(day, name, slot, *map(int, n)) for day, name, slot, *n in rows]
         else:
-            query = sa.select(date, table.c.server, slot, *classes)
+            query = sa.select(date, name, slot, *classes)
         return [Traffic(*row) for row in self._tuples(_where(query, table, days, server))]
 
-    def _minutes(self, days: Days, server: str | None) -> list[Traffic]:
-        """The rows of ten minutes as one text: the driver takes longer for a row than to cut it.
+    def _packed(self, query: Query, keys: int, stretch: int) -> Iterator[list[str]]:
+        """The rows of a query as texts; many come as one: the driver takes longer for a row.
 
-        Some databases cut such a text at 1,024 characters; ten minutes are shorter.
+        Those that are alike in their first `keys` columns, and in so many first characters of the
+        column after them. Some databases cut such a text at 1,024 characters: it must be shorter.
         """
-        columns = minute_traffic.c
-        tens = sa.func.substr(columns.minute, 1, len("HH:M"))
-        text: sa.ColumnElement[str] = columns.minute
-        for name in CLASSES:
-            text = text + " " + sa.cast(columns[name], sa.String(20))
-        texts = sa.func.aggregate_strings(text, ",")
-        query: Query = sa.select(columns.date, columns.server, texts)
-        query = query.group_by(columns.date, columns.server, tens)
-        return [
-            Traffic(date, name, minute, *map(int, counts))
-            for date, name, joined in self._tuples(_where(query, minute_traffic, days, server))
-            for minute, *counts in map(str.split, joined.split(","))
-        ]
+        columns = [*query.subquery().c]
+        alike, values = columns[:keys], [sa.cast(each, sa.String(20)) for each in columns[keys:]]
+        text: sa.ColumnElement[str] = values[0]
+        for value in values[1:]:
+            text = text + " " + value
+        joined = sa.select(*alike, sa.func.aggregate_strings(text, ","))
+        joined = joined.group_by(*alike, sa.func.substr(values[0], 1, stretch))
+        for *key, texts in self._tuples(joined):
+            for each in texts.split(","):
+                yield [*key, *each.split()]
 
     def last_minute(self, day: str) -> str | None:
         """The last printed minute (HH:MM) of a day of which a line was counted."""
@@ -263,12 +252,12 @@ class BatchViews:
         return [row | {"requests": int(row["requests"])} for row in self._all(query)]
 
     def runs(self, days: Days = None) -> Rows:
-        """Rows of date, finished (ISO UTC), seconds, files, bytes, lines, copies, final.
+        """Rows of date, finished (ISO UTC), seconds, files, bytes, closed_ms, lines, copies, final.
 
         A day is final when its distinct lines are, server by server, its `valid_lines`.
         """
         runs = batch_runs.c
-        columns = (runs.finished, runs.seconds, runs.files, runs.bytes, runs.copies)
+        columns = (runs.finished, runs.seconds, runs.files, runs.bytes, runs.closed_ms, runs.copies)
         query: Query = sa.select(runs.date, *columns, runs.distinct_lines.label("lines"))
         rows = self._all(_where(query, batch_runs, days, None).order_by(runs.date))
         final = self._final(days)
@@ -287,9 +276,9 @@ class BatchViews:
         home's ledger, if it has one, knows of lines that have come since.
         """
         valid = line_counts.c.valid_lines
-        keys = (line_counts.c.date, line_counts.c.server)
+        keys = (line_counts.c.server, line_counts.c.date)
         query = sa.select(*keys, sa.func.sum(valid)).where(valid > 0).group_by(*keys)
-        known = _by_day(self._tuples(_where(query, line_counts, days, None)))
+        known = self._by_day(_where(query, line_counts, days, None))
         for day, servers in self._spooled().items():
             for server, n in servers.items() if days is None or day in days else ():
                 if n > known.setdefault(day, {}).get(server, 0):
@@ -297,11 +286,18 @@ class BatchViews:
         return known
 
     def _final(self, days: Days) -> set[str]:
-        seen = sa.select(daily_visitors.c.date, daily_visitors.c.server, daily_visitors.c.requests)
+        seen = sa.select(daily_visitors.c.server, daily_visitors.c.date, daily_visitors.c.requests)
         seen = seen.where(daily_visitors.c.server != ALL)
-        counted = _by_day(self._tuples(_where(seen, daily_visitors, days, None)))
+        counted = self._by_day(_where(seen, daily_visitors, days, None))
         valid = self.valid_lines(days)
         return {day for day, servers in counted.items() if valid.get(day) == servers}
+
+    def _by_day(self, query: Query) -> dict[str, dict[str, int]]:
+        """By day and server, from a query of server, day, count."""
+        counts: dict[str, dict[str, int]] = {}
+        for server, day, n in self._packed(query, 1, len("yyyy-mm")):
+            counts.setdefault(day, {})[server] = int(n)
+        return counts
 
     def _tuples(self, query: Query) -> Sequence[Any]:
         with self._begin() as connection:
@@ -373,11 +369,3 @@ def _where(
 def _sum(column: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
     """As a BIGINT: databases sum to a decimal."""
     return sa.cast(sa.func.sum(column), sa.BigInteger)
-
-
-def _by_day(rows: Iterable[Any]) -> dict[str, dict[str, int]]:
-    """From rows of day, server, count."""
-    counts: dict[str, dict[str, int]] = {}
-    for day, server, n in rows:
-        counts.setdefault(day, {})[server] = int(n)
-    return counts

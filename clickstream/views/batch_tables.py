@@ -5,6 +5,8 @@
 length, and differs by case and trailing blanks, so no key and no order rests on a database's idea
 of text: a category's key is its `rank` in its day and server, by requests and then by bytes.
 
+`closed_ms` of a run is when the last of the day's files was closed, 0 where there was none.
+
 `visitor_sets` hold who came, so that visitors of many days can be counted once: per server the
 digests (DIGEST_BYTES each) of a day's visitors, in order, in parts of PART_VISITORS.
 """
@@ -15,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-SCHEMA = 4
+SCHEMA = 5
 DIGEST_BYTES = 16
 PART_VISITORS = 32_768  # half a MiB: far below what MariaDB takes as one packet
 
@@ -68,6 +70,7 @@ batch_runs = _table(
         "seconds": sa.Double(),
         "files": _number,
         "bytes": _count,
+        "closed_ms": _count,
         "distinct_lines": _count,
         "copies": _count,
         "manifest": _long_text,

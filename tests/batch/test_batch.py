@@ -144,7 +144,7 @@ COUNTS = [
     {"g": CATEGORIES, "server": "b", "category": "/\xe9", "n": 1},
 ]
 RUN = view_rows.Run(
-    "2015-05-18", [File("x", 10, 1), File("y", 20, 1)], 1_431_907_200.9, 1.25, {}, "r"
+    "2015-05-18", [File("x", 10, 7), File("y", 20, 1)], 1_431_907_200.9, 1.25, {}, "r"
 )
 
 
@@ -196,6 +196,7 @@ def test_the_run(rows):
     (row,) = rows["batch_runs"]
     assert row["finished"] == "2015-05-18T00:00:00Z"
     assert (row["distinct_lines"], row["copies"], row["files"], row["bytes"]) == (8, 3, 2, 30)
+    assert row["closed_ms"] == 7
 
 
 def test_lines_without_fields_are_counted():

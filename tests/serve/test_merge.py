@@ -18,11 +18,11 @@ from clickstream.batch.view_rows import CATEGORIES, TRAFFIC, VISITORS
 from clickstream.clocks import DayVolume
 from clickstream.days import DaySelection
 from clickstream.errors import NoData, NotRunning
+from clickstream.rows import Traffic
 from clickstream.serve import merge, reports, traffic
 from clickstream.serve.layers import Layers
 from clickstream.serve.question import Question
 from clickstream.views.batch import BatchViews, LineCount
-from clickstream.views.realtime.reader import Minute
 from tests.examples import examples
 
 WITH = {"visitor": "host", "categories": ""}
@@ -83,7 +83,7 @@ class Speed:
     def minutes(self, spans):
         self.read += spans
         minutes = [
-            Minute(server, date, minute, n.total(), *(n[name] for name in NAMES[:3]))
+            Traffic(date, server, minute, *(n[name] for name in NAMES[:3]), n.total())
             for (date, server, minute), n in summed(self.lines).items()
             if within(date, spans)
         ]

@@ -28,6 +28,7 @@ def _one_day() -> None:
     run = {"finished": "2026-01-01T00:00:00Z", "seconds": 1.0, "files": 1, "bytes": 1, "copies": 0}
     with BatchViews.connect(config.load()) as views:
         visitors = [day | {"server": "all", "unique_visitors": 2, "requests": 3}]
+        run |= {"closed_ms": 0}
         runs = [day | run | {"distinct_lines": 3, "manifest": "[]", "made_with": "{}", "run": "r"}]
         views.replace_day(day["date"], {"daily_visitors": visitors, "batch_runs": runs})
 

@@ -118,15 +118,12 @@ class FakeBatchViews:
 
     def runs(self, days: list[str] | None) -> list[dict[str, Any]]:
         assert days is None
-        when = {"finished": "2026-01-01T00:00:00Z", "final": self.final}
+        closed = "2026-01-01T00:00:00Z"
+        when = {"finished": closed, "closed_ms": 1000 * second("--at", closed), "final": self.final}
         return [{"date": day, "lines": n} | when for day, n in sorted(self.counts.items())]
 
     def inputs(self, days: list[str] | None = None) -> dict[str, DayInputs]:
-        closed_ms = 1000 * second("--at", "2026-01-01T00:00:00Z")
-        return {
-            day: DayInputs([["f", 1, closed_ms]], {"visitor": "host"}, "r")
-            for day in days or self.counts
-        }
+        return {day: DayInputs([], {"visitor": "host"}, "r") for day in days or self.counts}
 
     def visitors(self, days: list[str] | None, server: str | None = None) -> list[dict[str, Any]]:
         return [
@@ -283,7 +280,9 @@ def test_the_batch_views_answer(tmp_path: Path) -> None:
                     for rank, name, n in [(1, "/\xe9", 3), (2, "/b", 2), (3, "/c", 2)]
                 ],
                 "batch_runs": [
-                    run | {"date": "2015-05-18", "distinct_lines": 3, "manifest": "[]"} | MADE
+                    run
+                    | {"date": "2015-05-18", "closed_ms": 0, "distinct_lines": 3, "manifest": "[]"}
+                    | MADE
                 ],
             },
         )

@@ -105,7 +105,7 @@ def answers(settings: Settings, servers: list[str]) -> dict[str, object]:
                 for end in (BASE + 300, BASE + 399, BASE + 400)
             },
             "minutes": {
-                (m.server, m.date, m.minute): (m.requests, m.success, m.failure, m.other)
+                (m.server, m.date, m.slot): (m.requests, m.success, m.failure, m.other)
                 for m in views.minutes()[0]
             },
         }

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from clickstream.alerts import Alert
 from clickstream.clocks import DayVolume
 from clickstream.days import DAY_SECONDS
+from clickstream.rows import Traffic
 from clickstream.views.realtime import counts, peaks
 from clickstream.views.realtime.counts import Counts
 from clickstream.views.realtime.peaks import Peak
@@ -25,6 +26,7 @@ _EPOCH_DAY = datetime.date(1970, 1, 1)
 Span = tuple[str, str]
 """Printed days, from first to last."""
 ALWAYS = ("0001-01-01", "9999-12-31")
+CLOCKS = [f"{minute // 60:02}:{minute % 60:02}" for minute in range(DAY_SECONDS // 60)]
 
 
 Volumes = dict[str, DayVolume]
@@ -40,18 +42,6 @@ class Offender(NamedTuple):
     ip: str
     second: int
     requests: int
-
-
-class Minute(NamedTuple):
-    """A server's traffic in one minute of the clock as printed; `minute` is HH:MM."""
-
-    server: str
-    date: str
-    minute: str
-    requests: int
-    success: int
-    failure: int
-    other: int
 
 
 class AlertChange(NamedTuple):
@@ -187,15 +177,17 @@ class RealTime(Store):
         """The printed days of these spans that have traffic, in order."""
         return sorted({day_of(part) for part in self._traffic_parts(spans)})
 
-    def minutes(self, spans: Iterable[Span] = (ALWAYS,)) -> tuple[list[Minute], Volumes]:
-        """Traffic per server and printed minute of these spans of printed days; their volumes."""
+    def minutes(self, spans: Iterable[Span] = (ALWAYS,)) -> tuple[list[Traffic], Volumes]:
+        """Traffic per server and printed minute of these spans of printed days; their volumes.
+
+        The minutes are in no order.
+        """
         sums: Counts = {}
         stored: dict[str, int] = {}
         for text, day, written in self._traffic_texts(spans):
             counts.add_packed(sums, text)
             stored[day] = max(written, stored.get(day, 0))
-        keys = ((second, server) for server, seconds in sums.items() for second in seconds)
-        minutes = [_minute(server, second, sums[server][second]) for second, server in sorted(keys)]
+        minutes = [*_minutes(sums)]
         lines: Counter[str] = Counter()
         for minute in minutes:
             lines[minute.date] += minute.requests
@@ -303,16 +295,14 @@ def day_start(day: str) -> int:
     return (datetime.date.fromisoformat(day) - _EPOCH_DAY).days * DAY_SECONDS
 
 
-def _minute(server: str, second: int, keys: dict[str, int]) -> Minute:
-    day, clock = _printed(second)
-    success, failure, other = keys.get("success", 0), keys.get("failure", 0), keys.get("other", 0)
-    return Minute(server, day, clock, success + failure + other, success, failure, other)
-
-
-@lru_cache(maxsize=DAY_SECONDS // 60)
-def _printed(second: int) -> tuple[str, str]:
-    """The day and the minute (HH:MM) of a second: those of one server are those of the next."""
-    return day_of(second), f"{second % DAY_SECONDS // 3600:02}:{second % 3600 // 60:02}"
+def _minutes(sums: Counts) -> Iterator[Traffic]:
+    for server, seconds in sums.items():
+        for second, keys in seconds.items():
+            success, failure = keys.get("success", 0), keys.get("failure", 0)
+            other = keys.get("other", 0)
+            day, clock = day_of(second), CLOCKS[second % DAY_SECONDS // 60]
+            requests = success + failure + other
+            yield Traffic(day, server, clock, success, failure, other, requests)
 
 
 def _bounds(span: Span) -> tuple[int, int]:
