@@ -43,6 +43,20 @@ def closed_files(hdfs: Hdfs, root: str, day: str) -> list[File]:
     return sorted(files)
 
 
+def readable(hdfs: Hdfs, root: str, days: Iterable[str], server: str = "") -> list[Entry]:
+    """The files of these days (of one server, or of all) whose lines can be read.
+
+    Not those that were left open under their final names: a job would fail at them.
+    """
+    found: list[Entry] = []
+    for day in days:
+        partition = f"{root}/dt={day}"
+        opened = frozenset(hdfs.open_files(partition))
+        below = f"{partition}/server={server}" if server else partition
+        found += [each for each in closed(list(hdfs.walk(below))) if each.path not in opened]
+    return found
+
+
 def volume(files: Sequence[File]) -> DayVolume:
     """The bytes of a day's closed files, and when the last of them was closed."""
     closed_ms = max((file.modified_ms for file in files), default=0)

@@ -214,10 +214,5 @@ def _files(settings: Settings, asked: Asked, values: dict[str, Any]) -> list[Ent
     first = last = str(asked.date)
     if "first" in values:
         first, last = day_of(values["first"] - DAY_SECONDS), day_of(values["last"] + DAY_SECONDS)
-    server = "" if asked.server == ALL else f"/server={asked.server}"
-    return [
-        entry
-        for day in master.days(hdfs, root)
-        if first <= day <= last
-        for entry in master.closed(list(hdfs.walk(f"{root}/dt={day}{server}")))
-    ]
+    days = [day for day in master.days(hdfs, root) if first <= day <= last]
+    return master.readable(hdfs, root, days, "" if asked.server == ALL else asked.server)

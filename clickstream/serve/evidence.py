@@ -76,14 +76,10 @@ def _shown(rows: Rows, fields: tuple[str, ...]) -> Rows:
 def _files(settings: Settings, alert: Alert, first: int) -> list[Entry]:
     """The closed files in which a line of the alert may stand: days are as printed, in any zone."""
     hdfs, root = Hdfs.connect(settings), settings.hdfs.master
-    server = f"/server={alert.key}" if alert.kind == HEALTH else ""
-    days = {day_of(first - DAY_SECONDS), day_of(alert.last + DAY_SECONDS)}
-    return [
-        entry
-        for day in master.days(hdfs, root)
-        if min(days) <= day <= max(days)
-        for entry in master.closed(list(hdfs.walk(f"{root}/dt={day}{server}")))
-    ]
+    server = alert.key if alert.kind == HEALTH else ""
+    ends = {day_of(first - DAY_SECONDS), day_of(alert.last + DAY_SECONDS)}
+    days = [day for day in master.days(hdfs, root) if min(ends) <= day <= max(ends)]
+    return master.readable(hdfs, root, days, server)
 
 
 def _submit(settings: Settings, files: list[Entry], values: dict[str, Any], watch: Watch) -> Rows:
