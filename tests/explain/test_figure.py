@@ -10,13 +10,13 @@ from hypothesis import settings as tries
 from hypothesis import strategies as st
 
 from clickstream import config
-from clickstream.clients.hdfs import Entry
 from clickstream.config import Settings
 from clickstream.errors import NoData, UsageError
 from clickstream.explain import figure
 from clickstream.explain.figure import Asked
 from clickstream.serve.layers import Connections
 from clickstream.serve.question import Answer
+from tests.hdfs_in_memory import HdfsInMemory
 from tests.serve.test_merge import Line, Speed, counted, line, views  # noqa: F401
 
 DAY = "2015-05-18"
@@ -155,13 +155,10 @@ def test_the_lines_are_asked_by_the_bytes_of_the_category(
 ) -> None:
     """A report shows /caf\\xe9 for a byte that is no UTF-8."""
     jobs = []
-    entries = {
-        path: [Entry(f"{path}/F.1", "F.1", 9, False, 0)]
-        for path in (f"/master/dt={day}" for day in ("2015-05-17", DAY, "2015-05-20"))
-    }
-    hdfs = type("Fake", (), {"walk": lambda _, path: iter(entries.get(path, []))})
-    monkeypatch.setattr(figure.Hdfs, "connect", lambda _: hdfs())
-    monkeypatch.setattr(figure.master, "days", lambda *_: [each[-10:] for each in entries])
+    days = ("2015-05-17", DAY, "2015-05-20")
+    root = settings.hdfs.master
+    hdfs = HdfsInMemory({f"{root}/dt={day}/server=a/F.1": b"one line\n" for day in days})
+    monkeypatch.setattr(figure.Hdfs, "connect", lambda _: hdfs)
     monkeypatch.setattr(figure.endpoints, "hdfs_url", lambda _: "hdfs://h:1")
     monkeypatch.setattr(figure, "_as_stored", lambda *_: "/caf\xe9")
 
@@ -179,7 +176,7 @@ def test_the_lines_are_asked_by_the_bytes_of_the_category(
     assert values["category"] == "/caf\xe9"
     assert values["last"] - values["first"] == 299
     assert jobs[0].plan["master"]["directories"] == [
-        f"hdfs://h:1/master/dt={day}" for day in ("2015-05-17", DAY)
+        f"hdfs://h:1{root}/dt={day}/server=a" for day in ("2015-05-17", DAY)
     ]
 
 
