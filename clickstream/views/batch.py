@@ -162,8 +162,13 @@ class BatchViews:
 
     def visitors(self, days: Days = None, server: str | None = None) -> Rows:
         """Rows of date, server, unique_visitors, requests; each server and `all`."""
-        query = _where(sa.select(daily_visitors), daily_visitors, days, server)
-        return self._all(query.order_by(daily_visitors.c.date, daily_visitors.c.server))
+        columns = daily_visitors.c
+        query = sa.select(columns.server, columns.date, columns.unique_visitors, columns.requests)
+        packed = self._packed(_where(query, daily_visitors, days, server), 1, len("yyyy-mm-d"))
+        return [
+            {"date": day, "server": name, "unique_visitors": int(unique), "requests": int(requests)}
+            for day, name, unique, requests in sorted((day, name, *n) for name, day, *n in packed)
+        ]
 
     def visitors_of_range(self, days: list[str]) -> Rows:
         """Rows of server, unique_visitors, requests over all the days; each server and `all`.

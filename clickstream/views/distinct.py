@@ -11,8 +11,8 @@ from typing import NamedTuple
 from clickstream.rows import ALL
 from clickstream.views.batch_tables import DIGEST_BYTES
 
-RANGES = 16
-"""As many as keep the sets of one range small enough for a processor's cache: half the time."""
+RANGES = 128
+"""As many as keep the sets of one range in a processor's cache: half the time of 16."""
 
 
 class _Part(NamedTuple):
