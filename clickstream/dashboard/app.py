@@ -28,9 +28,9 @@ JSON = "application/json"
 TEXTS = {"date": "date", "from": "first", "to": "last", "last": "span", "at": "at"}
 """Options whose text goes to `Question.parse` as it is, by their names there."""
 FLAGS = ("by_day", "by_weekday", "total", "compare", "other", "peak")
+PLAIN = ("server", "window", "layer", "by", "kind", "state")
 DEFAULT_LAST = "14d"
 """What the page's script asks for where its address chooses nothing."""
-PLAIN = ("server", "window", "layer", "by", "kind", "state")
 
 
 def routes(settings: "Settings", watcher: "Watcher") -> Starlette:

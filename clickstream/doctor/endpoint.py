@@ -14,6 +14,7 @@ from clickstream.days import DAY_SECONDS
 from clickstream.doctor.finding import PROBLEM, Finding, ok, problem, warning
 
 TIMEOUT_S = 1.0
+SCHEME_PORTS = {"http": 80, "https": 443}
 SOON_DAYS = 30
 EVERYTHING = "ALL PRIVILEGES"
 """As MariaDB names the right to do all."""
@@ -109,9 +110,14 @@ def reader(who: str, place: str, grantee: tuple[str, str], rights: frozenset[str
 
 
 def addresses(text: str, port: int) -> list[Address]:
-    """`host[:port],host[:port]`, each with or without a scheme -> addresses."""
+    """`host[:port],host[:port]`, each with or without a scheme -> addresses.
+
+    `port` is that of one which has none, and no scheme that has one.
+    """
     parts = [urlsplit(each if "://" in each else f"//{each}") for each in text.split(",")]
-    return [(each.hostname or "", each.port or port) for each in parts]
+    return [
+        (each.hostname or "", each.port or SCHEME_PORTS.get(each.scheme, port)) for each in parts
+    ]
 
 
 def _failure(address: Address) -> str:

@@ -12,7 +12,6 @@ from clickstream.doctor.finding import Finding, ok, problem, warning
 from clickstream.errors import ClickstreamError
 from clickstream.status.part import counted
 
-WEB_PORT = 9870
 MAJOR = "3"
 ENOUGH = 3
 """How many times the room that open files reserve should be free."""
@@ -21,7 +20,7 @@ ENOUGH = 3
 def check(settings: Settings) -> Iterator[Finding]:
     """Both addresses, TLS and Kerberos, then the NameNode's answers."""
     root = endpoints.hdfs_web(settings)
-    web = endpoint.addresses(root.replace(";", ","), WEB_PORT)
+    web = endpoint.addresses(root.replace(";", ","), 0)
     yield from (found := endpoint.reached("WebHDFS", web, "hdfs.web"))
     url = endpoints.hdfs_url(settings)
     if urlsplit(url).port:  # without one it may name a service of several NameNodes

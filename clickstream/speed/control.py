@@ -29,7 +29,7 @@ JAVA_OPTIONS = ("-XX:+UseSerialGC",)
 POLL_S = 0.2
 DRIVER = ("behind", "batch_ms", "rows_per_s", "alerts", "notice")
 STOP_TIMEOUT_S = 20
-READY_TIMEOUT_S = 120
+READY_TIMEOUT_S = 300  # on two cores at a load of 12 it took more than two minutes
 
 
 def launch(settings: Settings, available_now: bool = False, max_rows: int | None = None) -> Child:

@@ -113,7 +113,7 @@ def test_an_address_that_is_not_reached_beside_one_that_is():
     ("text", "found"),
     [
         ("a:1,b", [("a", 1), ("b", 9)]),
-        ("http://a:1,https://b", [("a", 1), ("b", 9)]),
+        ("http://a:1,https://b,http://c", [("a", 1), ("b", 443), ("c", 80)]),
         ("[::1]:7", [("::1", 7)]),
     ],
 )
