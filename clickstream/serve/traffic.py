@@ -48,7 +48,7 @@ def answer(layers: Layers, report: str, question: Question) -> Answer:
     layers.check()
     remarks: notes.Notes = ()
     if question.days.needs_newest:
-        present, remarks = notes.without_strays(days.present, _volumes(layers, days))
+        present, remarks = notes.without_strays(days.present, _volumes(layers, days, question))
         days = days._replace(present=present)
     chosen = _chosen(layers, days, question.days)
     rows, parts = _rows(layers, report, days, chosen, question)
@@ -148,11 +148,16 @@ def _since(layers: Layers, days: Days, chosen: list[str]) -> dict[str, int]:
     return since
 
 
-def _volumes(layers: Layers, days: Days) -> dict[str, DayVolume]:
+def _volumes(layers: Layers, days: Days, question: Question) -> dict[str, DayVolume]:
     """What is stored of each day; where both layers have it, by the one that has more."""
     volumes = notes.volumes(layers.runs)
     undecided = [day for day in days.present if day not in days.final]
-    _, seen = layers.speed_minutes(undecided)
+    # Minutes of days that may be chosen are needed anyway, unless the newest day is a stray one.
+    count = question.days.count or 1
+    near, far = undecided[-count:], undecided[:-count]
+    _, seen = layers.speed_minutes(near)
+    if far and layers.realtime:
+        seen = seen | layers.realtime.volumes(merge.spans_of(far))
     for day, volume in seen.items():
         if day not in volumes or volume.lines > volumes[day].lines:
             volumes[day] = volume

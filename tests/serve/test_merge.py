@@ -87,8 +87,11 @@ class Speed:
             for (date, server, minute), n in summed(self.lines).items()
             if within(date, spans)
         ]
+        return minutes, self.volumes(spans)
+
+    def volumes(self, spans):
         lines = Counter(each.date for each in self.lines if within(each.date, spans))
-        return minutes, {day: DayVolume(n, "2026-01-01") for day, n in lines.items()}
+        return {day: DayVolume(n, "2026-01-01") for day, n in lines.items()}
 
 
 def within(day, spans):

@@ -197,11 +197,11 @@ class RealTime(Store):
         """The UTC days of which a line was counted, in order."""
         return sorted({day_of(part) for part in self.parts(counts.IP, NEVER, EVER)})
 
-    def volumes(self) -> Volumes:
-        """The lines of each printed day, and when the last of them was counted."""
+    def volumes(self, spans: Iterable[Span] = (ALWAYS,)) -> Volumes:
+        """The lines of each printed day of these spans, and when the last of them was counted."""
         lines: Counter[str] = Counter()
         stored: dict[str, int] = {}
-        for text, day, written in self._traffic_texts([ALWAYS]):
+        for text, day, written in self._traffic_texts(spans):
             lines[day] += sum(n for *_, n in counts.unpack(text))
             stored[day] = max(written, stored.get(day, 0))
         return _volumes(lines, stored)
