@@ -83,7 +83,9 @@ class Hdfs(Service):
         state = self._state()
         if process == "namenode":
             return bool(state)
-        return state.get("NumLiveDataNodes") == 1 and state.get("FSState") == "Operational"
+        # A DataNode lives before it has told its size, and no block goes to it until then.
+        takes_blocks = state.get("NumLiveDataNodes") == 1 and state.get("CapacityTotal") != 0
+        return takes_blocks and state.get("FSState") == "Operational"
 
     def after_start(self) -> None:
         """Directories for the user of a secured stack, who may make none at the top."""

@@ -60,6 +60,11 @@ def _check_tls(url: sa.URL) -> None:
                 " authorities of this machine",
                 "leave it out: ssl_ca checks the certificate and the name",
             )
+    asked = sum(option.startswith("ssl_") for option in options)
+    if "ssl_disabled" in options and asked > 1:
+        raise UsageError(
+            "database.url: with ssl_disabled, whatever its value, there is no TLS", "leave it out"
+        )
     for option in {"ssl_ca", "ssl_cert"} & options.keys():
         tls.require_certificate(Path(str(options[option])), f"database.url: {option}")
     if "ssl_key" in options:

@@ -93,7 +93,7 @@ def trusting(settings: config.Settings, ca: Path) -> config.Settings:
 
 def flags_for(settings: config.Settings, **options: str) -> dict[str, str]:
     """The URL with these options, and its password's file."""
-    url = endpoints.database_url(settings).update_query_dict(options)._replace(password=None)
+    url = endpoints.database_url(settings).set(query=options)._replace(password=None)
     file = endpoints.password_file(settings.home)
     return {"database.url": str(url), "database.password_file": str(file)}
 

@@ -146,6 +146,12 @@ def test_what_the_driver_would_misread_is_refused(authority, tmp_path, monkeypat
     assert f"with {option} the driver leaves ssl_ca out" in error.message
 
 
+def test_tls_that_is_asked_for_and_disabled_is_refused(tmp_path, monkeypatch, authority):
+    error = connect(tmp_path, monkeypatch, 1, f"&ssl_ca={authority.ca}&ssl_disabled=false")
+    assert isinstance(error, UsageError)
+    assert "with ssl_disabled, whatever its value, there is no TLS" in error.message
+
+
 @pytest.mark.parametrize("option", ["ssl_ca", "ssl_cert", "ssl_key"])
 def test_a_file_that_is_not_there(tmp_path, monkeypatch, option):
     error = connect(tmp_path, monkeypatch, 1, f"&{option}=/no/such.pem")
