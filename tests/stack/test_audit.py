@@ -133,7 +133,8 @@ def with_topic(settings: Settings, topic: str, records: list[kafka.Record]) -> S
     origin = settings.origin
     other = config.load(origin.file, settings.home, origin.flags | {"kafka.topic": topic})
     kafka.ensure_topic(other)
-    producer = Producer({"bootstrap.servers": endpoints.kafka_bootstrap(settings)})
+    own = {"bootstrap.servers": endpoints.kafka_bootstrap(settings), "enable.idempotence": True}
+    producer = Producer(own)
     for record in records:
         producer.produce(topic, record.value, partition=record.partition)
         producer.poll(0)

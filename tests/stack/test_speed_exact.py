@@ -108,8 +108,8 @@ def odd_records(chance: random.Random) -> list[bytes]:
 
 def produce_any(settings: Settings, values: list[bytes]) -> None:
     """Records of any size, over both partitions."""
-    own = {"bootstrap.servers": endpoints.kafka_bootstrap(settings), "message.max.bytes": 2 * 2**20}
-    producer = Producer(own)
+    own = {"bootstrap.servers": endpoints.kafka_bootstrap(settings), "enable.idempotence": True}
+    producer = Producer(own | {"message.max.bytes": 2 * 2**20})
     for number, value in enumerate(values):
         producer.produce(settings.kafka.topic, value, partition=number % 2)
         producer.poll(0)

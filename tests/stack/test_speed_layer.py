@@ -85,7 +85,9 @@ def stamped(server: str, lines: list[bytes]) -> list[bytes]:
 
 
 def produce(settings: Settings, server: str, values: list[bytes]) -> None:
-    producer = Producer({"bootstrap.servers": endpoints.kafka_bootstrap(settings)})
+    # As Flume's: a record that is sent again does not come behind a later one.
+    own = {"bootstrap.servers": endpoints.kafka_bootstrap(settings), "enable.idempotence": True}
+    producer = Producer(own)
     partition = kafka.partition_of(settings, server)
     for value in values:
         producer.produce(settings.kafka.topic, value, partition=partition)
