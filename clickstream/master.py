@@ -1,7 +1,7 @@
 """The master dataset in HDFS: its days, its closed files, and the files that are still open."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from clickstream.clients.hdfs import Entry, Hdfs, Stored
@@ -29,31 +29,35 @@ def days(hdfs: Hdfs, root: str) -> list[str]:
     return sorted(name[1] for name in names if name)
 
 
-def closed(entries: Sequence[Entry]) -> list[Entry]:
-    """The files with something in them that nobody writes."""
-    return [entry for entry in entries if _closed(entry)]
+def closed(entries: Iterable[Entry], opened: Collection[str] = ()) -> list[Entry]:
+    """The files with something in them that nobody writes.
+
+    In use are names that begin with `_` or `.`, and the paths in `opened`, which HDFS says are
+    open: at a file that was left open under its final name a job would fail.
+    """
+    return [entry for entry in entries if _closed(entry) and entry.path not in opened]
 
 
-def closed_files(hdfs: Hdfs, root: str, day: str) -> list[File]:
-    """A day's files with something in them; names that begin with `_` or `.` are in use."""
+def closed_files(
+    hdfs: Hdfs, root: str, day: str, opened: Collection[str] = frozenset()
+) -> list[File]:
+    """A day's closed files, in order; `opened` as in `closed`."""
     files = []
     for server in hdfs.list(f"{root}/dt={day}"):
         if server.is_dir and _SERVER.match(server.name):
-            files += [_file(day, server.name, entry) for entry in closed(hdfs.list(server.path))]
+            found = closed(hdfs.list(server.path), opened)
+            files += [_file(day, server.name, entry) for entry in found]
     return sorted(files)
 
 
 def readable(hdfs: Hdfs, root: str, days: Iterable[str], server: str = "") -> list[Entry]:
-    """The files of these days (of one server, or of all) whose lines can be read.
-
-    Not those that were left open under their final names: a job would fail at them.
-    """
+    """The closed files of these days (of one server, or of all), whose lines can be read."""
     found: list[Entry] = []
     for day in days:
         partition = f"{root}/dt={day}"
         opened = frozenset(hdfs.open_files(partition))
         below = f"{partition}/server={server}" if server else partition
-        found += [each for each in closed(list(hdfs.walk(below))) if each.path not in opened]
+        found += closed(hdfs.walk(below), opened)
     return found
 
 

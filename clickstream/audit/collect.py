@@ -223,10 +223,7 @@ def _files(hdfs: Hdfs, settings: Settings, scope: Scope) -> Files:
     entries = [e for day in days if scope.has(day) for e in hdfs.walk(f"{root}/dt={day}")]
     rejects = list(hdfs.walk(settings.hdfs.quarantine))
     used = [entry.path for entry in master.among(hdfs, settings, entries + rejects)]
-    closed, rejects = (
-        [entry for entry in master.closed(found) if entry.path not in used]
-        for found in (entries, rejects)
-    )
+    closed, rejects = master.closed(entries, used), master.closed(rejects, used)
     manifests, removed = _manifests(root, closed), pruned.read(hdfs, settings)
     return Files(_of(scope, closed), _of(scope, rejects), used, manifests, removed)
 

@@ -168,13 +168,10 @@ def _stale(settings: Settings, manifests: Manifests, inputs: dict[str, DayInputs
 def _listed(settings: Settings, choose: Callable[[list[str]], list[str]]) -> Manifests:
     """The closed files of the chosen days, without days that have none."""
     hdfs, root = Hdfs.connect(settings), settings.hdfs.master
-    files = {day: master.closed_files(hdfs, root, day) for day in choose(master.days(hdfs, root))}
-    opened = frozenset(hdfs.open_files(root))  # one may have its final name, and be unreadable
-    left = {
-        day: [file for file in closed if f"{root}/{file.path}" not in opened]
-        for day, closed in files.items()
-    }
-    return {day: closed for day, closed in left.items() if closed}
+    opened = frozenset(hdfs.open_files(root))
+    days = choose(master.days(hdfs, root))
+    files = {day: master.closed_files(hdfs, root, day, opened) for day in days}
+    return {day: closed for day, closed in files.items() if closed}
 
 
 def _volumes(settings: Settings) -> dict[str, DayVolume]:

@@ -94,6 +94,12 @@ def conf_dir(settings: "Settings") -> Path | None:
     return Path(named) if named else None
 
 
+def class_path(settings: "Settings", classes: str) -> str:
+    """The class path of a Java client of HDFS: the cluster's own configuration goes first."""
+    directory = conf_dir(settings)
+    return f"{directory}:{classes}" if directory else classes
+
+
 def java_options(settings: "Settings") -> tuple[str, ...]:
     """What a Java client is told; nothing where it finds /etc/krb5.conf by itself."""
     if not (on(settings) and settings.hdfs.krb5_conf):
@@ -101,13 +107,19 @@ def java_options(settings: "Settings") -> tuple[str, ...]:
     return (f"-Djava.security.krb5.conf={_krb5_conf(settings)}",)
 
 
-def tools_env(settings: "Settings") -> dict[str, str]:
-    """The variables with which Hadoop's own tools log in by themselves.
+def user_env(settings: "Settings") -> dict[str, str]:
+    """The variable that tells a Java client who we are, `hdfs.user`: counts without Kerberos."""
+    user = settings.hdfs.user
+    return {"HADOOP_USER_NAME": user} if user else {}
 
-    Not for Spark: its driver fails with them.
+
+def tools_env(settings: "Settings") -> dict[str, str]:
+    """The variables with which Hadoop's own tools log in, or say who we are, by themselves.
+
+    Not for Spark: its driver fails with those of Kerberos.
     """
     if not on(settings):
-        return {}
+        return user_env(settings)
     return {"KRB5PRINCIPAL": settings.hdfs.principal, "KRB5KEYTAB": str(_keytab(settings))}
 
 

@@ -61,7 +61,8 @@ def _recover_lease(settings: Settings, hdfs: Hdfs, path: str) -> bool:
     root = endpoints.hdfs_url(settings)
     argv = [
         *(java(), "-Xmx128m", "-XX:TieredStopAtLevel=1", *kerberos.java_options(settings)),
-        *("-cp", _class_path(settings), "org.apache.hadoop.hdfs.tools.DebugAdmin"),
+        *("-cp", kerberos.class_path(settings, jars.classpath("hdfs"))),
+        "org.apache.hadoop.hdfs.tools.DebugAdmin",
         *("recoverLease", "-path", f"{root}{path}", "-retries", str(RETRIES)),
     ]
     env = os.environ | kerberos.tools_env(settings)
@@ -75,12 +76,6 @@ def _recover_lease(settings: Settings, hdfs: Hdfs, path: str) -> bool:
             "is HDFS healthy? clickstream stack status",
         )
     return True
-
-
-def _class_path(settings: Settings) -> str:
-    """With the cluster's own client configuration before the jars, where there is Kerberos."""
-    conf = [str(kerberos.conf_dir(settings))] if kerberos.on(settings) else []
-    return ":".join([*conf, jars.classpath("hdfs")])
 
 
 def _finish(hdfs: Hdfs, entry: Entry) -> str | None:

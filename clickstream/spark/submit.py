@@ -229,9 +229,7 @@ def _environment(settings: "Settings", reported: Path) -> dict[str, str]:
     }
     if on_loopback(settings.spark.master):
         env["SPARK_LOCAL_IP"] = LOOPBACK
-    if settings.hdfs.user:
-        env["HADOOP_USER_NAME"] = settings.hdfs.user
-    return env | kerberos.environment(settings)
+    return env | login.user_env(settings) | kerberos.environment(settings)
 
 
 def _follow(child: Child, reported: Path, watch: Watch) -> None:

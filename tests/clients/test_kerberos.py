@@ -93,8 +93,19 @@ def test_without_a_principal_nothing_is_said_or_asked(tmp_path, monkeypatch):
     assert not kerberos.on(plain)
     assert (kerberos.java_options(plain), kerberos.tools_env(plain)) == ((), {})
     assert kerberos.conf_dir(plain) is None
+    assert kerberos.class_path(plain, "a.jar:b.jar") == "a.jar:b.jar"
     monkeypatch.setenv("HADOOP_CONF_DIR", "/etc/hadoop")
     assert str(kerberos.conf_dir(plain)) == "/etc/hadoop"
+
+
+def test_a_java_client_without_a_login_is_the_user_of_the_cluster_that_is_configured(
+    tmp_path, told
+):
+    flags = {"hdfs.user": "etl", "hdfs.conf_dir": "/etc/hadoop"}
+    plain = config.load(home=tmp_path, flags=flags)
+    assert kerberos.tools_env(plain) == {"HADOOP_USER_NAME": "etl"}
+    assert kerberos.class_path(plain, "a.jar") == "/etc/hadoop:a.jar"
+    assert "HADOOP_USER_NAME" not in kerberos.tools_env(told(user="etl"))
 
 
 def test_each_client_is_told_where_its_files_are(told, files, monkeypatch):

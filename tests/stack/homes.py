@@ -162,7 +162,7 @@ def _as_a_process(settings: Settings) -> Iterator[None]:
 
 def stop_children(settings: Settings) -> None:
     """Stop every child of a home; the shared services are not among a fresh home's."""
-    services = {"kafka", "namenode", "datanode", "cassandra", "mariadb"}
+    services = {"kafka", "kdc", "namenode", "datanode", "cassandra", "mariadb"}
     names = [name for name in settings.files.children() if name not in services]
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda name: Child(settings.files, name).stop(5), names))

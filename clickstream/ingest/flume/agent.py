@@ -361,7 +361,7 @@ class Agent:
             f"-javaagent:{jars.jolokia()}={where},discoveryEnabled=false",
             f"-Dlog4j2.configurationFile={self.directory}/log4j2.xml",
             "-cp",
-            f"{self.directory}:{self._hadoop_conf()}{jars.classpath('flume')}",
+            f"{self.directory}:{kerberos.class_path(self._settings, jars.classpath('flume'))}",
             MAIN,
             *("--name", self.name, "--conf-file", str(self.directory / agent_config.CONF)),
             "--no-reload-conf",
@@ -371,13 +371,7 @@ class Agent:
         env = self._settings.child_env()
         if not self.server:
             env |= kafka_security.flume_environment(self._settings)
-        user = self._settings.hdfs.user
-        return env | {"HADOOP_USER_NAME": user} if user else env
-
-    def _hadoop_conf(self) -> str:
-        """A cluster's own client configuration, where there is one."""
-        directory = kerberos.conf_dir(self._settings)
-        return f"{directory}:" if directory else ""
+        return env | kerberos.user_env(self._settings)
 
 
 def _bean(object_name: str, counters: dict[str, Any]) -> Bean:
