@@ -1,5 +1,6 @@
 """The master dataset in HDFS: its days, its closed files, and the files that are still open."""
 
+import posixpath
 import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
@@ -50,15 +51,22 @@ def closed_files(
     return sorted(files)
 
 
-def readable(hdfs: Hdfs, root: str, days: Iterable[str], server: str = "") -> list[Entry]:
-    """The closed files of these days (of one server, or of all), whose lines can be read."""
-    found: list[Entry] = []
+class Found(NamedTuple):
+    """The closed files, and the paths that HDFS says are open."""
+
+    closed: list[Entry]
+    opened: set[str]
+
+
+def found(hdfs: Hdfs, root: str, days: Iterable[str], server: str = "") -> Found:
+    """The files of these days, of one server or of all."""
+    files, opened = [], set[str]()
     for day in days:
         partition = f"{root}/dt={day}"
-        opened = frozenset(hdfs.open_files(partition))
+        opened |= {*hdfs.open_files(partition)}
         below = f"{partition}/server={server}" if server else partition
-        found += closed(hdfs.walk(below), opened)
-    return found
+        files += closed(hdfs.walk(below), opened)
+    return Found(files, opened)
 
 
 def volume(files: Sequence[File]) -> DayVolume:
@@ -81,14 +89,17 @@ def closed_by_day(root: str, files: Iterable[Stored]) -> dict[str, list[tuple[st
 
 def is_closed(file: Stored) -> bool:
     """True for a file with something in it that nobody writes."""
-    hidden = file.path.rpartition("/")[2].startswith(_HIDDEN)
-    return file.size > 0 and not hidden and not file.open
+    return file.size > 0 and not is_hidden(file.path) and not file.open
 
 
 def is_open(file: Stored) -> bool:
     """True for a file that is being written, or was left so."""
-    name = file.path.rpartition("/")[2]
-    return file.open or (name.startswith(PREFIX) and name.endswith(SUFFIX))
+    return file.open or _is_collectors(file.path)
+
+
+def is_hidden(path: str) -> bool:
+    """True for a name that no job reads, as that of a file which the collector writes."""
+    return posixpath.basename(path).startswith(_HIDDEN)
 
 
 def in_use(hdfs: Hdfs, settings: Settings) -> list[Entry]:
@@ -100,7 +111,9 @@ def among(hdfs: Hdfs, settings: Settings, entries: Sequence[Entry]) -> list[Entr
     """The entries that are in use."""
     opened = {path for root in _roots(settings) for path in hdfs.open_files(root)}
     return [
-        entry for entry in entries if _hidden(entry) or (is_stuck(entry) and entry.path in opened)
+        entry
+        for entry in entries
+        if _is_collectors(entry.path) or (is_stuck(entry) and entry.path in opened)
     ]
 
 
@@ -110,7 +123,7 @@ def is_stuck(entry: Entry) -> bool:
 
 
 def _closed(entry: Entry) -> bool:
-    return not entry.is_dir and entry.size > 0 and not entry.name.startswith(_HIDDEN)
+    return not entry.is_dir and entry.size > 0 and not is_hidden(entry.path)
 
 
 def _file(day: str, server: str, entry: Entry) -> File:
@@ -121,5 +134,6 @@ def _roots(settings: Settings) -> tuple[str, str]:
     return settings.hdfs.master, settings.hdfs.quarantine
 
 
-def _hidden(entry: Entry) -> bool:
-    return entry.name.startswith(PREFIX) and entry.name.endswith(SUFFIX)
+def _is_collectors(path: str) -> bool:
+    name = posixpath.basename(path)
+    return name.startswith(PREFIX) and name.endswith(SUFFIX)

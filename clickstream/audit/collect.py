@@ -288,8 +288,10 @@ def _plan(
     ]
     days = scope.days or [""]
     return {
-        "master": stored_lines.directories(root, settings.hdfs.master, files.master),
-        "quarantine": stored_lines.directories(root, settings.hdfs.quarantine, files.quarantine),
+        "master": stored_lines.source(root, settings.hdfs.master, files.master, files.in_use),
+        "quarantine": stored_lines.source(
+            root, settings.hdfs.quarantine, files.quarantine, files.in_use
+        ),
         "kafka": {
             "topic": settings.kafka.topic,
             "starts": {part: first for part, (first, _) in offsets.items()},

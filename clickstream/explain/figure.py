@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from clickstream import master
 from clickstream.clients import endpoints
-from clickstream.clients.hdfs import Entry, Hdfs
+from clickstream.clients.hdfs import Hdfs
 from clickstream.config import Settings
 from clickstream.console.escape import excerpt, show_bytes
 from clickstream.days import DAY_SECONDS
@@ -166,10 +166,10 @@ def _by_server(settings: Settings, asked: Asked, question: Question) -> Iterator
 def _lines(settings: Settings, figure: Figure, number: int, watch: Watch) -> Lines:
     values = _values(settings, figure)
     files = _files(settings, figure.asked, values)
-    if not files:
+    if not files.closed:
         return Lines(0, 0, [])
-    size = sum(entry.size for entry in files)
-    source = stored_lines.directories(endpoints.hdfs_url(settings), settings.hdfs.master, files)
+    size = sum(entry.size for entry in files.closed)
+    source = stored_lines.source(endpoints.hdfs_url(settings), settings.hdfs.master, *files)
     plan = {"master": source, "bytes": size, "values": values, "lines": number}
     job = submit.Job(NAME, MODULE, plan, java_options=submit.options_for(size))
     found = submit.submit(settings, job, watch)
@@ -208,11 +208,11 @@ def _as_stored(settings: Settings, figure: Figure) -> str:
     return next(name for name in found if show_bytes(name) == asked.category)
 
 
-def _files(settings: Settings, asked: Asked, values: dict[str, Any]) -> list[Entry]:
+def _files(settings: Settings, asked: Asked, values: dict[str, Any]) -> master.Found:
     """The closed files in which the lines may stand: a window's in any day a zone may print."""
     hdfs, root = Hdfs.connect(settings), settings.hdfs.master
     first = last = str(asked.date)
     if "first" in values:
         first, last = day_of(values["first"] - DAY_SECONDS), day_of(values["last"] + DAY_SECONDS)
     days = [day for day in master.days(hdfs, root) if first <= day <= last]
-    return master.readable(hdfs, root, days, "" if asked.server == ALL else asked.server)
+    return master.found(hdfs, root, days, "" if asked.server == ALL else asked.server)

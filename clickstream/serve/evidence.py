@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from clickstream import alerts, master
 from clickstream.alerts import DDOS, HEALTH, Alert
 from clickstream.clients import endpoints
-from clickstream.clients.hdfs import Entry, Hdfs
+from clickstream.clients.hdfs import Hdfs
 from clickstream.config import Settings
 from clickstream.console.escape import show_bytes
 from clickstream.days import DAY_SECONDS
@@ -57,7 +57,7 @@ def collect(settings: Settings, alert: Alert, top: int, watch: Watch = lambda _:
         "healthy": ",".join(settings.speed.healthy_statuses),
         "top": top,
     }
-    rows = _submit(settings, files, values, watch) if files else []
+    rows = _submit(settings, files, values, watch) if files.closed else []
     lines = sum(row["n"] for row in rows if not row["field"])
     if not lines:
         raise NoData(f"the master dataset has no closed file with a line of {show_bytes(alert.id)}")
@@ -73,18 +73,18 @@ def _shown(rows: Rows, fields: tuple[str, ...]) -> Rows:
     ]
 
 
-def _files(settings: Settings, alert: Alert, first: int) -> list[Entry]:
+def _files(settings: Settings, alert: Alert, first: int) -> master.Found:
     """The closed files in which a line of the alert may stand: days are as printed, in any zone."""
     hdfs, root = Hdfs.connect(settings), settings.hdfs.master
     server = alert.key if alert.kind == HEALTH else ""
     ends = {day_of(first - DAY_SECONDS), day_of(alert.last + DAY_SECONDS)}
     days = [day for day in master.days(hdfs, root) if min(ends) <= day <= max(ends)]
-    return master.readable(hdfs, root, days, server)
+    return master.found(hdfs, root, days, server)
 
 
-def _submit(settings: Settings, files: list[Entry], values: dict[str, Any], watch: Watch) -> Rows:
-    size = sum(entry.size for entry in files)
-    source = stored_lines.directories(endpoints.hdfs_url(settings), settings.hdfs.master, files)
+def _submit(settings: Settings, files: master.Found, values: dict[str, Any], watch: Watch) -> Rows:
+    size = sum(entry.size for entry in files.closed)
+    source = stored_lines.source(endpoints.hdfs_url(settings), settings.hdfs.master, *files)
     plan = {"master": source, "bytes": size, "values": values}
     job = submit.Job(NAME, MODULE, plan, java_options=submit.options_for(size))
     rows: Rows = submit.submit(settings, job, watch)["rows"]

@@ -1,9 +1,10 @@
 """The stored lines, as the Spark jobs of the audit and of the rebuild read them."""
 
 import posixpath
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from clickstream import weblog
+from clickstream import master, weblog
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -23,10 +24,18 @@ def stamp(head: str) -> str:
     return rf"split({head}, '[:\t]')"
 
 
-def directories(root: str, path: str, entries: "list[Entry]") -> dict[str, Any]:
-    """The part of a job's plan that names a directory in HDFS: those below it with closed files."""
-    paths = sorted({posixpath.dirname(entry.path) for entry in entries})
-    return {"root": root + path, "directories": [root + each for each in paths]}
+def source(
+    root: str, path: str, closed: "Iterable[Entry]", opened: Iterable[str] = ()
+) -> dict[str, Any]:
+    """The part of a job's plan that says what to read below a directory in HDFS: closed files.
+
+    By their directories, of which there are fewer, each read whole: but for those with a file of
+    `opened` that has its final name, which a job would fail at.
+    """
+    stuck = {posixpath.dirname(file) for file in opened if not master.is_hidden(file)}
+    parents = ((file.path, posixpath.dirname(file.path)) for file in closed)
+    paths = sorted({file if parent in stuck else parent for file, parent in parents})
+    return {"root": root + path, "paths": [root + each for each in paths]}
 
 
 def configure(session: "SparkSession", tasks: int) -> None:
@@ -41,14 +50,14 @@ def configure(session: "SparkSession", tasks: int) -> None:
 
 
 def text(session: "SparkSession", source: dict[str, Any]) -> "DataFrame":
-    """The lines of the closed files of `directories`: value, dt (NULL in the quarantine), server.
+    """The lines of a `source`: value, dt (NULL in the quarantine), server.
 
     `value` holds a line's bytes as they are, whatever they are. A lone CR ends no line.
     """
-    if not source["directories"]:
+    if not source["paths"]:
         return nothing(session, f"value STRING, {PARTITIONS}")
     reader = session.read.option("lineSep", "\n").option("basePath", source["root"])
-    lines = reader.text(source["directories"])
+    lines = reader.text(source["paths"])
     dt = "dt" if "dt" in lines.columns else "CAST(NULL AS STRING) AS dt"
     return lines.selectExpr("value", dt, "server")
 

@@ -40,7 +40,7 @@ def rebuild(settings: Settings, day: str, watch: Watch = lambda _: None) -> dict
     _refuse_pruned(settings, days_around(day))
     entries = _closed(settings, days_around(day))
     size = sum(entry.size for entry in entries)
-    source = stored_lines.directories(endpoints.hdfs_url(settings), settings.hdfs.master, entries)
+    source = stored_lines.source(endpoints.hdfs_url(settings), settings.hdfs.master, entries)
     plan = {"day": day, "master": source, "bytes": size}
     job = submit.Job(control.REBUILD, MODULE, plan, java_options=submit.options_for(size))
     return submit.submit(settings, job, watch)

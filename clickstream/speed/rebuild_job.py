@@ -92,7 +92,7 @@ def check_line_counts(session: "SparkSession", settings: Settings) -> None:
 def lines(session: "SparkSession", source: Mapping[str, Any]) -> None:
     """Have the lines of the closed files as a view `lines`, with what the stamp says."""
     reader = session.read.option("lineSep", "\n")
-    reader.text(source["directories"]).selectExpr(
+    reader.text(source["paths"]).selectExpr(
         "CAST(value AS BINARY) AS value", "_metadata.file_modification_time AS timestamp"
     ).createOrReplaceTempView("master")
     stamp = stored_lines.stamp("substring_index(decode(value, 'ISO-8859-1'), '\\t', 3)")

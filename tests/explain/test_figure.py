@@ -175,7 +175,7 @@ def test_the_lines_are_asked_by_the_bytes_of_the_category(
     values = jobs[0].plan["values"]
     assert values["category"] == "/caf\xe9"
     assert values["last"] - values["first"] == 299
-    assert jobs[0].plan["master"]["directories"] == [
+    assert jobs[0].plan["master"]["paths"] == [
         f"hdfs://h:1{root}/dt={day}/server=a" for day in ("2015-05-17", DAY)
     ]
 

@@ -112,8 +112,8 @@ def _plan(
     root = endpoints.hdfs_url(settings)
     valid, rejects = master.closed(valid), master.closed(rejects)
     return {
-        "master": stored_lines.directories(root, settings.hdfs.master, valid),
-        "quarantine": stored_lines.directories(root, settings.hdfs.quarantine, rejects),
+        "master": stored_lines.source(root, settings.hdfs.master, valid),
+        "quarantine": stored_lines.source(root, settings.hdfs.quarantine, rejects),
         "bytes": sum(entry.size for entry in valid + rejects),
         "ledger": str(settings.files.ledger_successor),
         "servers": list(servers),
