@@ -13,6 +13,8 @@ import pytest
 
 from clickstream import config
 from clickstream.batch import run as batch
+from clickstream.runtime.process import wait_until
+from clickstream.spark import events
 from tests.stack.test_batch_layer import (  # noqa: F401 (fixtures)
     DAYS,
     LATE,
@@ -58,14 +60,18 @@ def test_a_driver_killed_between_two_days_leaves_whole_days(master, views):  # n
 @pytest.mark.campaign("a second moment of a killed driver")
 def test_a_jvm_killed_while_it_counts_is_reported_and_the_rows_stand(master, views, computed):  # noqa: F811
     put(master, LATE_PATH, late_line())
+    reported = master.files.driver_events("batch")
     command = subprocess.Popen(RUN, env=master.child_env(), stderr=subprocess.PIPE, text=True)
-    lines = iter(command.stderr)
-    next(line for line in lines if line.startswith("counting"))
+
+    def counts() -> bool:
+        return any(each.get("stage", "").startswith("counting") for each in events.read(reported))
+
+    wait_until(counts, 120, "the count")
     state = json.loads(master.files.state("batch").read_text())
     os.killpg(state["pid"], signal.SIGKILL)
-    rest = "".join(lines)
-    assert (command.wait(60), len(errors(rest))) == (1, 1), rest
-    assert str(master.files.log("batch")) in rest
+    printed = command.communicate(timeout=60)[1]
+    assert (command.returncode, len(errors(printed))) == (1, 1), printed
+    assert str(master.files.log("batch")) in printed
     assert figures(views) == computed
     assert states(master) == dict.fromkeys(DAYS, "fresh") | {"2015-05-19": "dirty"}
 

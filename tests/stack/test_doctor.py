@@ -16,6 +16,7 @@ from clickstream.views.realtime import ring
 
 PARTS = ("kafka", "hdfs", "cassandra", "database")
 PATIENT_S = 60
+DATABASE_URL = "CLICKSTREAM_DATABASE__URL"
 
 
 def examined(settings: Settings, **flags: str) -> dict[str, dict[str, str]]:
@@ -74,7 +75,8 @@ def keyspace(fresh: Settings) -> Iterator[None]:
 
 
 @pytest.mark.campaign("each misfit is a unit over what a service has told")
-def test_misfits_are_named(fresh, keyspace):
+def test_misfits_are_named(fresh, keyspace, monkeypatch):
+    monkeypatch.setenv(DATABASE_URL, _url(fresh, charset="latin1"))
     small = {"max.message.bytes": "1000000", "retention.bytes": "1000000"}
     make_topic(fresh, **small, **{"cleanup.policy": "compact", "min.insync.replicas": "2"})
     Hdfs.connect(fresh).write(f"{fresh.hdfs.master}/_ledger.x", [b"x"])
@@ -85,7 +87,6 @@ def test_misfits_are_named(fresh, keyspace):
         "flume__block_mb": "100000",
         "cassandra__replication_factor": "1",
         "cassandra__ttl_days": "6000",
-        "database__url": f"{_url(fresh)}?charset=latin1",
         "spark__master": "spark://127.0.0.1:1",
     }
     found = examined(fresh, **wrong)
@@ -110,7 +111,7 @@ def test_misfits_are_named(fresh, keyspace):
 
 
 @pytest.mark.campaign("each misfit is a unit over what a service has told")
-def test_services_that_are_not_there_or_say_nothing(fresh):
+def test_services_that_are_not_there_or_say_nothing(fresh, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         away = {
@@ -119,8 +120,9 @@ def test_services_that_are_not_there_or_say_nothing(fresh):
             "cassandra__datacenter": "elsewhere",
             "cassandra__hosts": '["127.0.0.1"]',
             "cassandra__port": str(endpoints.cassandra(fresh).port),
-            "database__url": f"mysql+pymysql://u:s3cret@127.0.0.1:{port}/x?read_timeout=1",
         }
+        url = f"mysql+pymysql://u:s3cret@127.0.0.1:{port}/x?read_timeout=1"
+        monkeypatch.setenv(DATABASE_URL, url)
         found = examined(fresh, **away)
     assert [*found["kafka"].values()] == [PROBLEM]
     assert [*found["hdfs"].values()].count(PROBLEM) == 1
@@ -129,5 +131,6 @@ def test_services_that_are_not_there_or_say_nothing(fresh):
     assert "s3cret" not in str(found)
 
 
-def _url(settings: Settings) -> str:
-    return endpoints.database_url(settings).render_as_string(hide_password=False)
+def _url(settings: Settings, **options: str) -> str:
+    url = endpoints.database_url(settings).update_query_dict(options)
+    return url.render_as_string(hide_password=False)
