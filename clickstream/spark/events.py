@@ -19,8 +19,26 @@ from clickstream.runtime.process import Child
 VARIABLE = "CLICKSTREAM_EVENTS"
 """The environment variable that names a driver's file of events."""
 
-DISK_FULL = "No space left on device"
-MORE_ROOM = 'make room in the home, or give Spark another disk: spark.conf."spark.local.dir"'
+WHICH_BLOCKS = "are all DataNodes up? fsck of HDFS tells which blocks are lost"
+KNOWN: tuple[tuple[str, str, str], ...] = (
+    (
+        r".*No space left on device.*",
+        "{}",
+        'make room in the home, or give Spark another disk: spark.conf."spark.local.dir"',
+    ),
+    (
+        r"BlockMissingException: Could not obtain block: \S+ file=(\S+)",
+        "no DataNode gives a block of {}",
+        WHICH_BLOCKS,
+    ),
+    (r"ChecksumException: Checksum error: (\S+)", "a block of {} is damaged", WHICH_BLOCKS),
+    (
+        r"(?:\[PATH_NOT_FOUND\] Path|FileNotFoundException: File) does not exist: (\S+?)\.?(?: |$)",
+        "{} is gone, which was there when the files were listed",
+        "was it pruned meanwhile? run it again",
+    ),
+)
+"""Of the reasons of Spark and Hadoop: what each means for us, and what to do."""
 JVM_EXITED = "Spark's JVM has exited"
 
 Event = dict[str, Any]
@@ -54,8 +72,8 @@ def outcome(work: Callable[[], dict[str, Any] | None]) -> Event:
         return {"failed": error.message, "hint": error.hint, "cause": str(error.__cause__ or "")}
     except Exception as error:
         traceback.print_exc()
-        why = JVM_EXITED if _lost_jvm(error) else reason(error)
-        return {"failed": why, "hint": MORE_ROOM if DISK_FULL in why else "", "cause": ""}
+        why, hint = (JVM_EXITED, "") if _lost_jvm(error) else meant(reason(error))
+        return {"failed": why, "hint": hint, "cause": ""}
 
 
 def result(driver: Child, events: list[Event]) -> dict[str, Any]:
@@ -84,6 +102,14 @@ def reason(error: BaseException) -> str:
     called = _CALLED.search(str(error)) if causes else None
     address = f"the call to {called[1]} failed: " if called else ""
     return f"{address}{cause}" if cause else type(error).__name__
+
+
+def meant(why: str) -> tuple[str, str]:
+    """A reason in our words where it is KNOWN, else as it is; and what to do, "" where unknown."""
+    for pattern, message, hint in KNOWN:
+        if found := re.search(pattern, why):
+            return message.format(found[found.lastindex or 0]), hint
+    return why, ""
 
 
 def _first(lines: list[str]) -> str:

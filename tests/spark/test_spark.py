@@ -117,6 +117,42 @@ def test_the_reason_is_the_last_cause(error, reason):
     assert events.reason(ValueError(error)) == reason
 
 
+@pytest.mark.parametrize(
+    ("why", "message"),
+    [
+        (
+            "org.apache.hadoop.hdfs.BlockMissingException: Could not obtain block: BP-1:"
+            "blk_3_4 file=/m/dt=1/part.2 No live nodes contain current block Dead nodes:",
+            "no DataNode gives a block of /m/dt=1/part.2",
+        ),
+        (
+            "org.apache.hadoop.fs.ChecksumException: Checksum error: /m/part.1 at 0 exp: 1 got: 2",
+            "a block of /m/part.1 is damaged",
+        ),
+        (
+            "[PATH_NOT_FOUND] Path does not exist: hdfs://h:1/m/part.9. SQLSTATE: 42K03",
+            "hdfs://h:1/m/part.9 is gone, which was there when the files were listed",
+        ),
+        (
+            "java.io.FileNotFoundException: File does not exist: /m/part.9",
+            "/m/part.9 is gone, which was there when the files were listed",
+        ),
+        (
+            "java.io.IOException: No space left on device",
+            "java.io.IOException: No space left on device",
+        ),
+    ],
+)
+def test_a_known_reason_says_what_it_means_and_what_to_do(why, message):
+    told, hint = events.meant(why)
+    assert told == message
+    assert hint
+
+
+def test_an_unknown_reason_stands_as_it_is():
+    assert events.meant("java.lang.E: no {}") == ("java.lang.E: no {}", "")
+
+
 @pytest.fixture
 def notes(tmp_path, monkeypatch):
     monkeypatch.setenv(events.VARIABLE, str(tmp_path / "notes"))
