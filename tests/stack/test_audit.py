@@ -17,11 +17,13 @@ from clickstream import config, master
 from clickstream.audit import collect as audits
 from clickstream.batch import run as batch
 from clickstream.clients import endpoints, kafka
-from clickstream.clients.hdfs import Hdfs
+from clickstream.clients.hdfs import Entry, Hdfs
 from clickstream.config import Settings
 from clickstream.days import DaySelection
 from clickstream.errors import NoData, UsageError
 from clickstream.rows import ALL
+from clickstream.spark import stored_lines
+from tests.stack import in_process
 from tests.stack.homes import SHARED, fresh_home, runner
 from tests.stack.stores import identity, offsets, well_formed
 from tests.truth import Truth
@@ -426,3 +428,21 @@ def test_without_a_ledger(fresh, run):
     failed = run("audit", code=1)
     assert "there is no ledger" in failed.stderr
     assert "ingest ledger rebuild" in failed.stderr
+
+
+def test_a_file_left_open_under_its_final_name_is_not_read_beside_closed_ones(tmp_path):
+    files = ("server=a/part.1", "server=a/part.2", "server=b/part.1", "server=b/part.2")
+    for name in files:
+        path = tmp_path / "dt=2015-05-18" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{name}\n")
+    root = str(tmp_path)
+    found = [Entry(f"{root}/dt=2015-05-18/{name}", name[-6:], 1, False, 0) for name in files]
+    opened = [found[0].path]
+    source = stored_lines.source("file:", root, master.closed(found, opened), opened)
+    session = in_process.session()
+    stored_lines.configure(session, 1)
+    rows = stored_lines.text(session, source).collect()
+    assert {tuple(row) for row in rows} == {
+        (name, "2015-05-18", name[len("server=")]) for name in files[1:]
+    }
