@@ -39,16 +39,22 @@ def closed(entries: Iterable[Entry], opened: Collection[str] = ()) -> list[Entry
     return [entry for entry in entries if _closed(entry) and entry.path not in opened]
 
 
-def closed_files(
-    hdfs: Hdfs, root: str, day: str, opened: Collection[str] = frozenset()
-) -> list[File]:
-    """A day's closed files, in order; `opened` as in `closed`."""
-    files = []
-    for server in hdfs.list(f"{root}/dt={day}"):
-        if server.is_dir and _SERVER.match(server.name):
-            found = closed(hdfs.list(server.path), opened)
-            files += [_file(day, server.name, entry) for entry in found]
-    return sorted(files)
+def closed_files(hdfs: Hdfs, root: str, days: Iterable[str]) -> dict[str, list[File]]:
+    """Of each day its closed files, in order; without the days that have none."""
+    listed = {
+        day: [
+            entry
+            for server in hdfs.list(f"{root}/dt={day}")
+            if server.is_dir and _SERVER.match(server.name)
+            for entry in hdfs.list(server.path)
+        ]
+        for day in days
+    }
+    opened = frozenset(hdfs.open_files(root))  # asked last: a file may get its final name open
+    files = {day: closed(entries, opened) for day, entries in listed.items()}
+    return {
+        day: sorted(_file(root, each) for each in found) for day, found in files.items() if found
+    }
 
 
 class Found(NamedTuple):
@@ -63,9 +69,9 @@ def found(hdfs: Hdfs, root: str, days: Iterable[str], server: str = "") -> Found
     files, opened = [], set[str]()
     for day in days:
         partition = f"{root}/dt={day}"
-        opened |= {*hdfs.open_files(partition)}
-        below = f"{partition}/server={server}" if server else partition
-        files += closed(hdfs.walk(below), opened)
+        entries = [*hdfs.walk(f"{partition}/server={server}" if server else partition)]
+        opened |= {*hdfs.open_files(partition)}  # asked last, as above
+        files += closed(entries, opened)
     return Found(files, opened)
 
 
@@ -126,8 +132,8 @@ def _closed(entry: Entry) -> bool:
     return not entry.is_dir and entry.size > 0 and not is_hidden(entry.path)
 
 
-def _file(day: str, server: str, entry: Entry) -> File:
-    return File(f"dt={day}/{server}/{entry.name}", entry.size, entry.modified_ms)
+def _file(root: str, entry: Entry) -> File:
+    return File(entry.path.removeprefix(f"{root}/"), entry.size, entry.modified_ms)
 
 
 def _roots(settings: Settings) -> tuple[str, str]:

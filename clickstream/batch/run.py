@@ -168,10 +168,7 @@ def _stale(settings: Settings, manifests: Manifests, inputs: dict[str, DayInputs
 def _listed(settings: Settings, choose: Callable[[list[str]], list[str]]) -> Manifests:
     """The closed files of the chosen days, without days that have none."""
     hdfs, root = Hdfs.connect(settings), settings.hdfs.master
-    opened = frozenset(hdfs.open_files(root))
-    days = choose(master.days(hdfs, root))
-    files = {day: master.closed_files(hdfs, root, day, opened) for day in days}
-    return {day: closed for day, closed in files.items() if closed}
+    return master.closed_files(hdfs, root, choose(master.days(hdfs, root)))
 
 
 def _volumes(settings: Settings) -> dict[str, DayVolume]:

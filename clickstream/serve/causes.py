@@ -109,8 +109,8 @@ def _changed(settings: "Settings", batch: "BatchViews", days: list[str]) -> set[
     read = {tuple(file) for each in batch.inputs(days).values() for file in each.files}
     closed = [
         file.path
-        for day in days
-        for file in master.closed_files(hdfs, settings.hdfs.master, day)
+        for files in master.closed_files(hdfs, settings.hdfs.master, days).values()
+        for file in files
         if tuple(file) not in read
     ]
     paths = [*closed, *(entry.path for entry in master.in_use(hdfs, settings))]

@@ -11,13 +11,11 @@ import pytest
 from clickstream import config
 from clickstream.batch import run, view_rows
 from clickstream.batch.view_rows import CATEGORIES, TRAFFIC, VISITORS
-from clickstream.clients.hdfs import Entry, Hdfs
 from clickstream.clocks import DayVolume
 from clickstream.days import DaySelection
 from clickstream.errors import ClickstreamError, NoData, UsageError
-from clickstream.master import File, closed_files, days
+from clickstream.master import File
 from clickstream.views.batch import DayInputs
-from tests.hdfs_in_memory import HdfsInMemory
 
 TODAY = datetime.date(2015, 5, 20)
 PRESENT = ["2015-05-17", "2015-05-18", "2015-05-19", "9999-12-31"]
@@ -84,42 +82,6 @@ def test_yesterday_goes_by_utc_and_says_so():
         == DaySelection(only="latest").yesterday_hint(TODAY)
         == ""
     )
-
-
-class Tree:
-    """A file system of names: a directory is a dict, a file its size."""
-
-    def __init__(self, tree):
-        self.tree = tree
-
-    def list(self, path):
-        node = self.tree
-        for part in path.strip("/").split("/"):
-            node = node.get(part, {})
-        return [_entry(path, name, node[name]) for name in sorted(node)]
-
-
-def _entry(path, name, node):
-    is_dir = isinstance(node, dict)
-    return Entry(f"{path}/{name}", name, 0 if is_dir else node, is_dir, 7)
-
-
-def test_only_closed_files_of_a_day_are_read():
-    servers = {
-        "server=b": {"part.2": 5, "part.10": 6, "_part.3.tmp": 9, ".part.4.crc": 1, "part.5": 0},
-        "server=a": {"part.1": 1, "deeper": {"part.1": 1}},
-        "stray": {"part.1": 1},
-        "part.1": 3,
-    }
-    tree = Tree({"master": {"dt=2015-05-18": servers, "dt=-": {}, "_tmp": {}, "dt=x": 1}})
-    assert days(tree, "/master") == ["2015-05-18"]
-    partition = "dt=2015-05-18/server"
-    assert closed_files(tree, "/master", "2015-05-18") == [
-        File(f"{partition}=a/part.1", 1, 7),
-        File(f"{partition}=b/part.10", 6, 7),
-        File(f"{partition}=b/part.2", 5, 7),
-    ]
-    assert closed_files(tree, "/master", "2015-05-19") == []
 
 
 def traffic(server, minute, status, n, seen=None):
@@ -269,17 +231,3 @@ def test_ctrl_c_ends_a_batch_that_runs_every_so_often(tmp_path):
     assert next(errors) == next(errors)
     child.send_signal(signal.SIGINT)
     assert child.wait(30) == 130
-
-
-def test_a_file_that_is_open_under_its_final_name_is_not_read(monkeypatch, tmp_path):
-    """A collector leaves it so where HDFS went away during its close; it may be unreadable."""
-    partition = "/master/dt=2015-05-18/server=weblog1"
-    hdfs = HdfsInMemory({f"{partition}/part.{n}": b"line" for n in (1, 2)})
-    hdfs.opened = (f"{partition}/part.2",)
-    monkeypatch.setattr(Hdfs, "connect", lambda _: hdfs)
-    listed = run._listed(config.load(home=tmp_path), lambda days: days)
-    assert [file.path for file in listed["2015-05-18"]] == [
-        f"{partition.removeprefix('/master/')}/part.1"
-    ]
-    hdfs.opened += (f"{partition}/part.1",)
-    assert run._listed(config.load(home=tmp_path), lambda days: days) == {}

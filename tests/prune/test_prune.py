@@ -78,8 +78,7 @@ def views(settings, hdfs):
     """The batch views of those days."""
     made_with = view_rows.made_with(settings)
     with BatchViews.connect(settings) as views:
-        for day in OLD + KEPT:
-            manifest = closed_files(hdfs, "/master", day)
+        for day, manifest in closed_files(hdfs, "/master", OLD + KEPT).items():
             views.replace_day(day, day_rows(day, ["/x"], manifest=manifest, made_with=made_with))
         views.publish_line_counts([LineCount("weblog1", FILE, day, 1) for day in OLD + KEPT])
         yield views

@@ -77,8 +77,7 @@ def views(master) -> Iterator[BatchViews]:
 def computed(master, views) -> dict[str, list]:
     """What the views hold once a run without Spark has put some rows of each day there."""
     hdfs, made_with = Hdfs.connect(master), view_rows.made_with(master)
-    for day in DAYS:
-        manifest = closed_files(hdfs, master.hdfs.master, day)
+    for day, manifest in closed_files(hdfs, master.hdfs.master, DAYS).items():
         rows = day_rows(day, ["/x"], manifest=manifest, made_with=made_with)
         views.replace_day(day, rows)
     return figures(views)
@@ -215,9 +214,8 @@ def test_stores_that_are_down(master, views, computed, monkeypatch):
 
 
 def test_a_file_that_vanishes_is_reported(master, views, computed, monkeypatch):
-    whole = batch.master.closed_files
     gone = batch.master.File("dt=2015-05-18/server=weblog1/part.9", 1, 1)
-    monkeypatch.setattr(batch.master, "closed_files", lambda *a: [*whole(*a), gone])
+    monkeypatch.setattr(batch.master, "closed_files", lambda *_: {"2015-05-18": [gone]})
     with pytest.raises((BadInput, ServiceFailed), match=r"part\.9"):
         batch.run(master, DaySelection(only="2015-05-18"))
     assert figures(views) == computed
