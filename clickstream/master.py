@@ -53,18 +53,20 @@ def closed_files(hdfs: Hdfs, root: str, days: Iterable[str]) -> dict[str, list[F
     opened = frozenset(hdfs.open_files(root))  # asked last: a file may get its final name open
     files = {day: closed(entries, opened) for day, entries in listed.items()}
     return {
-        day: sorted(_file(root, each) for each in found) for day, found in files.items() if found
+        day: sorted(_file(root, entry) for entry in entries)
+        for day, entries in files.items()
+        if entries
     }
 
 
-class Found(NamedTuple):
+class Listing(NamedTuple):
     """The closed files, and the paths that HDFS says are open."""
 
     closed: list[Entry]
     opened: set[str]
 
 
-def found(hdfs: Hdfs, root: str, days: Iterable[str], server: str = "") -> Found:
+def listing(hdfs: Hdfs, root: str, days: Iterable[str], server: str = "") -> Listing:
     """The files of these days, of one server or of all."""
     files, opened = [], set[str]()
     for day in days:
@@ -72,7 +74,7 @@ def found(hdfs: Hdfs, root: str, days: Iterable[str], server: str = "") -> Found
         entries = [*hdfs.walk(f"{partition}/server={server}" if server else partition)]
         opened |= {*hdfs.open_files(partition)}  # asked last, as above
         files += closed(entries, opened)
-    return Found(files, opened)
+    return Listing(files, opened)
 
 
 def volume(files: Sequence[File]) -> DayVolume:

@@ -59,7 +59,7 @@ def test_a_file_that_gets_its_final_name_open_while_files_are_listed_is_not_clos
         return hdfs
 
     assert master.closed_files(renaming(), "/m", ["2015-05-18"]) == {}
-    assert master.found(renaming(), "/m", ["2015-05-18"]).closed == []
+    assert master.listing(renaming(), "/m", ["2015-05-18"]).closed == []
 
 
 def test_lines_are_read_of_closed_files_alone_of_the_days_and_the_server_asked_for():
@@ -77,10 +77,10 @@ def test_lines_are_read_of_closed_files_alone_of_the_days_and_the_server_asked_f
     hdfs = HdfsInMemory(files | {"/m/dt=2015-05-18/server=a/empty": b""})
     hdfs.opened = ("/m/dt=2015-05-18/server=a/part.2", "/m/dt=2015-05-18/server=a/_part.3.tmp")
     days = ["2015-05-18", "2015-05-19"]
-    found = master.found(hdfs, "/m", days)
+    found = master.listing(hdfs, "/m", days)
     of_a = {"/m/dt=2015-05-18/server=a/part.1", "/m/dt=2015-05-19/server=a/part.1"}
     assert {entry.path for entry in found.closed} == {*of_a, "/m/dt=2015-05-18/server=b/part.1"}
-    assert {entry.path for entry in master.found(hdfs, "/m", days, "a").closed} == of_a
+    assert {entry.path for entry in master.listing(hdfs, "/m", days, "a").closed} == of_a
     assert stored_lines.source("hdfs://h:1", "/m", *found) == {
         "root": "hdfs://h:1/m",
         "paths": [

@@ -208,11 +208,11 @@ def _as_stored(settings: Settings, figure: Figure) -> str:
     return next(name for name in found if show_bytes(name) == asked.category)
 
 
-def _files(settings: Settings, asked: Asked, values: dict[str, Any]) -> master.Found:
+def _files(settings: Settings, asked: Asked, values: dict[str, Any]) -> master.Listing:
     """The closed files in which the lines may stand: a window's in any day a zone may print."""
     hdfs, root = Hdfs.connect(settings), settings.hdfs.master
     first = last = str(asked.date)
     if "first" in values:
         first, last = day_of(values["first"] - DAY_SECONDS), day_of(values["last"] + DAY_SECONDS)
     days = [day for day in master.days(hdfs, root) if first <= day <= last]
-    return master.found(hdfs, root, days, "" if asked.server == ALL else asked.server)
+    return master.listing(hdfs, root, days, "" if asked.server == ALL else asked.server)

@@ -73,16 +73,18 @@ def _shown(rows: Rows, fields: tuple[str, ...]) -> Rows:
     ]
 
 
-def _files(settings: Settings, alert: Alert, first: int) -> master.Found:
+def _files(settings: Settings, alert: Alert, first: int) -> master.Listing:
     """The closed files in which a line of the alert may stand: days are as printed, in any zone."""
     hdfs, root = Hdfs.connect(settings), settings.hdfs.master
     server = alert.key if alert.kind == HEALTH else ""
     ends = {day_of(first - DAY_SECONDS), day_of(alert.last + DAY_SECONDS)}
     days = [day for day in master.days(hdfs, root) if min(ends) <= day <= max(ends)]
-    return master.found(hdfs, root, days, server)
+    return master.listing(hdfs, root, days, server)
 
 
-def _submit(settings: Settings, files: master.Found, values: dict[str, Any], watch: Watch) -> Rows:
+def _submit(
+    settings: Settings, files: master.Listing, values: dict[str, Any], watch: Watch
+) -> Rows:
     size = sum(entry.size for entry in files.closed)
     source = stored_lines.source(endpoints.hdfs_url(settings), settings.hdfs.master, *files)
     plan = {"master": source, "bytes": size, "values": values}
