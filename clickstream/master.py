@@ -3,8 +3,9 @@
 import posixpath
 import re
 from collections.abc import Collection, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from clickstream.clients import endpoints
 from clickstream.clients.hdfs import Entry, Hdfs, Stored
 from clickstream.clocks import DayVolume
 from clickstream.config import Settings
@@ -75,6 +76,27 @@ def listing(hdfs: Hdfs, root: str, days: Iterable[str], server: str = "") -> Lis
         opened |= {*hdfs.open_files(partition)}  # asked last, as above
         files += closed(entries, opened)
     return Listing(files, opened)
+
+
+def source(
+    settings: Settings, root: str, closed: Iterable[Entry], opened: Iterable[str] = ()
+) -> dict[str, Any]:
+    """What a job reads below a directory in HDFS, as its plan says it: closed files.
+
+    By their directories, of which there are fewer, each read whole: but for those with a file of
+    `opened` that has its final name, which a job would fail at.
+    """
+    url = endpoints.hdfs_url(settings)
+    stuck = {posixpath.dirname(path) for path in opened if not is_hidden(path)}
+    parents = ((file.path, posixpath.dirname(file.path)) for file in closed)
+    paths = sorted({path if parent in stuck else parent for path, parent in parents})
+    return {"root": url + root, "paths": [url + path for path in paths]}
+
+
+def plan(settings: Settings, closed: Sequence[Entry], opened: Iterable[str] = ()) -> dict[str, Any]:
+    """The part of a job's plan for these files of the master dataset: `master`, `bytes`."""
+    read = source(settings, settings.hdfs.master, closed, opened)
+    return {"master": read, "bytes": sum(entry.size for entry in closed)}
 
 
 def volume(files: Sequence[File]) -> DayVolume:

@@ -1,7 +1,6 @@
 """Which files of the master dataset are read."""
 
-from clickstream import master
-from clickstream.spark import stored_lines
+from clickstream import config, master
 from tests.hdfs_in_memory import HdfsInMemory
 
 DAY = "/m/dt=2015-05-18"
@@ -62,7 +61,7 @@ def test_a_file_that_gets_its_final_name_open_while_files_are_listed_is_not_clos
     assert master.listing(renaming(), "/m", ["2015-05-18"]).closed == []
 
 
-def test_lines_are_read_of_closed_files_alone_of_the_days_and_the_server_asked_for():
+def test_lines_are_read_of_closed_files_alone_of_the_days_and_the_server_asked_for(tmp_path):
     files = dict.fromkeys(
         (
             "/m/dt=2015-05-18/server=a/part.1",
@@ -81,7 +80,8 @@ def test_lines_are_read_of_closed_files_alone_of_the_days_and_the_server_asked_f
     of_a = {"/m/dt=2015-05-18/server=a/part.1", "/m/dt=2015-05-19/server=a/part.1"}
     assert {entry.path for entry in found.closed} == {*of_a, "/m/dt=2015-05-18/server=b/part.1"}
     assert {entry.path for entry in master.listing(hdfs, "/m", days, "a").closed} == of_a
-    assert stored_lines.source("hdfs://h:1", "/m", *found) == {
+    settings = config.load(home=tmp_path, flags={"hdfs.url": "hdfs://h:1"})
+    assert master.source(settings, "/m", *found) == {
         "root": "hdfs://h:1/m",
         "paths": [
             "hdfs://h:1/m/dt=2015-05-18/server=a/part.1",  # beside one that is stuck

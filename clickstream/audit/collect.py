@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from clickstream import master, pruned
 from clickstream.audit.reconcile import Audit, LedgerState, Log, Stores, compare
 from clickstream.batch.run import select
-from clickstream.clients import endpoints, kafka
+from clickstream.clients import kafka
 from clickstream.clients.hdfs import Entry, Hdfs
 from clickstream.clocks import DayVolume
 from clickstream.config import Settings
@@ -33,7 +33,7 @@ from clickstream.master import File
 from clickstream.pruned import Pruned
 from clickstream.rows import ALL
 from clickstream.runtime import jars
-from clickstream.spark import stored_lines, submit
+from clickstream.spark import submit
 from clickstream.spark.submit import Watch
 from clickstream.views.batch import BatchViews
 
@@ -280,7 +280,6 @@ def _plan(
     ledger: LedgerState,
 ) -> dict[str, Any]:
     """The plan of the Spark job, as JSON."""
-    root = endpoints.hdfs_url(settings)
     records = sum(end - first for first, end in offsets.values())
     drained = [
         {"server": server, "file": file, "offsets": lines}
@@ -288,9 +287,9 @@ def _plan(
     ]
     days = scope.days or [""]
     return {
-        "master": stored_lines.source(root, settings.hdfs.master, files.master, files.in_use),
-        "quarantine": stored_lines.source(
-            root, settings.hdfs.quarantine, files.quarantine, files.in_use
+        "master": master.source(settings, settings.hdfs.master, files.master, files.in_use),
+        "quarantine": master.source(
+            settings, settings.hdfs.quarantine, files.quarantine, files.in_use
         ),
         "kafka": {
             "topic": settings.kafka.topic,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SHARED_S = 3.0
 READ_ONCE = frozenset(
-    {"runs", "traffic", "last_minute"} | {"latest", "status", "printed_days", "minutes", "volumes"}
+    ("runs", "traffic", "last_minute", "latest", "status", "printed_days", "minutes", "volumes")
 )
 """The methods of either layer's views whose answers are shared."""
 

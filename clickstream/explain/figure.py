@@ -10,7 +10,6 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from clickstream import master
-from clickstream.clients import endpoints
 from clickstream.clients.hdfs import Hdfs
 from clickstream.config import Settings
 from clickstream.console.escape import excerpt, show_bytes
@@ -22,7 +21,7 @@ from clickstream.serve import reports, traffic
 from clickstream.serve.layers import Layers, connected
 from clickstream.serve.question import Answer, Question
 from clickstream.serve.when import second
-from clickstream.spark import stored_lines, submit
+from clickstream.spark import submit
 from clickstream.spark.submit import Watch
 from clickstream.views.batch import BatchViews
 from clickstream.views.realtime import RealTime
@@ -168,10 +167,8 @@ def _lines(settings: Settings, figure: Figure, number: int, watch: Watch) -> Lin
     files = _files(settings, figure.asked, values)
     if not files.closed:
         return Lines(0, 0, [])
-    size = sum(entry.size for entry in files.closed)
-    source = stored_lines.source(endpoints.hdfs_url(settings), settings.hdfs.master, *files)
-    plan = {"master": source, "bytes": size, "values": values, "lines": number}
-    job = submit.Job(NAME, MODULE, plan, java_options=submit.options_for(size))
+    plan = master.plan(settings, *files) | {"values": values, "lines": number}
+    job = submit.Job(NAME, MODULE, plan, java_options=submit.options_for(plan["bytes"]))
     found = submit.submit(settings, job, watch)
     rows = [
         {"id": row["id"], "line": excerpt(row["text"].encode("iso-8859-1"))}

@@ -4,14 +4,13 @@ from typing import Any, NamedTuple
 
 from clickstream import alerts, master
 from clickstream.alerts import DDOS, HEALTH, Alert
-from clickstream.clients import endpoints
 from clickstream.clients.hdfs import Hdfs
 from clickstream.config import Settings
 from clickstream.console.escape import show_bytes
 from clickstream.days import DAY_SECONDS
 from clickstream.errors import NoData
 from clickstream.rows import Rows
-from clickstream.spark import stored_lines, submit
+from clickstream.spark import submit
 from clickstream.spark.submit import Watch
 from clickstream.views.realtime import RealTime
 from clickstream.views.realtime.reader import day_of
@@ -85,9 +84,7 @@ def _files(settings: Settings, alert: Alert, first: int) -> master.Listing:
 def _submit(
     settings: Settings, files: master.Listing, values: dict[str, Any], watch: Watch
 ) -> Rows:
-    size = sum(entry.size for entry in files.closed)
-    source = stored_lines.source(endpoints.hdfs_url(settings), settings.hdfs.master, *files)
-    plan = {"master": source, "bytes": size, "values": values}
-    job = submit.Job(NAME, MODULE, plan, java_options=submit.options_for(size))
+    plan = master.plan(settings, *files) | {"values": values}
+    job = submit.Job(NAME, MODULE, plan, java_options=submit.options_for(plan["bytes"]))
     rows: Rows = submit.submit(settings, job, watch)["rows"]
     return rows

@@ -22,7 +22,7 @@ VARIABLE = "CLICKSTREAM_EVENTS"
 WHICH_BLOCKS = "are all DataNodes up? fsck of HDFS tells which blocks are lost"
 KNOWN: tuple[tuple[str, str, str], ...] = (
     (
-        r".*No space left on device.*",
+        r"(.*No space left on device.*)",
         "{}",
         'make room in the home, or give Spark another disk: spark.conf."spark.local.dir"',
     ),
@@ -108,7 +108,7 @@ def meant(why: str) -> tuple[str, str]:
     """A reason in our words where it is KNOWN, else as it is; and what to do, "" where unknown."""
     for pattern, message, hint in KNOWN:
         if found := re.search(pattern, why):
-            return message.format(found[found.lastindex or 0]), hint
+            return message.format(found[1]), hint
     return why, ""
 
 

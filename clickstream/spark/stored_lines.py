@@ -1,15 +1,11 @@
 """The stored lines, as the Spark jobs of the audit and of the rebuild read them."""
 
-import posixpath
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from clickstream import master, weblog
+from clickstream import weblog
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-
-    from clickstream.clients.hdfs import Entry
 
 ID = weblog.grouped(weblog.STORED_ID, ["server"]) + r"(?![^\t])"
 """The id that a stored line begins with; group 1 is the server."""
@@ -24,20 +20,6 @@ def stamp(head: str) -> str:
     return rf"split({head}, '[:\t]')"
 
 
-def source(
-    root: str, path: str, closed: "Iterable[Entry]", opened: Iterable[str] = ()
-) -> dict[str, Any]:
-    """The part of a job's plan that says what to read below a directory in HDFS: closed files.
-
-    By their directories, of which there are fewer, each read whole: but for those with a file of
-    `opened` that has its final name, which a job would fail at.
-    """
-    stuck = {posixpath.dirname(file) for file in opened if not master.is_hidden(file)}
-    parents = ((file.path, posixpath.dirname(file.path)) for file in closed)
-    paths = sorted({file if parent in stuck else parent for file, parent in parents})
-    return {"root": root + path, "paths": [root + each for each in paths]}
-
-
 def configure(session: "SparkSession", tasks: int) -> None:
     """Settings of a job that shuffles lines to so many tasks."""
     for key, value in {
@@ -50,7 +32,7 @@ def configure(session: "SparkSession", tasks: int) -> None:
 
 
 def text(session: "SparkSession", source: dict[str, Any]) -> "DataFrame":
-    """The lines of a `source`: value, dt (NULL in the quarantine), server.
+    """The lines of a `master.source`: value, dt (NULL in the quarantine), server.
 
     `value` holds a line's bytes as they are, whatever they are. A lone CR ends no line.
     """

@@ -9,11 +9,10 @@ import datetime
 from typing import Any
 
 from clickstream import master, pruned
-from clickstream.clients import endpoints
 from clickstream.clients.hdfs import Entry, Hdfs
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NoData
-from clickstream.spark import stored_lines, submit
+from clickstream.spark import submit
 from clickstream.spark.submit import Watch
 from clickstream.speed import compatibility, control
 from clickstream.views.realtime import RealTime
@@ -38,11 +37,9 @@ def rebuild(settings: Settings, day: str, watch: Watch = lambda _: None) -> dict
         compatibility.check_lines(settings, views)
     watch("listing the master dataset")
     _refuse_pruned(settings, days_around(day))
-    entries = _closed(settings, days_around(day))
-    size = sum(entry.size for entry in entries)
-    source = stored_lines.source(endpoints.hdfs_url(settings), settings.hdfs.master, entries)
-    plan = {"day": day, "master": source, "bytes": size}
-    job = submit.Job(control.REBUILD, MODULE, plan, java_options=submit.options_for(size))
+    plan = {"day": day} | master.plan(settings, _closed(settings, days_around(day)))
+    options = submit.options_for(plan["bytes"])
+    job = submit.Job(control.REBUILD, MODULE, plan, java_options=options)
     return submit.submit(settings, job, watch)
 
 

@@ -98,9 +98,7 @@ def test_without_a_principal_nothing_is_said_or_asked(tmp_path, monkeypatch):
     assert str(kerberos.conf_dir(plain)) == "/etc/hadoop"
 
 
-def test_a_java_client_without_a_login_is_the_user_of_the_cluster_that_is_configured(
-    tmp_path, told
-):
+def test_without_a_login_a_java_client_is_the_configured_user(tmp_path, told):
     flags = {"hdfs.user": "etl", "hdfs.conf_dir": "/etc/hadoop"}
     plain = config.load(home=tmp_path, flags=flags)
     assert kerberos.tools_env(plain) == {"HADOOP_USER_NAME": "etl"}

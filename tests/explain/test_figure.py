@@ -159,7 +159,7 @@ def test_the_lines_are_asked_by_the_bytes_of_the_category(
     root = settings.hdfs.master
     hdfs = HdfsInMemory({f"{root}/dt={day}/server=a/F.1": b"one line\n" for day in days})
     monkeypatch.setattr(figure.Hdfs, "connect", lambda _: hdfs)
-    monkeypatch.setattr(figure.endpoints, "hdfs_url", lambda _: "hdfs://h:1")
+    monkeypatch.setattr(figure.master.endpoints, "hdfs_url", lambda _: "hdfs://h:1")
     monkeypatch.setattr(figure, "_as_stored", lambda *_: "/caf\xe9")
 
     def submit(_: Settings, job: Any, __: Any) -> dict[str, Any]:

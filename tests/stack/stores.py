@@ -4,8 +4,10 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 
+from confluent_kafka import Producer
+
 from clickstream import master
-from clickstream.clients import kafka
+from clickstream.clients import endpoints, kafka
 from clickstream.clients.hdfs import Entry, Hdfs
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError
@@ -19,6 +21,12 @@ def identity(stamped: bytes) -> Id:
     """(server, file, offset) of a stamped line."""
     _, server, file, offset = stamped.split(b"\t", 1)[0].decode().split(":")
     return server, file, int(offset)
+
+
+def kafka_producer(settings: Settings, **options: int) -> Producer:
+    """A producer as Flume's is: a record that is sent again does not come behind a later one."""
+    own = {"bootstrap.servers": endpoints.kafka_bootstrap(settings), "enable.idempotence": True}
+    return Producer(own | options)
 
 
 def in_kafka(settings: Settings) -> list[Id]:

@@ -10,7 +10,7 @@ from functools import cache
 
 import pytest
 import sqlalchemy as sa
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from clickstream import config, master
@@ -25,7 +25,7 @@ from clickstream.rows import ALL
 from clickstream.spark import stored_lines
 from tests.stack import in_process
 from tests.stack.homes import SHARED, fresh_home, runner
-from tests.stack.stores import identity, offsets, well_formed
+from tests.stack.stores import identity, kafka_producer, offsets, well_formed
 from tests.truth import Truth
 
 OK = b'1.2.3.4 - - [18/May/2015:09:%02d:%02d +0200] "GET /a/%d HTTP/1.1" 200 12 "-" "%s"'
@@ -135,8 +135,7 @@ def with_topic(settings: Settings, topic: str, records: list[kafka.Record]) -> S
     origin = settings.origin
     other = config.load(origin.file, settings.home, origin.flags | {"kafka.topic": topic})
     kafka.ensure_topic(other)
-    own = {"bootstrap.servers": endpoints.kafka_bootstrap(settings), "enable.idempotence": True}
-    producer = Producer(own)
+    producer = kafka_producer(settings)
     for record in records:
         producer.produce(topic, record.value, partition=record.partition)
         producer.poll(0)
@@ -439,7 +438,8 @@ def test_a_file_left_open_under_its_final_name_is_not_read_beside_closed_ones(tm
     root = str(tmp_path)
     found = [Entry(f"{root}/dt=2015-05-18/{name}", name[-6:], 1, False, 0) for name in files]
     opened = [found[0].path]
-    source = stored_lines.source("file:", root, master.closed(found, opened), opened)
+    local = config.load(home=tmp_path / "home", flags={"hdfs.url": "file:"})
+    source = master.source(local, root, master.closed(found, opened), opened)
     session = in_process.session()
     stored_lines.configure(session, 1)
     rows = stored_lines.text(session, source).collect()

@@ -7,11 +7,11 @@ import random
 from collections import Counter
 
 import pytest
-from confluent_kafka import Producer
 
-from clickstream.clients import endpoints, kafka
+from clickstream.clients import kafka
 from clickstream.config import Settings
 from clickstream.views.realtime import RealTime
+from tests.stack.stores import kafka_producer
 from tests.stack.test_speed_layer import (
     BASE,
     EVERY,
@@ -108,8 +108,7 @@ def odd_records(chance: random.Random) -> list[bytes]:
 
 def produce_any(settings: Settings, values: list[bytes]) -> None:
     """Records of any size, over both partitions."""
-    own = {"bootstrap.servers": endpoints.kafka_bootstrap(settings), "enable.idempotence": True}
-    producer = Producer(own | {"message.max.bytes": 2 * 2**20})
+    producer = kafka_producer(settings, **{"message.max.bytes": 2 * 2**20})
     for number, value in enumerate(values):
         producer.produce(settings.kafka.topic, value, partition=number % 2)
         producer.poll(0)

@@ -15,7 +15,6 @@ from collections.abc import Callable
 
 import psutil
 import pytest
-from confluent_kafka import Producer
 
 from clickstream import weblog
 from clickstream.clients import endpoints, kafka
@@ -23,6 +22,7 @@ from clickstream.config import Settings
 from clickstream.runtime.process import wait_until
 from clickstream.speed import control, driver_status
 from clickstream.views.realtime import RealTime
+from tests.stack.stores import kafka_producer
 from tests.truth import ALL, Truth, ranked
 
 BASE = 1431939600  # 2015-05-18T09:00:00Z
@@ -85,9 +85,7 @@ def stamped(server: str, lines: list[bytes]) -> list[bytes]:
 
 
 def produce(settings: Settings, server: str, values: list[bytes]) -> None:
-    # As Flume's: a record that is sent again does not come behind a later one.
-    own = {"bootstrap.servers": endpoints.kafka_bootstrap(settings), "enable.idempotence": True}
-    producer = Producer(own)
+    producer = kafka_producer(settings)
     partition = kafka.partition_of(settings, server)
     for value in values:
         producer.produce(settings.kafka.topic, value, partition=partition)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from clickstream import master
-from clickstream.clients import endpoints
 from clickstream.clients.hdfs import Entry, Hdfs
 from clickstream.config import Settings
 from clickstream.errors import ClickstreamError, NoData
@@ -20,7 +19,7 @@ from clickstream.ingest.spool import spooler
 from clickstream.ingest.spool.chunks import CHUNK_NAME
 from clickstream.ledger import Ledger
 from clickstream.rows import Rows
-from clickstream.spark import stored_lines, submit
+from clickstream.spark import submit
 from clickstream.spark.submit import Watch
 
 MODULE = "clickstream.ingest.ledger_rebuild.job"
@@ -109,11 +108,10 @@ def _fresh_successor(settings: Settings) -> Path:
 def _plan(
     settings: Settings, servers: Sequence[str], valid: list[Entry], rejects: list[Entry]
 ) -> dict[str, Any]:
-    root = endpoints.hdfs_url(settings)
     valid, rejects = master.closed(valid), master.closed(rejects)
     return {
-        "master": stored_lines.source(root, settings.hdfs.master, valid),
-        "quarantine": stored_lines.source(root, settings.hdfs.quarantine, rejects),
+        "master": master.source(settings, settings.hdfs.master, valid),
+        "quarantine": master.source(settings, settings.hdfs.quarantine, rejects),
         "bytes": sum(entry.size for entry in valid + rejects),
         "ledger": str(settings.files.ledger_successor),
         "servers": list(servers),
